@@ -1,7 +1,10 @@
 //! The options of a restore whose stream is a tree, and what is said of the directory that it becomes.
 //! It restores nothing; the library does.
 
-use cofferdam::tree_sink::{DeviceFiles, LeftOut, OldTree, Owners, Restored, SetIdBits, TreeOptions};
+use cofferdam::tree::PathSelection;
+use cofferdam::tree_sink::{
+    DeviceFiles, LeftOut, OldTree, Owners, Placement, Restored, SetIdBits, TreeOptions,
+};
 use cofferdam::{Opener, TreeOutcome, is_pipe};
 use serde::Serialize;
 
@@ -23,6 +26,14 @@ pub(crate) struct RestoredTreeArgs {
     #[arg(long, requires = "force")]
     keep_old: bool,
 
+    /// Move the directory's contents into TARGET, a directory that exists (a mount point, say), once all of it has been verified
+    ///
+    /// What SEALED does not have stays; directories that both have get the sealed one's mode, times and owner, TARGET itself apart. A file that has the name of one in
+    /// SEALED is refused before anything is changed, or with --force replaced. NOT ALL AT ONCE: each name changes by one rename, and a crash meanwhile
+    /// leaves some of both; the same command brings it to its end.
+    #[arg(long, conflicts_with = "keep_old")]
+    into: bool,
+
     /// As root, give files to the user and group of the number that was sealed, and not to those of the name
     #[arg(long)]
     numeric_owner: bool,
@@ -34,6 +45,15 @@ pub(crate) struct RestoredTreeArgs {
     /// Make device files, which takes root; they are left out and counted otherwise
     #[arg(long)]
     devices: bool,
+
+    /// Restore only what GLOB matches, and what is below a directory that it matches; may be given several times
+    ///
+    /// `*` and `?` match no `/`, `**` any number of directories, `{a,b}` one of several; with a leading / from the sealed directory on,
+    /// without at any depth; with one at the end directories alone. Only those parts of SEALED are read, which has to be a file or a
+    /// URL, and ONLY THOSE BYTES ARE PROVED to be as they were sealed: that the rest is whole, `cofferdam verify` says. Nothing
+    /// is kept if it is interrupted.
+    #[arg(long, value_name = "GLOB", conflicts_with_all = ["seed", "wal", "salvage", "durability", "sparse"])]
+    path: Vec<String>,
 
     /// Restore the bits that let a file run as its owner or group; they are left out and counted otherwise
     #[arg(long)]
@@ -55,22 +75,41 @@ impl RestoredTreeArgs {
 
     /// Has `opener` make a directory of a stream that is one.
     pub(crate) fn opener(&self, opener: Opener, outcome: &TreeOutcome) -> Opener {
+        let options = self.options();
+        let opener = opener.trees(options, outcome);
+        if self.first_given().is_some() { opener.only_trees() } else { opener }
+    }
+
+    /// The members that are to be restored, if not all of them are.
+    pub(crate) fn selection(&self) -> Result<Option<PathSelection>, Failure> {
+        if self.path.is_empty() {
+            return Ok(None);
+        }
+        let selection = PathSelection::new(self.path.iter().map(String::as_str));
+        selection.map(Some).map_err(|problem| {
+            Failure::usage(format!("--path: {problem}")).advise("A [ that means itself is written [[].")
+        })
+    }
+
+    /// How they are restored.
+    pub(crate) fn options(&self) -> TreeOptions {
         let owners = match (self.numeric_owner, self.no_owner) {
             (true, _) => Owners::ByNumber,
             (_, true) => Owners::Ours,
             _ => Owners::ByName,
         };
-        let options = TreeOptions::default()
+        TreeOptions::default()
             .owners(owners)
             .old_tree(if self.keep_old { OldTree::Keep } else { OldTree::Remove })
+            .placement(if self.into { Placement::Into } else { Placement::Whole })
             .device_files(if self.devices { DeviceFiles::Restore } else { DeviceFiles::LeaveOut })
-            .set_id_bits(if self.set_id { SetIdBits::Restore } else { SetIdBits::LeaveOut });
-        let opener = opener.trees(options, outcome);
-        if self.first_given().is_some() { opener.only_trees() } else { opener }
+            .set_id_bits(if self.set_id { SetIdBits::Restore } else { SetIdBits::LeaveOut })
     }
 
     fn first_given(&self) -> Option<&'static str> {
         let options = [
+            ("--path", !self.path.is_empty()),
+            ("--into", self.into),
             ("--keep-old", self.keep_old),
             ("--numeric-owner", self.numeric_owner),
             ("--no-owner", self.no_owner),

@@ -152,6 +152,7 @@ mod metrics;
 #[cfg(feature = "remote")]
 mod object_target;
 mod opener;
+mod parts;
 #[cfg(feature = "peer")]
 pub mod peer;
 mod resource_setters;
@@ -164,6 +165,8 @@ mod simple;
 mod tar_input;
 #[cfg(feature = "tree")]
 mod tree_input;
+#[cfg(feature = "tree")]
+mod tree_paths;
 #[cfg(feature = "tree")]
 mod tree_restore;
 #[cfg(feature = "tree")]
@@ -241,6 +244,8 @@ pub use sources::{
 pub use storage::{
     BlockDevice, ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify,
 };
+#[cfg(not(feature = "tree"))]
+pub use stream::discard;
 #[cfg(feature = "foreign")]
 pub use stream::{
     Asserted, ForeignInspection, ForeignReader, ForeignSummary, Format, Wholeness, inspect_foreign,
@@ -251,14 +256,16 @@ pub use stream::{
     GivenInstead, InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata,
     Observer, Pin, PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy,
     Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs, SegmentSummary, SlotSummary, StreamDigest,
-    StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, discard, inspect,
-    inspect_source, leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
+    StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, inspect, inspect_source,
+    leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
 };
 #[cfg(feature = "tree")]
 pub use tar_input::TarInput;
 #[cfg(feature = "tree")]
 pub use tree_input::{PlannedTree, SealedTree, TreeInput};
 #[cfg(feature = "tree")]
-pub use tree_restore::TreeOutcome;
+pub use tree_paths::RestoredPaths;
+#[cfg(feature = "tree")]
+pub use tree_restore::{TreeOutcome, discard};
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};

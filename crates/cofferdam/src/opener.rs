@@ -2,7 +2,6 @@
 //! It joins the parts and does none of their work.
 
 use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,12 +13,14 @@ use segment_worker::{Budget, CancelToken, ReleasePolicy};
 use sources::Source;
 use storage::{OnPartial, Room, Seed, Sparse, StageOptions, TargetError};
 use stream::{
-    Foreign, OfSource, OpenOptions, Opening, Reader, Receipt, Resources, open_seed, restore_into, tell_kept,
+    Foreign, OfSource, OpenOptions, Opening, Reader, Resources, open_seed, restore_into, tell_kept,
 };
 
 #[cfg(feature = "wal")]
 use crate::device::{self, DeviceRestore};
 use crate::files::{Target, open_source, refuse_same_file, stage};
+#[cfg(feature = "tree")]
+use crate::tree_restore::TreeInto;
 use crate::{
     Attributes, Error, ErrorKind, LostRange, Metadata, Observer, PinCheck, Remedy, Restored, StreamDigest,
     Surveyed,
@@ -374,25 +375,35 @@ impl Opener {
                     check_offsets(&source, seed.as_ref())?;
                     self.stream().open_read(source, |envelope, len, _read| {
                         #[cfg(feature = "tree")]
-                        if let Some(tree) = self.tree_into(path, if_exists, envelope, _read)? {
-                            self.resources.tell_staging();
-                            return Ok(tree);
-                        }
+                        let cut = match self.tree_into(path, if_exists, envelope, _read)? {
+                            TreeInto::Sink(tree) => {
+                                self.resources.tell_staging();
+                                return Ok(tree);
+                            }
+                            TreeInto::CutFile(cut) => Some(cut),
+                            TreeInto::File => None,
+                        };
+                        #[cfg(not(feature = "tree"))]
+                        let cut: Option<u64> = None;
                         let options = StageOptions::default()
                             .if_exists(if_exists)
                             .on_partial(self.on_partial)
                             .room(if seed.is_some() { Room::Shared } else { Room::Whole })
-                            .expected_len(len)
+                            .expected_len(cut.or(len))
                             .sparse(self.sparse);
                         self.resources.tell_staging();
                         let observer = self.resources.observer.clone();
                         let of_source = OfSource { attributes: self.attributes, observer };
-                        restore_into(path, &options, of_source, seed, envelope)
+                        let staged = restore_into(path, &options, of_source, seed, envelope)?;
+                        Ok(match cut {
+                            Some(len) => staged.cut(len),
+                            None => staged,
+                        })
                     })
                 });
                 #[cfg(feature = "tree")]
-                let restored = restored.map_err(|error| self.tree_compared(error));
-                restored.map_err(|error| tell_kept(error, path, if_exists))
+                let restored = restored.map_err(|error| self.of_tree(error));
+                restored.map_err(|error| tell_kept(error, path.components().as_path(), if_exists))
             }
         }
     }
@@ -520,45 +531,6 @@ impl Opener {
     pub fn reader(&self, source: impl Source) -> Result<Reader, Error> {
         self.require_identities()?;
         self.stream().reader(source)
-    }
-
-    /// Opens whole segments of a stream into `sink` and publishes them: a part of the stream. `segments` counts from 0, its end is
-    /// excluded; [`Reader::segments`] says how many there are. The sink has the part from its offset 0 on. What it kept of an
-    /// earlier attempt is given up: a part is not resumed.
-    ///
-    /// The [`Receipt`] says what was proved: each of these segments is whole, at its place, and next in the chain over all
-    /// entries of the index, which makes the stream digest. Receipts that [meet](Receipt::meets) tile the stream.
-    ///
-    /// # Errors
-    /// As [`Opener::open`], for what stands before and after the segments and for those of the part. [`ErrorKind::Usage`]
-    /// if the source cannot be read at offsets, if `segments` are none or not there, and without a key. The sink has been dropped
-    /// unpublished, unless the kind is [`ErrorKind::DurabilityUnknown`].
-    pub fn open_segments(
-        &self,
-        segments: Range<u64>,
-        source: impl Source,
-        sink: impl StreamingSink,
-    ) -> Result<Receipt, Error> {
-        self.require_identities()?;
-        self.refuse_seed("the target is a sink of the caller's")?;
-        self.stream().open_segments(segments, source, sink)
-    }
-
-    /// As [`Opener::open_segments`], of several parts of one stream: `parts` are ranges of segments, in order and without overlap, each with
-    /// a sink of its own. What stands before and after the segments is read and checked once, and the keys are tried once.
-    /// One part after the other is opened.
-    ///
-    /// # Errors
-    /// As [`Opener::open_segments`], of the first part with a fault: those before it have been published. [`ErrorKind::Usage`] too
-    /// if the parts are not in order.
-    pub fn open_parts(
-        &self,
-        parts: Vec<(Range<u64>, impl StreamingSink)>,
-        source: impl Source,
-    ) -> Result<Vec<Receipt>, Error> {
-        self.require_identities()?;
-        self.refuse_seed("the target is a sink of the caller's")?;
-        self.stream().open_parts(parts, source)
     }
 
     pub(crate) fn stream(&self) -> OpenOptions<'_> {

@@ -1,16 +1,20 @@
 //! Trees restored: a stream that is one becomes a directory, with what an earlier attempt left of it.
 //! It joins the parts and does none of their work.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::{IfExists, StreamingSink};
-use storage::{Sparse, TargetError};
+use storage::{OnPartial, Sparse, TargetError};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
-use tree_sink::{Opened, Restored, Room, TreeOptions, TreeSink, TreeSinkError};
+use tree::Content;
+use tree_sink::{
+    Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink, TreeSinkError,
+    attempt_beside,
+};
 
-use crate::trees::tree_sink_error;
+use crate::trees::{tree_content, tree_sink_error};
 use crate::{Error, ErrorKind, Opener, Warning};
 
 /// What came of a tree that was restored, to be asked for afterwards: see [`Opener::trees`].
@@ -19,7 +23,7 @@ pub struct TreeOutcome(Arc<Mutex<Kept>>);
 
 #[derive(Default, Debug)]
 struct Kept {
-    restored: Option<tree_sink::SharedRestored>,
+    restored: Option<SharedRestored>,
     difference: Option<Arc<AtomicBool>>,
 }
 
@@ -30,9 +34,9 @@ impl TreeOutcome {
         kept.restored.as_ref().and_then(|restored| restored.lock().clone())
     }
 
-    fn follow(&self, sink: &TreeSink) {
+    fn follow(&self, restored: SharedRestored, difference: Option<Arc<AtomicBool>>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = Kept { restored: Some(sink.restored()), difference: Some(sink.difference()) };
+        *kept = Kept { restored: Some(restored), difference };
     }
 
     /// The engine has ended by then, and all of its writes with it.
@@ -90,28 +94,38 @@ impl Opener {
         if_exists: IfExists,
         envelope: &Envelope,
         read: ReadPlaintext<'_>,
-    ) -> Result<Option<Tentative<S>>, Error> {
-        let Some(Trees { options, outcome, others }) = &self.trees else { return Ok(None) };
+    ) -> Result<TreeInto<S>, Error> {
+        let Some(Trees { options, outcome, others }) = &self.trees else { return Ok(TreeInto::File) };
         match (ContentKind::of_metadata(envelope.metadata())?, others) {
             (Some(ContentKind::Tree), _) => {}
-            (_, Others::Restore) => return Ok(None),
+            (_, Others::Restore) => return Ok(TreeInto::File),
             (_, Others::Refuse) => return Err(no_tree()),
         }
         self.refuse_seed("the stream is a tree")?;
         let options = options.if_exists(if_exists).on_partial(self.on_partial);
         let id = TreeId::new(envelope, path)?;
-        let Some(plaintext) = read()? else { return Err(in_order()) };
+        let Some(plaintext) = read()?.map(Arc::new) else {
+            return self
+                .spool(path, options, &id)
+                .map(|sink| TreeInto::Sink(of_pipe(sink, outcome, envelope)));
+        };
+        if let Content::PlainFile { tar_len } = tree_content(&plaintext)? {
+            return match others {
+                Others::Restore => Ok(TreeInto::CutFile(tar_len)),
+                Others::Refuse => Err(no_tree()),
+            };
+        }
         for _ in 0..ATTEMPTS_MAX {
             let opened = self.open_with_room(|room| {
-                TreeSink::open(path, &plaintext, &options.room(room), &id.attempt_id())
+                TreeSink::open(path, &*plaintext, &options.room(room), &id.attempt_id())
             });
             let (sink, found) = match opened.map_err(tree_sink_error)? {
                 Opened::Fresh(sink) => (sink, id.attempt_id()),
                 Opened::Resumable { sink, attempt_id } => (sink, attempt_id),
-                Opened::Published { sink, attempt_id } if id.accepts(&attempt_id) => {
-                    outcome.follow(&sink);
+                Opened::Published { sink, attempt_id } if id.check(&attempt_id).is_ok() => {
+                    outcome.follow(sink.restored(), Some(sink.difference()));
                     let sink: Box<dyn StreamingSink> = Box::new(sink);
-                    return Ok(Some(Tentative::Boxed(Opening::plain(sink, envelope))));
+                    return Ok(TreeInto::Sink(Tentative::Boxed(Opening::plain(sink, envelope))));
                 }
                 Opened::Published { sink, .. } => {
                     // Another stream's restore was done and had not tidied up. Now it is tidy, and the target like any other.
@@ -119,10 +133,22 @@ impl Opener {
                     continue;
                 }
             };
-            outcome.follow(&sink);
-            return id.resume(Box::new(sink), &found).map(Some);
+            outcome.follow(sink.restored(), Some(sink.difference()));
+            return id.resume(Box::new(sink), &found).map(TreeInto::Sink);
         }
         Err(Error::new(ErrorKind::TargetLocked, "other restores of the same target keep coming in between"))
+    }
+
+    /// What was left beside the target is of this tree, or refused before a byte is read.
+    fn spool(&self, path: &Path, options: TreeOptions, id: &TreeId<'_>) -> Result<SpooledTree, Error> {
+        let found = match self.on_partial {
+            OnPartial::Resume => attempt_beside(path, options.placement_of()).map_err(Error::target)?,
+            OnPartial::Discard => None,
+        };
+        found.iter().try_for_each(|found| id.check(found))?;
+        // How much room the tree needs is known when it has come.
+        let options = options.room(if self.sparse == Sparse::Never { Room::Check } else { Room::Assume });
+        SpooledTree::create(path, &options, &id.attempt_id(), found).map_err(Error::target)
     }
 
     /// How much of a tree are holes is not known before: where it may not fit that is said, unless no holes are wanted.
@@ -143,13 +169,25 @@ impl Opener {
         }
     }
 
-    /// An error of a restore that compared the target.
-    pub(crate) fn tree_compared(&self, error: Error) -> Error {
-        match &self.trees {
-            Some(trees) if trees.outcome.has_difference() => changed_since(),
-            _ => error,
+    /// An error of a restore that compared the target, or moved the tree into it.
+    pub(crate) fn of_tree(&self, error: Error) -> Error {
+        let Some(Trees { options, outcome, .. }) = &self.trees else { return error };
+        if outcome.has_difference() {
+            return changed_since();
+        }
+        match options.placement_of() == Placement::Into && error.kind() == ErrorKind::DurabilityUnknown {
+            true => half_moved(error),
+            false => error,
         }
     }
+}
+
+/// What a tree that is moved into a directory leaves when it stops half-way.
+pub(crate) fn half_moved(error: Error) -> Error {
+    let what = "some of the tree has been moved into the target, and perhaps not all of it";
+    Error::new(ErrorKind::DurabilityUnknown, what)
+        .advise("Run the same command again: it brings it to its end.")
+        .because(error)
 }
 
 /// How streams that are trees are restored.
@@ -172,11 +210,35 @@ fn no_tree() -> Error {
         .advise("Leave the option out.")
 }
 
-fn in_order() -> Error {
-    Error::new(ErrorKind::Usage, "a tree is restored from a source with offsets, and this one comes in order")
-        .advise(
-            "Give the sealed stream as a file, or restore it to standard output and extract that with tar.",
-        )
+/// What a stream is restored into.
+pub(crate) enum TreeInto<S> {
+    /// It is a file.
+    File,
+    /// It is a tree without a catalog: a file of its first bytes, so many.
+    CutFile(u64),
+    Sink(Tentative<S>),
+}
+
+fn of_pipe<S>(sink: SpooledTree, outcome: &TreeOutcome, envelope: &Envelope) -> Tentative<S> {
+    outcome.follow(sink.restored(), None);
+    let sink: Box<dyn StreamingSink> = Box::new(sink);
+    Tentative::Boxed(Opening::plain(sink, envelope))
+}
+
+/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files and of trees, and of
+/// sealings. The target stays as it is.
+///
+/// # Errors
+/// [`ErrorKind::TargetLocked`] where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused.
+pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+    // As whoever names a directory may: a slash at the end is none of its name.
+    let target = target.as_ref().components().as_path();
+    let mut removed = match tree_sink::is_beside(target) {
+        Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
+        Ok(false) | Err(_) => Vec::new(),
+    };
+    removed.extend(stream::discard(target, state_dir)?);
+    Ok(removed)
 }
 
 fn unfinished(error: std::io::Error) -> Error {

@@ -18,6 +18,7 @@ mod compare_sink;
 mod content;
 #[cfg(feature = "peer")]
 mod counted_sink;
+mod cut_sink;
 mod default_lens;
 mod digest;
 mod envelope;
@@ -87,6 +88,7 @@ pub use compare_sink::{CompareSink, changed_since};
 pub use content::ContentKind;
 #[cfg(feature = "peer")]
 pub use counted_sink::CountedSink;
+pub use cut_sink::CutSink;
 pub use default_lens::{FRAME_LEN_COMPRESSED, FRAME_LEN_DEFAULT, SEGMENT_LEN_DEFAULT};
 pub use digest::StreamDigest;
 pub use envelope::Envelope;

@@ -14,6 +14,7 @@ use storage::{Seed, StageOptions};
 
 use crate::checkpoint::{CheckpointMaker, sink_len_of};
 use crate::compare_sink::CompareSink;
+use crate::cut_sink::CutSink;
 use crate::envelope::Envelope;
 use crate::file_attributes::{self, Malformed};
 use crate::progress::tell_notices;
@@ -53,6 +54,19 @@ impl<S: StreamingSink> Opening<S> {
     pub fn plain(sink: S, envelope: &Envelope) -> Opening<S> {
         let marks = CheckpointMaker::of_stream(envelope.schedule.as_ref(), envelope.preamble.stream_id);
         Opening { sink, marks, keeps: Retention::Nothing, seeding: None }
+    }
+}
+
+impl Tentative<StagedFile> {
+    /// Of a file that gets the first `len` bytes of the stream. One that an earlier attempt has published is compared with all of it.
+    pub fn cut(self, len: u64) -> Tentative<StagedFile> {
+        match self {
+            Tentative::Open(Opening { sink, marks, keeps, .. }) => {
+                let sink: Box<dyn StreamingSink> = Box::new(CutSink::new(sink, len));
+                Tentative::Boxed(Opening { sink, marks, keeps, seeding: None })
+            }
+            other => other,
+        }
     }
 }
 
@@ -167,8 +181,11 @@ impl TreeId<'_> {
     }
 
     /// Whether what was found under the id `found` is of this restore.
-    pub fn accepts(&self, found: &AttemptId) -> bool {
-        self.id.accept(found.as_bytes(), self.schedule).is_ok()
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub fn check(&self, found: &AttemptId) -> Result<(), Error> {
+        self.id.accept(found.as_bytes(), self.schedule).map(|_| ()).map_err(Mismatch::beside_target)
     }
 
     /// Goes on with `sink`, which was found under the id `found`, or was made under this one.

@@ -20,6 +20,7 @@ mod plan;
 mod root;
 mod selection;
 mod source;
+mod subtree;
 mod tar;
 mod walk;
 
@@ -40,5 +41,6 @@ pub use plan::Plan;
 pub use root::TreeRoot;
 pub use selection::{Mounts, WalkOptions};
 pub use source::{ChangedFiles, OnChange, TreeSource};
+pub use subtree::{PathSelection, Subtree};
 pub use tar::{CatalogOutcome, TarSource};
 pub use walk::{LeftOut, walk};

@@ -11,9 +11,12 @@ use std::{
     },
 };
 
-use nix::unistd::{Group, User};
+use nix::{
+    sys::stat::{FchmodatFlags, Mode, fchmodat},
+    unistd::{Group, User},
+};
 use rustix::{
-    fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat, lsetxattr, utimensat},
+    fs::{AtFlags, Gid, Timespec, Timestamps, Uid, XattrFlags, chownat, lsetxattr, utimensat},
     io::Errno,
     process::{getegid, geteuid},
 };
@@ -88,8 +91,7 @@ impl<'a> Attributes<'a> {
         }
         self.set_xattrs(directory, name, member)?;
         if member.kind != EntryKind::Symlink {
-            // Nobody but this process can have put a symbolic link there: the tree is private until it is published.
-            chmodat(directory, name, self.mode(member), AtFlags::empty())?;
+            change_mode(directory, name, self.mode(member))?;
         }
         let modified = Timespec { tv_sec: member.modified.seconds, tv_nsec: member.modified.nanos.into() };
         let times = Timestamps { last_access: modified, last_modification: modified };
@@ -119,13 +121,13 @@ impl<'a> Attributes<'a> {
         Ok(())
     }
 
-    fn mode(&mut self, member: &Member) -> Mode {
+    fn mode(&mut self, member: &Member) -> u32 {
         let is_set_id = member.kind != EntryKind::Directory && member.mode & SET_ID_BITS != 0;
         if is_set_id && self.options.set_id_bits == SetIdBits::LeaveOut {
             self.left_out.set_id_bits += 1;
-            return Mode::from_raw_mode(member.mode & !SET_ID_BITS);
+            return member.mode & !SET_ID_BITS;
         }
-        Mode::from_raw_mode(member.mode)
+        member.mode
     }
 
     fn owner(&mut self, member: &Member) -> (u32, u32) {
@@ -146,6 +148,11 @@ impl<'a> Attributes<'a> {
         let gid = look_up(&mut self.groups, &member.group, find_group);
         (uid.unwrap_or(member.uid), gid.unwrap_or(member.gid))
     }
+}
+
+/// Changes the mode of what is called `name`, and of nothing that a symbolic link of that name leads to.
+pub(crate) fn change_mode(directory: &impl AsFd, name: &OsStr, mode: u32) -> io::Result<()> {
+    Ok(fchmodat(directory, name, Mode::from_bits_truncate(mode), FchmodatFlags::NoFollowSymlink)?)
 }
 
 const SET_ID_BITS: u32 = 0o6000;

@@ -40,6 +40,11 @@ use storage::{
     sector::{self, is_whole, u32_at, u64_at},
 };
 
+use tree::{
+    ArchiveScanner, Member,
+    limits::{BLOCK_LEN, HEADER_LEN_MAX},
+};
+
 use crate::{
     directory_id::{DirectoryId, Found},
     options::OldTree,
@@ -69,6 +74,9 @@ pub(crate) struct Intent {
     /// What becomes of that.
     pub(crate) old_tree: OldTree,
 }
+
+/// A tree is moved into a directory, and replaces none.
+pub(crate) const MOVING: Intent = Intent { replaced: None, old_tree: OldTree::Remove };
 
 /// Whose journal is at the name.
 pub(crate) enum Locked {
@@ -233,6 +241,23 @@ impl Skeleton {
     /// Fills `buffer` with what is there; zeros stand for what is not.
     pub(crate) fn read_claim(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         read_or_zeros(&self.file, buffer, SKELETON_AT + at)
+    }
+
+    /// The member of the root, if it is the first one: what there is of the skeleton need not be whole.
+    pub(crate) fn root(&self) -> io::Result<Option<Member>> {
+        let (mut scanner, mut first) = (ArchiveScanner::default(), None);
+        let mut block = [0; BLOCK_LEN];
+        for at in (0..HEADER_LEN_MAX as u64).step_by(BLOCK_LEN) {
+            self.read_claim(&mut block, at)?;
+            let pushed = scanner.push(&block, &mut |found| {
+                first = Some(found.member);
+                Ok(())
+            });
+            if pushed.is_err() || first.is_some() {
+                break;
+            }
+        }
+        Ok(first.filter(|member| member.path.is_root()))
     }
 
     /// Gives up what of it is behind `len`.

@@ -6,9 +6,20 @@ use std::path::{Path, PathBuf};
 use storage::TargetError;
 
 use crate::{
+    options::Placement,
     recovery::{Evidence, Recovery, decide},
     target::Target,
 };
+
+/// Whether what is beside `target` is, by its kind, of a restore of a tree.
+///
+/// # Errors
+/// Whatever keeps the directory from being read.
+pub fn is_beside(target: impl AsRef<Path>) -> Result<bool, TargetError> {
+    let target = target.as_ref();
+    let is_staged = |placement| Target::open(target, placement)?.is_directory_staged();
+    Ok(is_staged(Placement::Whole)? || target.is_dir() && is_staged(Placement::Into)?)
+}
 
 /// Removes what an interrupted restore of a tree has left beside `target`, durably, and says what that was. The target stays as it is. Of a restore that was
 /// published, the tree that it replaced stays as well.
@@ -17,7 +28,14 @@ use crate::{
 /// [`TargetError::Held`] where a writer is at work; what is not this user's, or not known to be an attempt's, is refused, and then nothing is
 /// removed.
 pub fn remove_beside(target: impl AsRef<Path>) -> Result<Vec<PathBuf>, TargetError> {
-    let target = Target::open(target.as_ref())?;
+    let mut removed = remove_of(Target::open(target.as_ref(), Placement::Whole)?)?;
+    if target.as_ref().is_dir() {
+        removed.extend(remove_of(Target::open(target.as_ref(), Placement::Into)?)?);
+    }
+    Ok(removed)
+}
+
+fn remove_of(target: Target) -> Result<Vec<PathBuf>, TargetError> {
     let path = target.journal_path();
     let Some(journal) = target.find_journal()? else {
         return match target.ids()? {

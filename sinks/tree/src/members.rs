@@ -9,11 +9,11 @@ use std::{
     thread,
 };
 
-use rustix::fs::{AtFlags, FileType, Mode, chmodat, linkat, makedev, mknodat, readlinkat, symlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, linkat, makedev, mknodat, readlinkat, symlinkat};
 use tree::{EntryKind, LocatedEntry, Member, TreeError, TreePath};
 
 use crate::{
-    attributes::{Attributes, LeftOut},
+    attributes::{Attributes, LeftOut, change_mode},
     directory_id::Found,
     options::{DeviceFiles, TreeOptions},
     staging::{SkeletonReader, Staging},
@@ -214,8 +214,8 @@ fn implicit_directories(path: &TreePath, before: Option<&TreePath>) -> Vec<TreeP
 }
 
 fn set_implicit(staging: &Staging, path: &TreePath) -> Result<(), TreeError> {
-    let set = place_of(staging, path)
-        .and_then(|(directory, name)| Ok(chmodat(&directory, name, IMPLICIT_MODE.into(), AtFlags::empty())?));
+    let set =
+        place_of(staging, path).and_then(|(directory, name)| change_mode(&directory, name, IMPLICIT_MODE));
     set.map_err(|error| cannot("set the mode of", path, error))
 }
 
@@ -264,7 +264,7 @@ fn is_same_kind(directory: &OwnedFd, member: &Member) -> io::Result<bool> {
     })
 }
 
-fn read_member(staging: &Staging, located: &LocatedEntry) -> Result<Member, TreeError> {
+pub(crate) fn read_member(staging: &Staging, located: &LocatedEntry) -> Result<Member, TreeError> {
     let mut header = vec![0; located.entry.header_len as usize];
     let at = located.header_at - located.data_before;
     let read = staging.skeleton.read_exact_at(&mut header, at);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use cofferdam_io::ReadAt;
-use contract::{AttemptId, cursor::Cursor};
+use contract::{AttemptId, IfExists, cursor::Cursor};
 use parking_lot::Mutex;
 use storage::{OnPartial, TargetError};
 use tree::{Catalog, Content, Layout, TreeRoot};
@@ -17,7 +17,8 @@ use tree::{Catalog, Content, Layout, TreeRoot};
 use crate::{
     directory_id::DirectoryId,
     error::TreeSinkError,
-    journal::{Journal, Locked},
+    journal::{Journal, Locked, MOVING},
+    merging,
     options::TreeOptions,
     recovery::{Evidence, Recovery, decide},
     sink::{AtDrop, Begun, CatalogCopy, TreeSink},
@@ -88,7 +89,7 @@ impl TreeSink {
         options: &TreeOptions,
         attempt_id: &AttemptId,
     ) -> Result<Opened, TreeSinkError> {
-        let target = Target::open(target.as_ref())?;
+        let target = Target::open(target.as_ref(), options.placement)?;
         let fault = |error: io::Error| TargetError::io(&target.path, "restore to", error);
         let catalog = Arc::new(CatalogCopy::read(plaintext, unnamed_file(&target).map_err(fault)?)?);
         let Content::Tree(opened) = Catalog::open(catalog.clone())? else {
@@ -96,12 +97,19 @@ impl TreeSink {
         };
         let layout = Layout::new(Arc::new(opened.check(options.path_case)?));
         let plain_len = plaintext.len();
-        let opening = Opening { target, layout, catalog, plain_len, options: *options };
+        let opening = Opening { target, layout, catalog, plain_len, options: *options, is_moving: false };
         match opening.target.lock_journal(options.on_partial)? {
-            Locked::New(journal) => opening.begin(journal, attempt_id),
+            Locked::New(journal) => opening.begin(journal, attempt_id, Before::Nothing),
             Locked::Found(journal) => opening.recover(journal, attempt_id),
         }
     }
+}
+
+/// What was at the journal's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Before {
+    Nothing,
+    Journal,
 }
 
 /// A tree whose catalog is right, and where it goes.
@@ -111,6 +119,8 @@ struct Opening {
     catalog: Arc<CatalogCopy>,
     plain_len: u64,
     options: TreeOptions,
+    /// Whether an earlier attempt has begun to move the tree into the target.
+    is_moving: bool,
 }
 
 impl Opening {
@@ -120,9 +130,20 @@ impl Opening {
         let records = journal.read().map_err(|error| TargetError::io(&path, "read", error))?;
         let [staging, target] = self.target.ids()?;
         let is_discarded = self.options.on_partial == OnPartial::Discard;
+        if staging.is_some() && !self.target.is_directory_staged()? {
+            // What a restore of a file has left: its journal vouches for it.
+            return Err(TargetError::InTheWay { staging: self.target.staging_path() }.into());
+        }
+        if self.target.is_merged() && records.intent.is_some() {
+            // What is there may be this tree's already.
+            self.options.if_exists = IfExists::Replace;
+            self.is_moving = true;
+        }
         match decide(&Evidence { records, staging, target }) {
-            Recovery::Resume(_) if is_discarded => self.begin(journal, attempt_id),
-            Recovery::StartAnew => self.begin(journal, attempt_id),
+            Recovery::Resume(found) if is_discarded || found.as_bytes() == NAMELESS => {
+                self.begin(journal, attempt_id, Before::Journal)
+            }
+            Recovery::StartAnew => self.begin(journal, attempt_id, Before::Journal),
             Recovery::Resume(found) => {
                 self.check()?;
                 let directory = self.target.stage_again()?;
@@ -137,24 +158,28 @@ impl Opening {
                 Ok(Opened::Published { sink, attempt_id: found })
             }
             // Whatever it said, nothing is beside it that could be lost.
-            Recovery::Refuse(_) if is_discarded && staging.is_none() => self.begin(journal, attempt_id),
+            Recovery::Refuse(_) if is_discarded && staging.is_none() => {
+                self.begin(journal, attempt_id, Before::Journal)
+            }
             Recovery::InTheWay => Err(TargetError::InTheWay { staging: self.target.staging_path() }.into()),
             Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }.into()),
         }
     }
 
-    /// Begins an attempt in a journal that nobody needs.
-    fn begin(mut self, journal: Journal, attempt_id: &AttemptId) -> Result<Opened, TreeSinkError> {
-        let fault = |target: &Target, error| TargetError::io(&target.journal_path(), "write", error);
-        let checked = self.check();
-        let begun = checked.and_then(|()| {
-            journal.begin(attempt_id).map_err(|error| fault(&self.target, error))?;
-            let directory = self.target.stage()?;
-            let place = DirectoryId::of(&directory);
-            let filled = place.and_then(|place| journal.fill(place));
-            filled.map_err(|error| fault(&self.target, error)).map(|()| directory)
-        });
-        match begun {
+    /// Begins an attempt in a journal that nobody needs. A target that is refused leaves what was there before.
+    fn begin(
+        mut self,
+        journal: Journal,
+        attempt_id: &AttemptId,
+        before: Before,
+    ) -> Result<Opened, TreeSinkError> {
+        if let Err(refused) = self.check() {
+            if before == Before::Nothing {
+                let _ = journal.remove(&self.target.parent);
+            }
+            return Err(refused);
+        }
+        match self.make_place(&journal, attempt_id) {
             Ok(directory) => {
                 let sink = self.sink(journal, directory, Begun::Fresh, AtDrop::RemoveUnused)?;
                 Ok(Opened::Fresh(sink))
@@ -162,17 +187,44 @@ impl Opening {
             Err(error) => {
                 // It vouches for nothing.
                 let _ = journal.remove(&self.target.parent);
-                Err(error.into())
+                Err(error)
             }
         }
     }
 
-    fn check(&mut self) -> Result<(), TargetError> {
+    /// The private directory, which the journal names.
+    fn make_place(&self, journal: &Journal, attempt_id: &AttemptId) -> Result<OwnedFd, TreeSinkError> {
+        let fault = |error| TargetError::io(&self.target.journal_path(), "write", error);
+        journal.begin(attempt_id).map_err(fault)?;
+        let directory = self.target.stage()?;
+        let place = DirectoryId::of(&directory).map_err(fault)?;
+        journal.fill(place).and_then(|()| self.note_moving(journal)).map_err(fault)?;
+        Ok(directory)
+    }
+
+    /// Some of the tree may be in the target by now: that is not forgotten before all of it is.
+    fn note_moving(&self, journal: &Journal) -> io::Result<()> {
+        match self.is_moving {
+            true => journal.intend(&MOVING, &self.target.parent),
+            false => Ok(()),
+        }
+    }
+
+    fn check(&mut self) -> Result<(), TreeSinkError> {
         self.target.check(self.options.if_exists)?;
+        if self.target.is_merged() {
+            let directory = self.target.directory();
+            let directory =
+                directory.map_err(|error| TargetError::io(&self.target.path, "restore to", error))?;
+            merging::check(&directory, &self.target.path, &self.layout, self.options.if_exists)?;
+        }
         let data_len = self.layout.checked().counts().data_len;
         // What an earlier attempt takes up is room: how much that is would take a walk.
         match self.target.ids()? {
-            [None, _] => self.target.check_room(data_len, self.layout.catalog().entries(), self.options.room),
+            [None, _] => {
+                let entries = self.layout.catalog().entries();
+                Ok(self.target.check_room(data_len, entries, self.options.room)?)
+            }
             [Some(_), _] => Ok(()),
         }
     }
@@ -212,6 +264,6 @@ impl Opening {
 }
 
 /// The attempt that nobody goes on with.
-const NAMELESS: &[u8] = b"cofferdam/v1/tree";
+pub(crate) const NAMELESS: &[u8] = b"cofferdam/v1/tree";
 /// Published attempts of others that are tidied up after, one after the other.
 const ATTEMPTS_MAX: usize = 3;

@@ -15,6 +15,19 @@ pub struct TreeOptions {
     pub(crate) path_case: PathCase,
     pub(crate) room: Room,
     pub(crate) on_partial: OnPartial,
+    pub(crate) placement: Placement,
+}
+
+/// How a tree gets to its target.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Placement {
+    /// It becomes the target as a whole: *atomic*.
+    #[default]
+    Whole,
+    /// It is moved into the target, a directory that is there, when all of it has been verified: name by name, each by a rename; nothing is removed
+    /// that the tree does not have. A crash meanwhile leaves some of both, and the same restore brings it to its end: *recoverable*.
+    /// With [`IfExists::Refuse`] no file may have the name of another one.
+    Into,
 }
 
 /// Whose files are.
@@ -88,6 +101,7 @@ impl TreeOptions {
             path_case: PathCase::default(),
             room: Room::default(),
             on_partial: OnPartial::default(),
+            placement: Placement::default(),
         }
     }
 
@@ -131,6 +145,17 @@ impl TreeOptions {
     #[must_use]
     pub fn on_partial(self, on_partial: OnPartial) -> TreeOptions {
         TreeOptions { on_partial, ..self }
+    }
+
+    /// How the tree gets to its target.
+    pub fn placement_of(&self) -> Placement {
+        self.placement
+    }
+
+    /// Says how the tree gets to its target.
+    #[must_use]
+    pub fn placement(self, placement: Placement) -> TreeOptions {
+        TreeOptions { placement, ..self }
     }
 
     /// Says whether the target's file system tells upper from lower case.

@@ -24,8 +24,9 @@ use tree::{EntryCounts, Member, TreeError};
 
 use crate::{
     attributes::{Attributes, LeftOut},
-    journal::{Intent, Journal},
+    journal::{Intent, Journal, MOVING},
     members::{self, IMPLICIT_MODE},
+    merging,
     options::{OldTree, TreeOptions},
     staging::{KeptTree, SkeletonReader, Staging},
     taking_back::take_back,
@@ -128,7 +129,10 @@ impl TreeSink {
         match self.begun {
             Begun::Published { intent, is_old_tree_there } => {
                 self.staging.written.lock().close();
-                self.settle_root(None)?;
+                // Where it is not known what the root is to have, it stays its owner's alone.
+                if let Some(root) = self.staging.skeleton.root()? {
+                    self.settle_root(Some(root))?;
+                }
                 self.put_away(intent.old_tree, is_old_tree_there).map(drop)
             }
             Begun::Fresh | Begun::Resumable { .. } => Ok(()),
@@ -153,7 +157,7 @@ impl TreeSink {
             return Ok((members::root(&self.staging)?, LeftOut::default()));
         }
         let done = members::finish(&self.staging, &self.options)?;
-        if skeleton_len > SKELETON_KEPT_LEN_MAX {
+        if skeleton_len > SKELETON_KEPT_LEN_MAX && !self.target.is_merged() {
             // It need not go to the medium. An attempt that is cut off from here on reads the stream again.
             self.staging.skeleton.cut(0)?;
         }
@@ -204,6 +208,26 @@ impl TreeSink {
         self.journal.remove(&self.target.parent)?;
         self.target.sync()?;
         Ok(old)
+    }
+
+    /// The tree is moved into the target, name by name.
+    fn merge(&self, mut left_out: LeftOut) -> Result<(), CommitError> {
+        self.journal.intend(&MOVING, &self.target.parent).map_err(CommitError::NotCommitted)?;
+        // From here on some of it may be there: what is left is kept for the next attempt, whatever comes.
+        self.staging.written.lock().close();
+        let directory = self.target.directory().map_err(CommitError::NotCommitted)?;
+        let merged = merging::merge(&directory, &self.staging, &self.options).and_then(|merged| {
+            left_out.add(&merged);
+            syncfs(&self.file_system)?;
+            self.journal.sync()?;
+            self.target.remove_staging(&self.directory)?;
+            self.journal.remove(&self.target.parent)?;
+            self.target.sync()
+        });
+        merged.map_err(CommitError::Unknown)?;
+        let counts = self.staging.layout.checked().counts();
+        *self.restored.lock() = Some(Restored { counts, left_out, old_tree: None, not_removed: None });
+        Ok(())
     }
 
     fn remove(&self) -> io::Result<()> {
@@ -304,6 +328,9 @@ impl StreamingSink for TreeSink {
             self.staging.written.lock().close();
             let settled = self.settle(root, left_out, intent.old_tree, is_old_tree_there);
             return settled.map_err(CommitError::Unknown);
+        }
+        if self.target.is_merged() {
+            return self.merge(left_out);
         }
         let put = self.target.put(&self.directory, &self.journal, self.options.old_tree);
         let put = put.inspect_err(|error| {

@@ -35,9 +35,11 @@ pub(crate) struct Staging {
     plain_len: u64,
     /// A bit for each entry: whether its file has been made. Only ever set while `files` is held, or before there is a writer, which orders it.
     made: Vec<AtomicU64>,
+    /// The same of an earlier attempt, before there is a writer.
+    kept: Vec<AtomicU64>,
     /// Files that are written in several pieces, by entry.
     files: Mutex<LruCache<u64, Arc<File>>>,
-    /// Whether other bytes may be there already: then zeros are written, too. Nothing is written while it is set.
+    /// Whether bytes may be there that were taken back: then zeros are written, too. Nothing is written while it is set.
     is_overwriting: AtomicBool,
     /// Whether bytes came that are not in the file that they belong to, of a tree that is compared.
     pub(crate) has_difference: Arc<AtomicBool>,
@@ -60,7 +62,8 @@ impl Staging {
         plain_len: u64,
         aim: Aim,
     ) -> Staging {
-        let made = (0..layout.catalog().entries().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let bits = || (0..layout.catalog().entries().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let (made, kept) = (bits(), bits());
         Staging {
             root,
             layout,
@@ -69,6 +72,7 @@ impl Staging {
             aim,
             plain_len,
             made,
+            kept,
             files: Mutex::new(LruCache::new(FILES_OPEN_MAX)),
             is_overwriting: AtomicBool::new(false),
             has_difference: Arc::default(),
@@ -77,12 +81,14 @@ impl Staging {
 
     /// Notes a file that an earlier attempt has made, with the length that it is to have. Before the first write.
     pub(crate) fn note_made(&self, number: u64) {
-        self.made[(number / 64) as usize].fetch_or(1 << (number % 64), Ordering::Relaxed);
-        self.is_overwriting.store(true, Ordering::Relaxed);
+        for bits in [&self.made, &self.kept] {
+            bits[(number / 64) as usize].fetch_or(1 << (number % 64), Ordering::Relaxed);
+        }
     }
 
-    pub(crate) fn is_made(&self, number: u64) -> bool {
-        self.made[(number / 64) as usize].load(Ordering::Relaxed) & 1 << (number % 64) != 0
+    /// Whether an earlier attempt has made the file of this entry.
+    pub(crate) fn is_kept(&self, number: u64) -> bool {
+        self.kept[(number / 64) as usize].load(Ordering::Relaxed) & 1 << (number % 64) != 0
     }
 
     /// The tree is not the one that comes.
@@ -135,6 +141,9 @@ impl Staging {
             true => Arc::new(self.open(number, &entry.path, None)?),
             false => self.file(number, entry)?,
         };
+        if self.is_kept(number) {
+            return write_over(&file, offset, data);
+        }
         match is_whole && data.len() < SPARSE_LEN_MIN || self.is_overwriting.load(Ordering::Relaxed) {
             true => file.write_all_at(data, offset),
             false => {
@@ -173,7 +182,7 @@ impl Staging {
             let part = &mut buffer[start..start + piece.len as usize];
             match piece.place {
                 Place::Skeleton(at) => self.skeleton.read_claim(part, at),
-                Place::File { number, .. } if !self.is_made(number) => {
+                Place::File { number, .. } if !self.is_kept(number) => {
                     part.fill(0);
                     Ok(())
                 }
@@ -215,7 +224,7 @@ impl Staging {
         // Two pieces of one file: one of them makes it.
         let _files = len.is_some().then(|| self.files.lock());
         if made.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
-            return Ok(self.root.open_at(path, OFlags::WRONLY, Mode::empty())?);
+            return Ok(self.root.open_at(path, OFlags::RDWR, Mode::empty())?);
         }
         let file = self.make(path)?;
         if let Some(len) = len {
@@ -226,7 +235,7 @@ impl Staging {
 
     /// Makes the file of an entry that has no bytes, if an earlier attempt has not.
     pub(crate) fn make_empty(&self, number: u64, path: &TreePath) -> io::Result<()> {
-        match self.is_made(number) {
+        match self.is_kept(number) {
             true => Ok(()),
             false => self.make(path).map(drop),
         }
@@ -318,6 +327,19 @@ impl ReadAt for SkeletonReader<'_> {
     }
 }
 
+/// Writes what of `data` is not there already, in a file that has its length: so holes stay holes, and what is right is not written again.
+fn write_over(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
+    let mut found = vec![0; data.len().min(PIECE_LEN)];
+    for (at, piece) in (offset..).step_by(PIECE_LEN).zip(data.chunks(PIECE_LEN)) {
+        let found = &mut found[..piece.len()];
+        read_or_zeros(file, found, at)?;
+        if found != piece {
+            file.write_all_at(piece, at)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes what of `data` is no block of zeros. The file has its length already.
 fn write_sparse(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
     let (mut at, mut start) = (0, 0);
@@ -338,5 +360,7 @@ fn write_sparse(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
 const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
 /// What of a file is left as a hole if it is zeros: the block of file systems in use.
 const BLOCK_LEN: u64 = 4_096;
+/// What is compared with what is there, and written if it differs, at a time.
+const PIECE_LEN: usize = 64 << 10;
 /// A file that is written at once and shorter than this has no holes.
 const SPARSE_LEN_MIN: usize = 64 << 10;

@@ -12,13 +12,14 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, llistxattr, lremovexattr},
+    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, llistxattr, lremovexattr},
     io::Errno,
     process::{getegid, geteuid},
 };
 use tree::{EntryKind, TreePath};
 
 use crate::{
+    attributes::change_mode,
     directory_id::Found,
     removal::{Removal, remove_tree},
     staging::Staging,
@@ -34,7 +35,7 @@ pub(crate) fn take_back(staging: &Staging) -> io::Result<()> {
     visit(staging, &mut |directory, name, kept| match kept {
         Kept::File { found, .. } if found.links > 1 => remove(directory, name),
         Kept::File { path, number, len, found } => {
-            make_private(directory, name, found, Mode::RUSR | Mode::WUSR)?;
+            make_private(directory, name, found, 0o600)?;
             if found.len != *len {
                 staging.root.open_at(path, OFlags::WRONLY, Mode::empty())?.set_len(*len)?;
             }
@@ -65,7 +66,7 @@ fn visit(staging: &Staging, act: &mut dyn FnMut(&OwnedFd, &[u8], &Kept) -> io::R
             match &kept {
                 Kept::Nothing => remove(&directory, &name)?,
                 Kept::Directory { path } => {
-                    make_private(&directory, &name, &found, Mode::RWXU)?;
+                    make_private(&directory, &name, &found, 0o700)?;
                     left.push(path.clone());
                 }
                 Kept::File { .. } => {}
@@ -104,7 +105,7 @@ fn kept_as(staging: &Staging, path: TreePath, found: Found) -> io::Result<Kept> 
     })
 }
 
-fn make_private(directory: &OwnedFd, name: &[u8], found: &Found, mode: Mode) -> io::Result<()> {
+fn make_private(directory: &OwnedFd, name: &[u8], found: &Found, mode: u32) -> io::Result<()> {
     let name = OsStr::from_bytes(name);
     let (user, group) = (geteuid(), getegid());
     if geteuid().is_root() && found.owner != (user.as_raw(), group.as_raw()) {
@@ -118,7 +119,7 @@ fn make_private(directory: &OwnedFd, name: &[u8], found: &Found, mode: Mode) -> 
     }
     // Before the mode: an ACL has a part in that.
     remove_xattrs(directory, name)?;
-    Ok(chmodat(directory, name, mode, AtFlags::empty())?)
+    change_mode(directory, name, mode)
 }
 
 fn remove_xattrs(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
@@ -147,7 +148,7 @@ fn remove(directory: &OwnedFd, name: &[u8]) -> io::Result<()> {
     }
 }
 
-fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+pub(crate) fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let name = entry?.file_name().to_bytes().to_vec();

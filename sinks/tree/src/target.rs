@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
@@ -24,10 +24,12 @@ use storage::{
     names::{NAME_LEN_MAX, beside},
 };
 
+use tree::TreeRoot;
+
 use crate::{
     directory_id::{DirectoryId, Found},
     journal::{Intent, Journal, Locked},
-    options::{OldTree, Room},
+    options::{OldTree, Placement, Room},
     removal::{Removal, remove_tree},
 };
 
@@ -42,11 +44,40 @@ pub(crate) struct Target {
     journal_name: OsString,
     /// The directory that is to be replaced.
     replaced: Option<DirectoryId>,
+    placement: Placement,
 }
 
 impl Target {
-    /// Opens the directory that the target is in.
-    pub(crate) fn open(path: &Path) -> Result<Target, TargetError> {
+    /// Opens the directory that the target is in; or the target, where the tree is moved into that.
+    pub(crate) fn open(path: &Path, placement: Placement) -> Result<Target, TargetError> {
+        match placement {
+            Placement::Whole => Target::beside(path),
+            Placement::Into => Target::within(path),
+        }
+    }
+
+    fn within(path: &Path) -> Result<Target, TargetError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let parent = match retried(|| openat(CWD, path, flags, Mode::empty())) {
+            Err(Errno::NOENT) => return Err(TargetError::NoDirectory { directory: path.to_owned() }),
+            Err(Errno::NOTDIR) => {
+                return Err(TargetError::NotADirectory { path: path.to_owned(), kind: TargetKind::Other });
+            }
+            parent => parent.map_err(|error| TargetError::io(path, "open", error))?,
+        };
+        let [staging_name, journal_name] = INSIDE.map(|name| OsStr::from_bytes(name).to_owned());
+        Ok(Target {
+            parent,
+            path: path.to_owned(),
+            name: OsString::from("."),
+            staging_name,
+            journal_name,
+            replaced: None,
+            placement: Placement::Into,
+        })
+    }
+
+    fn beside(path: &Path) -> Result<Target, TargetError> {
         let Some(name) = path.file_name() else {
             return Err(TargetError::io(path, "restore to", io::Error::from(io::ErrorKind::InvalidInput)));
         };
@@ -60,11 +91,22 @@ impl Target {
         let [staging_name, journal_name] =
             [STAGING, JOURNAL].map(|suffix| beside(name, suffix, NAME_LEN_MAX));
         let (path, name) = (path.to_owned(), name.to_owned());
-        Ok(Target { parent, path, name, staging_name, journal_name, replaced: None })
+        Ok(Target {
+            parent,
+            path,
+            name,
+            staging_name,
+            journal_name,
+            replaced: None,
+            placement: Placement::Whole,
+        })
     }
 
     /// Notes the directory that is to be replaced, and refuses a target that could not be published to.
     pub(crate) fn check(&mut self, if_exists: IfExists) -> Result<(), TargetError> {
+        if self.placement == Placement::Into {
+            return Ok(());
+        }
         self.replaced = match self.find(&self.name)? {
             Some(found) => {
                 self.check_replaceable(&found, if_exists)?;
@@ -88,7 +130,13 @@ impl Target {
     /// Which directories are at the private directory's name and at the target's.
     pub(crate) fn ids(&self) -> Result<[Option<DirectoryId>; 2], TargetError> {
         let id = |name: &OsStr| Ok(self.find(name)?.map(|found| found.id));
-        Ok([id(&self.staging_name)?, id(&self.name)?])
+        let target = if self.placement == Placement::Into { None } else { id(&self.name)? };
+        Ok([id(&self.staging_name)?, target])
+    }
+
+    /// Whether a directory is at the private directory's name.
+    pub(crate) fn is_directory_staged(&self) -> Result<bool, TargetError> {
+        Ok(self.find(&self.staging_name)?.is_some_and(|found| found.is_directory()))
     }
 
     /// Opens the directory at the target's name, which an earlier attempt has put there.
@@ -165,12 +213,12 @@ impl Target {
 
     /// Where the private directory is.
     pub(crate) fn staging_path(&self) -> PathBuf {
-        self.path.with_file_name(&self.staging_name)
+        self.sibling(&self.staging_name)
     }
 
     /// Where the journal is.
     pub(crate) fn journal_path(&self) -> PathBuf {
-        self.path.with_file_name(&self.journal_name)
+        self.sibling(&self.journal_name)
     }
 
     /// Removes the private directory, if it is what is at its name. Nobody else is in it, for it is locked.
@@ -180,6 +228,24 @@ impl Target {
                 remove_tree(&self.parent, &self.staging_name)
             }
             _ => Ok(Removal::Done),
+        }
+    }
+
+    /// Whether the tree is moved into the target, which is there.
+    pub(crate) fn is_merged(&self) -> bool {
+        self.placement == Placement::Into
+    }
+
+    /// The target, where the tree is moved into it.
+    pub(crate) fn directory(&self) -> io::Result<TreeRoot> {
+        Ok(TreeRoot::of(self.parent.try_clone()?))
+    }
+
+    /// The path of what is beside the private directory.
+    fn sibling(&self, name: &OsStr) -> PathBuf {
+        match self.placement {
+            Placement::Into => self.path.join(name),
+            Placement::Whole => self.path.with_file_name(name),
         }
     }
 
@@ -353,8 +419,7 @@ impl Target {
     }
 
     fn find(&self, name: &OsStr) -> Result<Option<Found>, TargetError> {
-        Found::at(&self.parent, name)
-            .map_err(|error| TargetError::io(&self.path.with_file_name(name), "examine", error))
+        Found::at(&self.parent, name).map_err(|error| TargetError::io(&self.sibling(name), "examine", error))
     }
 
     fn held(&self) -> TargetError {
@@ -382,10 +447,15 @@ fn target_kind(kind: FileType) -> TargetKind {
 
 /// A file in the directory of `target` that has no name, this process's alone.
 pub(crate) fn unnamed_file(target: &Target) -> io::Result<File> {
+    if target.is_merged() {
+        return tempfile::tempfile_in(&target.path);
+    }
     let directory = target.path.parent().filter(|parent| !parent.as_os_str().is_empty());
     tempfile::tempfile_in(directory.unwrap_or(Path::new(".")))
 }
 
+/// The names of both in a directory that a tree is moved into.
+pub(crate) const INSIDE: [&[u8]; 2] = [STAGING, JOURNAL];
 const STAGING: &[u8] = b".cofferdam-staging";
 const JOURNAL: &[u8] = b".cofferdam-journal";
 /// Names in the private directory, gone before anything else is in it.

@@ -10,14 +10,15 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
-use contract::{AttemptId, IfExists, StreamingSink};
+use contract::{AttemptId, CommitError, IfExists, StreamingSink};
 use fixture::{difference, list};
+use local::StagedFile;
 use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
-use storage::{OnPartial, TargetError};
-use tree_sink::{OldTree, Opened, TreeOptions, TreeSink, TreeSinkError, remove_beside};
+use storage::{OnPartial, StageOptions, TargetError};
+use tree_sink::{OldTree, Opened, Placement, TreeOptions, TreeSink, TreeSinkError, remove_beside};
 
 const STAGING: &str = ".target.cofferdam-staging";
 const JOURNAL: &str = ".target.cofferdam-journal";
@@ -201,6 +202,26 @@ fn zeros_are_written_over_what_was_no_hole() {
 }
 
 #[test]
+fn what_is_written_again_leaves_holes_where_they_were() {
+    let fixture = Fixture::of(|tree| {
+        let file = fs::File::create(tree.join("sparse")).unwrap();
+        file.set_len(64 << 20).unwrap();
+        fs::write(tree.join("text"), "text").unwrap();
+    });
+    break_off(&fixture, fresh());
+    let mut sink = resumable(&fixture, fresh());
+    sink.last_commit().unwrap();
+    // As of a pipe: everything comes again.
+    sink.resume_at(0, 0).unwrap();
+    write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
+    sink.publish(fixture.plaintext.len() as u64).unwrap();
+    let found = fs::metadata(fixture.target().join("sparse")).unwrap();
+    assert!(found.blocks() * 512 < 1 << 20, "{} blocks", found.blocks());
+    drop(sink);
+    assert_restored(&fixture);
+}
+
+#[test]
 fn another_directory_than_the_journals_is_not_touched() {
     let fixture = Fixture::new();
     break_off(&fixture, fresh());
@@ -269,7 +290,7 @@ fn publish_without_tidying_up(fixture: &Fixture, options: TreeOptions) {
     let mut sink = new(fixture, options);
     write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
     sink.commit_segment(&checkpoint()).unwrap();
-    // The old tree holds a file that cannot be removed; no: the target's name is swapped by hand after the intent.
+    // The target is another directory for the moment of the rename, which is then made by hand.
     let [target, staging] = [fixture.target(), at(fixture, STAGING)];
     let old = fixture.scratch.path().join("old");
     if target.exists() {
@@ -401,4 +422,209 @@ fn directories_that_are_no_members_are_as_the_format_says() {
         .map(|name| (name.into(), fs::metadata(fixture.target().join(name)).unwrap().mode() & 0o7777))
         .to_vec();
     assert!(modes.iter().all(|(_, mode)| *mode == 0o755), "{modes:?}");
+}
+
+/// Whoever can write where the tree is staged exchanges directories for links out of it, again and again: nothing outside is made or changed.
+#[test]
+fn directories_that_become_links_while_a_tree_is_restored_lead_nowhere() {
+    let fixture = Fixture::of(|tree| {
+        for directory in ["a", "b"] {
+            fs::create_dir(tree.join(directory)).unwrap();
+            for name in 0..8 {
+                fs::write(tree.join(directory).join(format!("{name}")), vec![b'x'; 100 + name]).unwrap();
+            }
+            symlink("0", tree.join(directory).join("link")).unwrap();
+            fs::hard_link(tree.join(directory).join("1"), tree.join(directory).join("2nd")).unwrap();
+        }
+    });
+    let outside = fixture.scratch.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("0"), "not ours").unwrap();
+    fs::set_permissions(outside.join("0"), fs::Permissions::from_mode(0o604)).unwrap();
+    let before = list(&outside);
+    let staging = at(&fixture, STAGING);
+    let (swaps, restores, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let link = fixture.scratch.path().join("link");
+            symlink(&outside, &link).unwrap();
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            while swaps.load(Ordering::Relaxed) < SWAPS {
+                let cwd = rustix::fs::CWD;
+                // Either the directory is not there, or the link takes its place, and the next time gives it back.
+                if rustix::fs::renameat_with(cwd, staging.join("a"), cwd, &link, flags).is_ok() {
+                    swaps.fetch_add(1, Ordering::Relaxed);
+                }
+                if !link.is_symlink() && !staging.exists() {
+                    let _ = fs::remove_dir_all(&link);
+                    symlink(&outside, &link).unwrap();
+                }
+            }
+        });
+        while swaps.load(Ordering::Relaxed) < SWAPS {
+            restores.fetch_add(1, Ordering::Relaxed);
+            let Ok(Opened::Fresh(mut sink)) = open(&fixture, fresh().on_partial(OnPartial::Discard)) else {
+                continue;
+            };
+            let written = sink.positioned().unwrap().write_all_at(0, &fixture.plaintext);
+            let done = written.is_ok() && sink.publish(fixture.plaintext.len() as u64).is_ok();
+            failures.fetch_add(usize::from(!done), Ordering::Relaxed);
+            drop(sink);
+            if fixture.target().exists() {
+                // What was swapped out is missed or a link in it: whatever was published, it goes.
+                fs::remove_dir_all(fixture.target()).unwrap();
+            }
+        }
+    });
+    println!("{restores:?} restores, {failures:?} of them failed, {swaps:?} swaps");
+    assert_eq!(difference(&before, &list(&outside)), None);
+}
+
+/// So often a directory and a link change places.
+const SWAPS: usize = 10_000;
+
+/// A directory that is there, with something of its own, and what a restore into it leaves at each name.
+fn into() -> TreeOptions {
+    fresh().placement(Placement::Into)
+}
+
+fn merge(fixture: &Fixture, options: TreeOptions) -> Result<(), CommitError> {
+    let mut sink = match open(fixture, options).unwrap() {
+        Opened::Fresh(sink) => sink,
+        Opened::Resumable { mut sink, .. } => {
+            sink.last_commit().unwrap();
+            sink.resume_at(0, 0).unwrap();
+            sink
+        }
+        other => panic!("{other:?}"),
+    };
+    write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
+    sink.commit_segment(&checkpoint()).unwrap();
+    sink.publish(fixture.plaintext.len() as u64)
+}
+
+/// All but the root, which keeps its own attributes.
+fn assert_merged(fixture: &Fixture, own: &[&str]) {
+    let mut found = strip_root(&fixture.target());
+    own.iter().for_each(|name| assert!(found.remove(name.as_bytes()).is_some(), "{name}"));
+    let mut expected = strip_root(&fixture.tree());
+    // The directory that has a file of its own in it has the time of that.
+    for listing in [&mut found, &mut expected] {
+        listing.values_mut().for_each(|found| found.first_name.clear());
+    }
+    assert_eq!(difference(&expected, &found), None);
+    assert!(!fixture.target().join(".cofferdam-staging").exists());
+    assert!(!fixture.target().join(".cofferdam-journal").exists());
+}
+
+#[test]
+fn a_tree_is_moved_into_a_directory_that_keeps_what_is_its_own() {
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.target().join("a/b")).unwrap();
+    fs::write(fixture.target().join("a/b/mine"), "mine").unwrap();
+    fs::write(fixture.target().join("mine"), "mine").unwrap();
+    fs::set_permissions(fixture.target(), fs::Permissions::from_mode(0o711)).unwrap();
+    merge(&fixture, into()).unwrap();
+    assert_merged(&fixture, &["a/b/mine", "mine"]);
+    assert_eq!(fs::metadata(fixture.target()).unwrap().mode() & 0o7777, 0o711);
+    // Once more: all of its files are there now.
+    let refused = open(&fixture, into()).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::Exists { .. })), "{refused}");
+    fs::write(fixture.target().join("a.txt"), "changed").unwrap();
+    merge(&fixture, into().if_exists(IfExists::Replace)).unwrap();
+    assert_merged(&fixture, &["a/b/mine", "mine"]);
+}
+
+#[test]
+fn what_cannot_be_merged_is_refused_before_anything_is_changed() {
+    let outside = |fixture: &Fixture| fixture.scratch.path().join("outside");
+    type Make<'a> = &'a dyn Fn(&Fixture);
+    let makes: [Make<'_>; 4] = [
+        // A file where a directory would be, and the other way round; a link in place of a directory.
+        &|fixture| fs::write(fixture.target().join("a"), "a file").unwrap(),
+        &|fixture| fs::create_dir(fixture.target().join("a.txt")).unwrap(),
+        &|fixture| {
+            fs::create_dir(outside(fixture)).unwrap();
+            symlink(outside(fixture), fixture.target().join("a")).unwrap();
+        },
+        &|fixture| {
+            fs::create_dir(outside(fixture)).unwrap();
+            fs::create_dir(fixture.target().join("a")).unwrap();
+            symlink(outside(fixture), fixture.target().join("a/b")).unwrap();
+        },
+    ];
+    for make in makes {
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.target()).unwrap();
+        make(&fixture);
+        let before = list(fixture.scratch.path());
+        for options in [into(), into().if_exists(IfExists::Replace)] {
+            let refused = open(&fixture, options).unwrap_err();
+            assert!(matches!(refused, TreeSinkError::Target(TargetError::Exists { .. })), "{refused}");
+        }
+        let after = list(fixture.scratch.path());
+        assert!(before.keys().eq(after.keys()));
+    }
+    let fixture = Fixture::new();
+    let refused = open(&fixture, into()).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::NoDirectory { .. })), "{refused}");
+}
+
+/// A move that stops half-way, because a directory has come to the name of a file meanwhile, is brought to its end by the next.
+#[test]
+fn a_move_that_is_cut_off_is_brought_to_its_end_without_force() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.target()).unwrap();
+    let mut sink = new(&fixture, into());
+    write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
+    sink.commit_segment(&checkpoint()).unwrap();
+    fs::create_dir(fixture.target().join("a.txt")).unwrap();
+    let error = sink.publish(fixture.plaintext.len() as u64).unwrap_err();
+    assert!(matches!(error, CommitError::Unknown(_)), "{error}");
+    drop(sink);
+    fs::remove_dir(fixture.target().join("a.txt")).unwrap();
+    merge(&fixture, into()).unwrap();
+    assert_merged(&fixture, &[]);
+}
+
+#[test]
+fn what_a_restore_of_a_file_has_left_stays_its_own() {
+    let fixture = Fixture::new();
+    let mut sink = match StagedFile::open(fixture.target(), &StageOptions::default(), &attempt_id()).unwrap()
+    {
+        local::Opened::Fresh(sink) => sink,
+        other => panic!("not fresh: {other:?}"),
+    };
+    sink.positioned().unwrap().write_all_at(0, b"of a file").unwrap();
+    sink.commit_segment(&checkpoint()).unwrap();
+    drop(sink);
+    let left = [STAGING, JOURNAL].map(|name| fs::read(at(&fixture, name)).unwrap());
+    for options in [fresh(), replacing(), fresh().on_partial(OnPartial::Discard)] {
+        let refused = open(&fixture, options).unwrap_err();
+        assert!(matches!(refused, TreeSinkError::Target(TargetError::InTheWay { .. })), "{refused}");
+        assert_eq!([STAGING, JOURNAL].map(|name| fs::read(at(&fixture, name)).unwrap()), left);
+    }
+    let opened = StagedFile::open(fixture.target(), &StageOptions::default(), &attempt_id()).unwrap();
+    assert!(matches!(opened, local::Opened::Resumable { .. }), "{opened:?}");
+}
+
+/// Who restores another tree there, or the same name again, does what was left to do, and shows nobody what is to be private.
+#[test]
+fn a_published_tree_of_others_is_tidied_up_after_with_the_mode_that_it_had() {
+    let fixture = Fixture::of(|tree| {
+        fs::write(tree.join("f"), "f").unwrap();
+        fs::set_permissions(tree, fs::Permissions::from_mode(0o750)).unwrap();
+    });
+    for (is_skeleton_there, mode) in [(true, 0o750), (false, 0o700)] {
+        fs::create_dir_all(fixture.target().join("old")).unwrap();
+        publish_without_tidying_up(&fixture, replacing());
+        if !is_skeleton_there {
+            fs::OpenOptions::new().write(true).open(at(&fixture, JOURNAL)).unwrap().set_len(65_536).unwrap();
+        }
+        published(&fixture, fresh()).tidy().unwrap();
+        assert_eq!(fixture.beside(), ["target"]);
+        assert_eq!(fs::metadata(fixture.target()).unwrap().mode() & 0o7777, mode);
+        assert_eq!(fs::read(fixture.target().join("f")).unwrap(), b"f");
+        fs::remove_dir_all(fixture.target()).unwrap();
+    }
 }

@@ -12,6 +12,7 @@ mod shutdown;
 mod simulated;
 mod tally;
 mod tracer;
+mod trees;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -38,9 +39,10 @@ pub(crate) enum Extent {
 /// One part of the harness.
 type Part = (&'static str, fn(&Setting) -> Result<(), String>);
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("simulated", simulated::run),
     ("calls", calls::run),
+    ("trees", trees::run),
     ("random", random::run),
     ("full-disk", full_disk::run),
     ("shut-down", shutdown::run),

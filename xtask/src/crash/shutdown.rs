@@ -63,7 +63,7 @@ fn shut_down(fixture: &Fixture, mounted: &Mounted, sync: usize) -> Result<Output
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot start strace: {error}"))?;
     wait_for_the_new(fixture, &mut child)?;
-    run_program("xfs_io", &["-x", "-c", "shutdown", &mounted.folder.display().to_string()])?;
+    mounted.cut_off()?;
     child.wait_with_output().map_err(|error| format!("cannot wait for the program: {error}"))
 }
 
@@ -81,13 +81,13 @@ fn wait_for_the_new(fixture: &Fixture, child: &mut Child) -> Result<(), String> 
 }
 
 /// An XFS over a folder, in a file of its own; gone when it is dropped.
-struct Mounted {
-    folder: PathBuf,
+pub(super) struct Mounted {
+    pub(super) folder: PathBuf,
     image: PathBuf,
 }
 
 impl Mounted {
-    fn new(scratch: &Path) -> Result<Mounted, String> {
+    pub(super) fn new(scratch: &Path) -> Result<Mounted, String> {
         let mounted = Mounted { folder: scratch.join("mounted"), image: scratch.join("image") };
         let image = fs::File::create(&mounted.image).and_then(|image| image.set_len(IMAGE_LEN));
         image.and_then(|()| fs::create_dir(&mounted.folder)).map_err(|error| error.to_string())?;
@@ -105,8 +105,13 @@ impl Mounted {
         )
     }
 
+    /// Cuts it off from its medium, as a power cut does.
+    pub(super) fn cut_off(&self) -> Result<(), String> {
+        run_program("xfs_io", &["-x", "-c", "shutdown", &self.folder.display().to_string()])
+    }
+
     /// What is not on the medium is lost, and what is in its log is brought back.
-    fn restart(&self) -> Result<(), String> {
+    pub(super) fn restart(&self) -> Result<(), String> {
         run_program("umount", &[&self.folder.display().to_string()])?;
         self.mount()
     }

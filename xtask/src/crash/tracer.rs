@@ -139,6 +139,7 @@ impl Trace<'_> {
             Subject::Name => true,
             Subject::File => self.is_ours(thread, first),
             Subject::Opened => third & MAKING != 0 && self.is_under_folder(thread, first, second),
+            Subject::OpenedHow => self.is_ours(thread, first) && flags_at(thread, third) & MAKING != 0,
         };
         let syncs_journal = *number == libc::SYS_fdatasync
             && self
@@ -183,6 +184,8 @@ enum Subject {
     File,
     /// openat(2): it changes something where it may make a file.
     Opened,
+    /// openat2(2): the same, with the flags where its third argument points to.
+    OpenedHow,
 }
 
 const JOURNAL_SUFFIX: &[u8] = b".cofferdam-journal";
@@ -193,6 +196,7 @@ const MAKING: i64 = (libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O
 /// The calls that change files, on every architecture that we trace.
 const CHANGING: &[(i64, &str, Subject)] = &[
     (libc::SYS_openat, "openat", Subject::Opened),
+    (libc::SYS_openat2, "openat2", Subject::OpenedHow),
     (libc::SYS_write, "write", Subject::File),
     (libc::SYS_writev, "writev", Subject::File),
     (libc::SYS_pwrite64, "pwrite64", Subject::File),
@@ -204,6 +208,12 @@ const CHANGING: &[(i64, &str, Subject)] = &[
     (libc::SYS_sync_file_range, "sync_file_range", Subject::File),
     (libc::SYS_fchmod, "fchmod", Subject::File),
     (libc::SYS_fchown, "fchown", Subject::File),
+    (libc::SYS_syncfs, "syncfs", Subject::File),
+    (libc::SYS_fchmodat, "fchmodat", Subject::File),
+    (SYS_FCHMODAT2, "fchmodat2", Subject::File),
+    (libc::SYS_fchownat, "fchownat", Subject::File),
+    (libc::SYS_utimensat, "utimensat", Subject::File),
+    (libc::SYS_mknodat, "mknodat", Subject::File),
     (libc::SYS_fsetxattr, "fsetxattr", Subject::File),
     (libc::SYS_fremovexattr, "fremovexattr", Subject::File),
     (libc::SYS_copy_file_range, "copy_file_range", Subject::Name),
@@ -221,6 +231,14 @@ const CHANGING: &[(i64, &str, Subject)] = &[
     #[cfg(target_arch = "x86_64")]
     (libc::SYS_unlink, "unlink", Subject::Name),
 ];
+
+/// The same number on all architectures, as all calls since 2019.
+const SYS_FCHMODAT2: i64 = 452;
+
+/// The first field of what openat2(2) is told, `open_how`: its flags.
+fn flags_at(thread: Pid, address: i64) -> i64 {
+    ptrace::read(thread, address as ptrace::AddressType).unwrap_or(0)
+}
 
 /// The number of the call and its first three arguments.
 #[cfg(target_arch = "x86_64")]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, IfNoTree, Opener, Remedy, Restored, Source, TreeOutcome, is_pipe};
+use cofferdam::{
+    CancelToken, IfNoTree, Opener, Remedy, Restored, RestoredPaths, Source, TreeOutcome, is_pipe,
+};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -181,6 +183,7 @@ impl Restore {
         let salvaged = salvaged.map(Path::to_owned);
         self.staging.check(&self.target)?;
         self.tree.check(&self.target)?;
+        let selection = self.tree.selection()?;
         self.refuse_seed()?;
         self.refuse_unproven_receipt()?;
         self.uploading.check(&self.target)?;
@@ -200,28 +203,14 @@ impl Restore {
         let begun = Instant::now();
         self.target.refuse_options(&self.protection, self.force)?;
         self.refuse_log()?;
-        let restored = match (&self.sealed, &self.target) {
-            (Sealed::Here(End::Path(sealed)), Goal::Here(End::Path(target))) => {
-                opener.restore_file(sealed, target)
-            }
-            // By its name, so that a device is seen to be the one that would be written.
-            (Sealed::Here(End::Standard), Goal::Here(End::Path(target)))
-                if Standard::Input.is_block_device() =>
-            {
-                opener.restore_file("/dev/stdin", target)
-            }
-            (_, Goal::Here(End::Path(target))) => opener.restore_to(self.source(&cancel, report)?, target),
-            (_, Goal::Here(End::Standard)) => {
-                opener.open_archive(self.source(&cancel, report)?, End::stdout()?, self.if_no_tree)
-            }
-            (_, Goal::There(url)) => {
-                self.uploading.restore(&opener, self.source(&cancel, report)?, url, report)
-            }
-            (_, Goal::Receiver(address)) => {
-                let source = self.source(&cancel, report)?;
-                opener.open(source, self.protection.connect(address, self.staging.restart)?)
-            }
-        };
+        if let (Some(selection), Some(target)) = (&selection, self.target.path()) {
+            let source = self.source(&cancel, report)?;
+            let restored = opener.restore_paths(source, target, selection, &self.tree.options());
+            let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
+            watch.finish();
+            return self.tell_paths(signer, &restored, begun, report);
+        }
+        let restored = self.open(&opener, &cancel, report)?;
         if let Some(asserted) = asserted_in(&restored) {
             watch.finish();
             let (input, output, done) = (self.sealed.name(), self.target.name(), self.target.done_unproven());
@@ -241,6 +230,69 @@ impl Restore {
         watch.finish();
         record.tree.iter().for_each(|tree| tree.warn(report));
         report.done(self.target.channel(), &record, record.sentence(begun), self.target.done())
+    }
+
+    /// Restores it. What keeps it from being begun is a failure already.
+    fn open(
+        &self,
+        opener: &Opener,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<Result<Restored, cofferdam::Error>, Failure> {
+        Ok(match (&self.sealed, &self.target) {
+            (Sealed::Here(End::Path(sealed)), Goal::Here(End::Path(target))) => {
+                opener.restore_file(sealed, target)
+            }
+            // By its name, so that a device is seen to be the one that would be written.
+            (Sealed::Here(End::Standard), Goal::Here(End::Path(target)))
+                if Standard::Input.is_block_device() =>
+            {
+                opener.restore_file("/dev/stdin", target)
+            }
+            (_, Goal::Here(End::Path(target))) => opener.restore_to(self.source(cancel, report)?, target),
+            (_, Goal::Here(End::Standard)) => {
+                opener.open_archive(self.source(cancel, report)?, End::stdout()?, self.if_no_tree)
+            }
+            (_, Goal::There(url)) => {
+                self.uploading.restore(opener, self.source(cancel, report)?, url, report)
+            }
+            (_, Goal::Receiver(address)) => {
+                let source = self.source(cancel, report)?;
+                opener.open(source, self.protection.connect(address, self.staging.restart)?)
+            }
+        })
+    }
+
+    fn tell_paths(
+        &self,
+        signed_by: Option<KeyName>,
+        restored: &RestoredPaths,
+        begun: Instant,
+        report: Report,
+    ) -> Result<(), Failure> {
+        let tree = TreeRecord::new(&restored.tree);
+        tree.warn(report);
+        let record = PathsRecord {
+            event: "restored-paths",
+            input: self.sealed.name(),
+            output: self.target.name(),
+            stream_id: restored.stream_id.to_string(),
+            signed_by,
+            metadata: pairs(&restored.metadata),
+            tree,
+            seconds: begun.elapsed().as_secs_f64(),
+        };
+        let mut text = format!(
+            "restored of {} into {}: {}, {}; only these bytes were read and proved",
+            record.input,
+            record.output,
+            record.tree.contents(),
+            Size(restored.tree.counts.data_len)
+        );
+        if let Some(old) = record.tree.kept_old() {
+            text.push_str(&format!("\nthe directory that was there is {old}"));
+        }
+        report.done(self.target.channel(), &record, text, self.target.done())
     }
 
     fn opener(&self, cancel: &CancelToken, watch: Arc<Watch>, report: Report) -> Result<Opener, Failure> {
@@ -395,6 +447,19 @@ struct Record {
     seconds: f64,
 }
 
+/// Of a restore of some paths.
+#[derive(Serialize)]
+struct PathsRecord {
+    event: &'static str,
+    input: Name,
+    output: Name,
+    stream_id: String,
+    signed_by: Option<KeyName>,
+    metadata: Vec<Pair>,
+    tree: TreeRecord,
+    seconds: f64,
+}
+
 impl Record {
     fn new(
         command: &Restore,
@@ -475,6 +540,7 @@ Examples:
   ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
   cofferdam restore -i key.txt s3://backups/db.cfd db.img   out of a store; credentials from the environment
   cofferdam restore -i key.txt etc.cfd /srv/etc        a directory that was sealed; --force replaces one, --keep-old keeps that
+  cofferdam restore -i key.txt etc.cfd ssh --path /ssh   some paths of it; only those are read, and proved
   cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
   cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
   cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing

@@ -1,0 +1,427 @@
+//! Directories that were sealed, restored by the real program: as a whole, over another one, again, and by two at once.
+//! Knows nothing of how they are laid out; what a directory is made of is the fixture's.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+#[path = "../../tree/tests/fixture/mod.rs"]
+mod fixture;
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use cofferdam::tree::{OnChange, Plan, TreeRoot, TreeSource, WalkOptions};
+use cofferdam::{BytesSource, MemorySink, Recipients, Sealer, WrappingKey};
+use fixture::{Listing, difference, list, make_tree};
+
+const KEY: [u8; 32] = [3; 32];
+
+struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    /// With `tree`, which has one of everything, and `sealed`, sealed from it in small segments.
+    fn new() -> Place {
+        Place::of(make_tree)
+    }
+
+    fn of(make: impl Fn(&Path)) -> Place {
+        let place = Place { directory: tempfile::tempdir().unwrap() };
+        fs::write(place.path("key"), format!("{}\n", "03".repeat(32))).unwrap();
+        fs::create_dir(place.path("at")).unwrap();
+        place.seal("tree", "sealed", make);
+        place
+    }
+
+    fn seal(&self, tree: &str, sealed: &str, make: impl Fn(&Path)) {
+        fs::create_dir(self.path(tree)).unwrap();
+        make(&self.path(tree));
+        let root = || TreeRoot::open(&self.path(tree)).unwrap();
+        let (plan, _) = Plan::create(&root(), &self.path("plan"), &WalkOptions::default()).unwrap();
+        let source = TreeSource::new(root(), Arc::new(plan), OnChange::Refuse).unwrap();
+        let (sink, contents) = MemorySink::new();
+        sealer().tree().seal(source, sink).unwrap();
+        fs::write(self.path(sealed), contents.take().unwrap()).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn target(&self) -> PathBuf {
+        self.path("at/target")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+        command.args(["restore", "--key-file", "key"]).args(arguments);
+        command.current_dir(self.directory.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    fn tree(&self) -> Listing {
+        list(&self.path("tree"))
+    }
+
+    fn beside(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("at")).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn assert_restored(&self) {
+        assert_eq!(difference(&self.tree(), &list(&self.target())), None);
+        assert_eq!(self.beside(), ["target"]);
+    }
+}
+
+fn sealer() -> Sealer {
+    Sealer::new(Recipients::new().wrapping_key(WrappingKey::from_bytes(KEY)))
+        .frame_len(4096)
+        .segment_len(65_536)
+}
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Ran {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn assert_done(&self) {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+    }
+
+    #[track_caller]
+    fn assert_failed(&self, code: i32, says: &str) {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        assert!(self.stderr.contains(says), "{}", self.stderr);
+    }
+}
+
+const ALL: [&str; 3] = ["--set-id", "sealed", "at/target"];
+
+#[test]
+fn a_directory_comes_back_and_the_second_run_is_refused_or_replaces_it() {
+    let place = Place::new();
+    let ran = place.run(&ALL);
+    ran.assert_done();
+    place.assert_restored();
+    assert!(ran.stdout.contains(" files, ") && ran.stdout.contains(" directories, "), "{}", ran.stdout);
+    place.run(&ALL).assert_failed(6, "--force");
+    fs::write(place.target().join("mine"), "changed since").unwrap();
+    place.run(&[&["--force"], &ALL[..]].concat()).assert_done();
+    place.assert_restored();
+    fs::write(place.target().join("mine"), "changed since").unwrap();
+    let ran = place.run(&[&["--force", "--keep-old", "--json"], &ALL[..]].concat());
+    ran.assert_done();
+    assert!(ran.stdout.contains("\"old_tree\":\"at/target.cofferdam-old\""), "{}", ran.stdout);
+    assert_eq!(fs::read(place.path("at/target.cofferdam-old/mine")).unwrap(), b"changed since");
+    assert_eq!(difference(&place.tree(), &list(&place.target())), None);
+}
+
+#[test]
+fn what_is_left_out_is_said() {
+    let place = Place::new();
+    let ran = place.run(&["sealed", "at/target"]);
+    ran.assert_done();
+    assert!(ran.stderr.contains("1 file: did not get their set-id bits; --set-id"), "{}", ran.stderr);
+    let ran = place.run(&["--force", "--json", "sealed", "at/target"]);
+    assert!(ran.stdout.contains("\"set_id_bits_left_out\":1"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_target_that_is_no_directory_is_not_replaced() {
+    let place = Place::new();
+    fs::write(place.target(), "a file").unwrap();
+    place.run(&ALL).assert_failed(6, "--force");
+    place.run(&[&["--force"], &ALL[..]].concat()).assert_failed(2, "a directory");
+    assert_eq!(fs::read(place.target()).unwrap(), b"a file");
+    fs::remove_file(place.target()).unwrap();
+    symlink("../tree", place.target()).unwrap();
+    place.run(&ALL).assert_failed(6, "symbolic link");
+    place.run(&[&["--force"], &ALL[..]].concat()).assert_failed(6, "symbolic link");
+    assert!(place.target().is_symlink());
+    fs::remove_file(place.target()).unwrap();
+    place.run(&["sealed", "nowhere/target"]).assert_failed(1, "no such directory");
+    assert!(place.beside().is_empty());
+}
+
+#[test]
+fn options_for_directories_are_refused_where_there_is_none() {
+    let place = Place::new();
+    let sealed = |bytes: &[u8]| {
+        fs::write(place.path("plain"), bytes).unwrap();
+        sealer().seal_file(place.path("plain"), place.path("sealed-file")).unwrap();
+    };
+    sealed(b"a file");
+    for option in ["--set-id", "--devices", "--numeric-owner", "--no-owner"] {
+        place.run(&[option, "sealed-file", "at/target"]).assert_failed(2, "the stream is a file");
+        place.run(&[option, "sealed", "-"]).assert_failed(2, option);
+    }
+    assert!(place.beside().is_empty());
+    place.run(&["sealed-file", "at/target"]).assert_done();
+    assert_eq!(fs::read(place.target()).unwrap(), b"a file");
+}
+
+#[test]
+fn a_damaged_tree_leaves_what_was_there() {
+    let place = Place::new();
+    fs::create_dir(place.target()).unwrap();
+    fs::write(place.target().join("old"), "old").unwrap();
+    let whole = fs::read(place.path("sealed")).unwrap();
+    for at in (whole.len() / 9..whole.len()).step_by(whole.len() / 9) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(place.path("damaged"), damaged).unwrap();
+        let ran = place.run(&["--force", "damaged", "at/target"]);
+        assert!(matches!(ran.code, Some(0 | 3)), "byte {at}: {}", ran.stderr);
+        if ran.code == Some(0) {
+            // One of the two copies of the key, which nothing depends on.
+            assert!(ran.stderr.contains("warning"), "byte {at}: {}", ran.stderr);
+            place.run(&["--force", "--restart", "sealed", "at/target"]).assert_done();
+            fs::remove_dir_all(place.target()).unwrap();
+            fs::create_dir(place.target()).unwrap();
+            fs::write(place.target().join("old"), "old").unwrap();
+        }
+        assert_eq!(fs::read(place.target().join("old")).unwrap(), b"old", "byte {at}");
+    }
+    // What is kept of the damaged one is of the same stream, and the whole one goes on with it.
+    place.run(&[&["--force"], &ALL[..]].concat()).assert_done();
+    place.assert_restored();
+}
+
+#[test]
+fn another_trees_attempt_is_neither_gone_on_with_nor_removed_without_a_word() {
+    let place = Place::new();
+    place.seal("other", "sealed-other", |tree| fs::write(tree.join("f"), "other").unwrap());
+    leave_half(&place);
+    let kept = list(&place.path("at/.target.cofferdam-staging"));
+    place.run(&["sealed-other", "at/target"]).assert_failed(8, "--restart");
+    assert_eq!(difference(&kept, &list(&place.path("at/.target.cofferdam-staging"))), None);
+    place.run(&["--restart", "sealed-other", "at/target"]).assert_done();
+    assert_eq!(fs::read(place.target().join("f")).unwrap(), b"other");
+    assert_eq!(place.beside(), ["target"]);
+}
+
+/// A restore that ends at a damaged segment, about in the middle.
+fn leave_half(place: &Place) {
+    let mut damaged = fs::read(place.path("sealed")).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(place.path("half"), damaged).unwrap();
+    place.run(&["half", "at/target"]).assert_failed(3, "");
+    assert_eq!(place.beside(), [".target.cofferdam-journal", ".target.cofferdam-staging"]);
+}
+
+#[test]
+fn an_interrupted_restore_goes_on_and_says_what_it_kept() {
+    let place = Place::new();
+    leave_half(&place);
+    let ran = place.run(&[&["--json"], &ALL[..]].concat());
+    ran.assert_done();
+    let kept: u64 = ran
+        .stdout
+        .split_once("\"kept\":")
+        .unwrap()
+        .1
+        .split(|char: char| !char.is_ascii_digit())
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(kept > 1 << 20, "{kept} bytes");
+    place.assert_restored();
+}
+
+#[test]
+fn pins_and_sequence_numbers_are_compared_before_anything_is_made() {
+    let place = Place::new();
+    let ran = place.run(&["--expect-digest", &"0".repeat(64), "sealed", "at/target"]);
+    ran.assert_failed(3, "digest");
+    place.run(&["--min-sequence", "1", "sealed", "at/target"]).assert_failed(14, "sequence");
+    assert!(place.beside().is_empty());
+    let ran = place.run(&["--json", "--set-id", "sealed", "at/target"]);
+    let digest = ran.stdout.split_once("\"stream_digest\":\"").unwrap().1[..64].to_owned();
+    place.run(&["--force", "--expect-digest", &digest, "--set-id", "sealed", "at/target"]).assert_done();
+    place.assert_restored();
+}
+
+/// Two replace one directory at once, again and again: one of them holds the other off, and the directory is always a whole one.
+#[test]
+fn two_that_replace_one_directory_leave_one_of_both() {
+    let place = Place::of(|tree| {
+        for name in 0..30 {
+            fs::write(tree.join(format!("{name}")), format!("{name}").repeat(500)).unwrap();
+        }
+    });
+    place.run(&["sealed", "at/target"]).assert_done();
+    let mut held_off = 0;
+    for round in 0..40 {
+        let options: &[&str] = if round % 2 == 0 { &["--force"] } else { &["--force", "--keep-old"] };
+        let spawn = || {
+            let mut command = place.command(&[options, &["sealed", "at/target"]].concat());
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let both = [spawn(), spawn()];
+        let codes = both.map(|child| child.wait_with_output().unwrap().status.code());
+        // The directory that the other one has put there since it began is another one: exit 6.
+        assert!(codes.iter().all(|code| matches!(code, Some(0 | 6 | 9))), "{codes:?}");
+        assert!(codes.contains(&Some(0)), "{codes:?}");
+        held_off += codes.iter().filter(|code| **code != Some(0)).count();
+        assert_eq!(difference(&place.tree(), &list(&place.target())), None, "round {round}");
+        let mut kept = 0;
+        for name in place.beside().iter().filter(|name| *name != "target") {
+            assert!(name.starts_with("target.cofferdam-old"), "{name}");
+            let old = place.path("at").join(name);
+            assert_eq!(difference(&place.tree(), &list(&old)), None, "round {round}: {name}");
+            fs::remove_dir_all(old).unwrap();
+            kept += 1;
+        }
+        let done = codes.iter().filter(|code| **code == Some(0)).count();
+        assert_eq!(kept, if round % 2 == 0 { 0 } else { done }, "round {round}: each old tree is kept");
+    }
+    assert!(held_off > 0);
+}
+
+/// As root alone: who may mount. A directory in which something is mounted is replaced, and kept with what is mounted there.
+#[test]
+fn what_is_mounted_in_the_old_tree_is_never_touched() {
+    let place = Place::new();
+    let mounted = place.target().join("deep/mounted");
+    fs::create_dir_all(&mounted).unwrap();
+    let mount = |arguments: &[&str]| {
+        let ran = Command::new("mount").args(arguments).arg(&mounted).stderr(Stdio::null()).status();
+        ran.is_ok_and(|status| status.success())
+    };
+    fs::create_dir(place.path("elsewhere")).unwrap();
+    let elsewhere = place.path("elsewhere");
+    // Another file system, and another directory of the same one.
+    for arguments in [vec!["-t", "tmpfs", "none"], vec!["--bind", elsewhere.to_str().unwrap()]] {
+        if !mount(&arguments) {
+            eprintln!("skipped: this user may not mount");
+            return;
+        }
+        fs::write(mounted.join("inside"), "of another file system").unwrap();
+        let ran = place.run(&[&["--force"], &ALL[..]].concat());
+        let old = place.path("at/target.cofferdam-old/deep/mounted");
+        let inside = fs::read(old.join("inside"));
+        let unmounted = Command::new("umount").arg(&old).status().unwrap();
+        assert!(unmounted.success());
+        ran.assert_done();
+        assert!(ran.stderr.contains("another file system is mounted in it"), "{}", ran.stderr);
+        assert_eq!(inside.unwrap(), b"of another file system");
+        assert_eq!(difference(&place.tree(), &list(&place.target())), None);
+        fs::remove_dir_all(place.path("at/target.cofferdam-old")).unwrap();
+        fs::create_dir_all(&mounted).unwrap();
+    }
+    assert_eq!(fs::read(elsewhere.join("inside")).unwrap(), b"of another file system");
+    // A target that is itself mounted is refused before anything is made, whichever file system it is of.
+    fs::remove_dir_all(place.target()).unwrap();
+    fs::create_dir(place.target()).unwrap();
+    for arguments in [vec!["-t", "tmpfs", "none"], vec!["--bind", elsewhere.to_str().unwrap()]] {
+        let status = Command::new("mount").args(&arguments).arg(place.target()).status().unwrap();
+        assert!(status.success());
+        let ran = place.run(&[&["--force"], &ALL[..]].concat());
+        assert!(Command::new("umount").arg(place.target()).status().unwrap().success());
+        ran.assert_failed(1, "mount point");
+        assert_eq!(place.beside(), ["target"]);
+    }
+}
+
+#[test]
+fn what_was_kept_is_discarded_by_name_whether_there_is_a_target_or_not() {
+    let place = Place::new();
+    let discard = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+        command.args(["discard", name]).current_dir(place.directory.path());
+        Ran::of(command.env("XDG_STATE_HOME", place.path("states")).output().unwrap())
+    };
+    leave_half(&place);
+    discard("at/target").assert_done();
+    assert!(place.beside().is_empty());
+    for name in ["at/target", "at/target/"] {
+        fs::create_dir(place.target()).unwrap();
+        place.run(&["--force", "half", name]).assert_failed(3, "are kept");
+        assert_eq!(place.beside(), [".target.cofferdam-journal", ".target.cofferdam-staging", "target"]);
+        let ran = discard(name);
+        ran.assert_done();
+        assert!(ran.stdout.contains(".target.cofferdam-staging"), "{}", ran.stdout);
+        assert_eq!(place.beside(), ["target"]);
+        fs::remove_dir(place.target()).unwrap();
+    }
+}
+
+/// TREE T5.4: every reader takes it as a plain file of what is before its tail.
+#[test]
+fn a_tree_without_a_catalog_is_restored_as_the_file_that_it_is() {
+    let place = Place::new();
+    for len in [0, 1, 65_535, 65_536, 200_000_u64] {
+        let archive: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        let mut plaintext = archive.clone();
+        plaintext.extend(b"CFDTREE\0\x01\0\x01\0\0\0\0\0");
+        for number in [len, 0, len, len, len + 64, 0] {
+            plaintext.extend(number.to_le_bytes());
+        }
+        let (sink, contents) = MemorySink::new();
+        sealer().tree().seal(BytesSource::new(plaintext), sink).unwrap();
+        fs::write(place.path("no-catalog"), contents.take().unwrap()).unwrap();
+        place.run(&["--force", "no-catalog", "at/file"]).assert_done();
+        assert!(fs::read(place.path("at/file")).unwrap() == archive, "{len} bytes");
+        assert_eq!(place.beside(), ["file"]);
+        place.run(&["--set-id", "no-catalog", "at/other"]).assert_failed(2, "the stream is a file");
+        place.run(&["--path", "a", "no-catalog", "at/other"]).assert_failed(2, "the stream is a file");
+    }
+}
+
+#[test]
+fn a_directory_is_moved_into_one_that_is_there() {
+    let place = Place::new();
+    place.run(&["--into", "sealed", "at/target"]).assert_failed(1, "no such directory");
+    fs::create_dir(place.target()).unwrap();
+    fs::write(place.target().join("mine"), "mine").unwrap();
+    place.run(&[&["--into"], &ALL[..]].concat()).assert_done();
+    let mut found = list(&place.target());
+    assert_eq!(found.remove(&b"mine"[..]).unwrap().contents, b"mine");
+    let mut expected = place.tree();
+    for listing in [&mut found, &mut expected] {
+        listing.remove(&b""[..]);
+    }
+    assert_eq!(difference(&expected, &found), None);
+    place.run(&[&["--into"], &ALL[..]].concat()).assert_failed(6, "--force");
+    place.run(&[&["--into", "--force"], &ALL[..]].concat()).assert_done();
+    assert_eq!(place.beside(), ["target"]);
+}
+
+#[test]
+fn a_tree_from_a_pipe_comes_back_as_from_a_file() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["--set-id", "-", "at/target"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let sealed = fs::read(place.path("sealed")).unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let feeding = std::thread::spawn(move || input.write_all(&sealed));
+    Ran::of(child.wait_with_output().unwrap()).assert_done();
+    feeding.join().unwrap().unwrap();
+    place.assert_restored();
+}

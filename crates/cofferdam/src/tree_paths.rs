@@ -1,0 +1,134 @@
+//! Some paths of a tree, restored: only the frames that hold them are read, and only those bytes are proved.
+//! It joins the parts and does none of their work.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use contract::{CommitError, ReadAt, StreamingSink, WriteAt};
+use sources::Source;
+use storage::OnPartial;
+use tree::{Content, PathSelection, Subtree};
+use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside};
+
+use crate::tree_restore::half_moved;
+use crate::trees::{tree_content, tree_error, tree_sink_error};
+use crate::{Error, ErrorKind, Kept, Metadata, Opener, Remedy, StreamId};
+
+/// Some paths of a tree that were restored.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RestoredPaths {
+    /// Names the stream.
+    pub stream_id: StreamId,
+    /// What whoever sealed it gave it.
+    pub metadata: Metadata,
+    /// What the directory is made of, and what it lacks.
+    pub tree: Restored,
+}
+
+impl Opener {
+    /// Restores of the tree in `source`, which has to have offsets, what `selection` chooses, into a directory at `target`, with the directories
+    /// that it is in: all of that or nothing. Everything else of the stream stays unread, but for what says where things are.
+    ///
+    /// **Proved by this:** these bytes, names and attributes were sealed under the stream's key, for this stream and these places. **Not proved:**
+    /// that the rest of the stream is there and unchanged, as [`Opener::reader`] says. Nothing is kept of it if it is interrupted.
+    ///
+    /// # Errors
+    /// As [`Opener::reader`] and [`Opener::restore_to`]. [`ErrorKind::Usage`] if the stream is no tree, or nothing of it is chosen.
+    pub fn restore_paths(
+        &self,
+        source: impl Source,
+        target: impl AsRef<Path>,
+        selection: &PathSelection,
+        options: &TreeOptions,
+    ) -> Result<RestoredPaths, Error> {
+        let target = target.as_ref();
+        self.refuse_seed("some paths of a tree are restored")?;
+        let reader = Arc::new(self.reader(source)?);
+        let Content::Tree(catalog) = tree_content(&reader)? else {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "paths are chosen of a directory, and the stream is a file",
+            )
+            .advise("Restore it without choosing."));
+        };
+        self.refuse_lost(target, options)?;
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let chosen = Subtree::new(reader.clone(), &catalog, selection, parent.unwrap_or(Path::new(".")));
+        let Some(chosen) = chosen.map_err(tree_error)? else {
+            return Err(Error::new(ErrorKind::Usage, "nothing in the tree matches what was chosen")
+                .advise("A path that begins with / is one from the tree's root on; without it, it may be at any depth."));
+        };
+        self.resources.tell_staging();
+        let options = options.if_exists(self.if_exists);
+        let mut sink = TreeSink::create(target, &chosen, &options).map_err(tree_sink_error)?;
+        self.copy(&chosen, &sink)?;
+        let outcome = sink.restored();
+        sink.publish(chosen.len()).map_err(|error| match (&error, options.placement_of()) {
+            (CommitError::Unknown(_), Placement::Into) => half_moved(Error::publish(error)),
+            _ => Error::publish(error),
+        })?;
+        let restored = outcome.lock().clone();
+        let tree = restored.ok_or_else(|| Error::new(ErrorKind::Io, "nothing was restored"))?;
+        Ok(RestoredPaths { stream_id: reader.stream_id(), metadata: reader.metadata().clone(), tree })
+    }
+
+    /// What an interrupted restore left beside the target is not thrown away by one that does not go on with it.
+    fn refuse_lost(&self, target: &Path, options: &TreeOptions) -> Result<(), Error> {
+        let found = attempt_beside(target, options.placement_of()).map_err(Error::target)?;
+        if self.on_partial == OnPartial::Discard || found.is_none() {
+            return Ok(());
+        }
+        let what = "what an interrupted restore to this name left beside it would be lost";
+        Err(Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(Kept::Restore)))
+    }
+
+    fn copy(&self, chosen: &Subtree, sink: &TreeSink) -> Result<(), Error> {
+        let Some(tree) = sink.positioned() else { return Ok(()) };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(COPY_THREADS_MAX);
+        // Each piece is taken once; the order is any.
+        let next = AtomicU64::new(0);
+        let work = || self.copy_pieces(chosen, &*tree, &next);
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let ours = work();
+            let theirs = others.into_iter().map(|other| {
+                other.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "a thread has panicked")))
+            });
+            // All of them are waited for.
+            std::iter::once(ours).chain(theirs.collect::<Vec<_>>()).collect()
+        })
+    }
+
+    fn copy_pieces(&self, chosen: &Subtree, tree: &dyn WriteAt, next: &AtomicU64) -> Result<(), Error> {
+        let mut buffer = vec![0; COPY_LEN];
+        loop {
+            let at = next.fetch_add(COPY_LEN as u64, Ordering::Relaxed);
+            if at >= chosen.len() {
+                return Ok(());
+            }
+            if self.resources.cancel.is_cancelled() {
+                return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
+            }
+            let len = usize::try_from(chosen.len() - at).map_or(COPY_LEN, |left| left.min(COPY_LEN));
+            chosen.read_exact_at(at, &mut buffer[..len]).map_err(unread)?;
+            tree.write_all_at(at, &buffer[..len])
+                .map_err(|error| Error::io("the directory could not be written", error))?;
+        }
+    }
+}
+
+/// What [`Reader`](crate::Reader) says is within what it says through [`ReadAt`].
+fn unread(error: std::io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::io("the tree could not be read", error),
+    }
+}
+
+/// What is copied at a time.
+const COPY_LEN: usize = 1 << 20;
+/// Threads that copy: each opens the frames that it needs.
+const COPY_THREADS_MAX: usize = 16;

@@ -1,0 +1,327 @@
+//! Some of a tree's members as a tree of their own: which are chosen, and its plaintext, read out of the whole one's.
+//! Knows no sink. Of the whole plaintext only what it needs is read.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    fs::File,
+    io::{self, BufWriter, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
+};
+
+use cofferdam_io::ReadAt;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::{
+    Catalog, CatalogWriter, Content, EntryKind, Layout, LocatedEntry, Member, PathCase, Place, TreeError,
+    TreePath, WrittenCatalog,
+    limits::{ARCHIVE_END_LEN, BLOCK_LEN},
+};
+
+/// Which members of a tree are chosen: those that a glob matches, and all that is below a directory that one matches.
+///
+/// Globs are those of ripgrep, and match paths from the tree's root on: `*` and `?` match no `/`, `**` matches any number of directories,
+/// `[ab]` and `{a,b}` one of several. One without a leading `/` matches at any depth, one with it from the root on; one that ends with
+/// `/` matches directories alone.
+#[derive(Clone, Debug)]
+pub struct PathSelection {
+    any: GlobSet,
+    directories: GlobSet,
+}
+
+impl PathSelection {
+    /// What one of these globs matches.
+    ///
+    /// # Errors
+    /// What is wrong with a glob.
+    pub fn new<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<PathSelection, String> {
+        let (mut any, mut directories) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        for glob in globs {
+            let (of_directories, pattern) = match glob.strip_suffix('/') {
+                Some(pattern) => (true, pattern),
+                None => (false, glob),
+            };
+            let pattern = match pattern.strip_prefix('/') {
+                Some(pattern) => pattern.to_owned(),
+                None => format!("**/{pattern}"),
+            };
+            let built = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build();
+            let built = built.map_err(|error| format!("{glob}: {}", error.kind()))?;
+            if of_directories {
+                directories.add(built)
+            } else {
+                any.add(built)
+            };
+        }
+        let build = |builder: GlobSetBuilder| builder.build().map_err(|error| error.to_string());
+        Ok(PathSelection { any: build(any)?, directories: build(directories)? })
+    }
+
+    /// Whether a member at this path is chosen.
+    pub fn contains(&self, path: &TreePath, kind: EntryKind) -> bool {
+        let matches = |path: &TreePath, is_directory: bool| {
+            self.any.is_match(path.as_path()) || is_directory && self.directories.is_match(path.as_path())
+        };
+        let mut above = path.parent();
+        if matches(path, kind == EntryKind::Directory) {
+            return true;
+        }
+        while let Some(directory) = above.filter(|directory| !directory.is_root()) {
+            if matches(&directory, true) {
+                return true;
+            }
+            above = directory.parent();
+        }
+        false
+    }
+}
+
+/// The plaintext of a tree that has the chosen members of another one, and the directories that they are in.
+///
+/// A hard link whose target is not chosen becomes the file itself. It can be read at any place; its files' data is read from
+/// the whole plaintext when it is.
+pub struct Subtree {
+    whole: Arc<dyn ReadAt>,
+    layout: Layout,
+    skeleton: Arc<Skeleton>,
+    /// Of each member, where in the whole plaintext its data begins.
+    data_at: Vec<u64>,
+    len: u64,
+}
+
+#[derive(Debug)]
+struct Skeleton {
+    file: File,
+    catalog: WrittenCatalog,
+    /// Bytes before the catalog.
+    headers_len: u64,
+}
+
+impl Subtree {
+    /// Chooses members of the tree with this catalog, whose plaintext is `whole`. Their headers are kept in a file without a name in `directory`, which should
+    /// be this user's alone. None: there are none.
+    ///
+    /// # Errors
+    /// As of a catalog and of headers that are read; the medium's own.
+    pub fn new(
+        whole: Arc<dyn ReadAt>,
+        catalog: &Catalog,
+        selection: &PathSelection,
+        directory: &Path,
+    ) -> Result<Option<Subtree>, TreeError> {
+        let needed = needed_directories(catalog, selection)?;
+        let file = tempfile::tempfile_in(directory)
+            .map_err(|error| TreeError::io(format!("make a file in {}", directory.display()), error))?;
+        let mut chooser = Chooser {
+            whole: &*whole,
+            catalog,
+            selection,
+            out: BufWriter::new(file),
+            writer: CatalogWriter::new(directory)?,
+            data_at: Vec::new(),
+            headers_len: 0,
+            stand_ins: HashMap::new(),
+        };
+        let mut chosen = 0_u64;
+        for index in 0..catalog.pages() {
+            for located in catalog.page(index)?.located_entries() {
+                let (path, kind) = (&located.entry.path, located.entry.kind);
+                let is_chosen = selection.contains(path, kind);
+                if is_chosen || kind == EntryKind::Directory && needed.contains(path) {
+                    chosen += u64::from(is_chosen);
+                    chooser.take(&located)?;
+                }
+            }
+        }
+        match chosen {
+            0 => Ok(None),
+            _ => chooser.finish(whole.clone()).map(Some),
+        }
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let end = offset + buffer.len() as u64;
+        self.layout.for_each_piece(offset..end, &mut |piece| {
+            let start = (piece.at - offset) as usize;
+            let part = &mut buffer[start..start + piece.len as usize];
+            match piece.place {
+                Place::Skeleton(at) => self.skeleton.read(at, part),
+                Place::File { number, offset, .. } => {
+                    self.whole.read_exact_at(self.data_at[number as usize] + offset, part)
+                }
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Subtree {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Subtree").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl ReadAt for Subtree {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match offset.checked_add(buffer.len() as u64).is_some_and(|end| end <= self.len) {
+            true => self.read(offset, buffer),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl Skeleton {
+    /// Headers and padding, and the catalog behind them.
+    fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let before = usize::try_from(self.headers_len.saturating_sub(at)).unwrap_or(usize::MAX);
+        let (headers, catalog) = buffer.split_at_mut(before.min(buffer.len()));
+        self.file.read_exact_at(headers, at)?;
+        match catalog {
+            [] => Ok(()),
+            catalog => self.catalog.read_exact_at(at + headers.len() as u64 - self.headers_len, catalog),
+        }
+    }
+}
+
+/// The catalog at the offsets of the plaintext that it is of.
+#[derive(Debug)]
+struct CatalogAt {
+    skeleton: Arc<Skeleton>,
+    tar_len: u64,
+    len: u64,
+}
+
+impl ReadAt for CatalogAt {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let at = offset.checked_sub(self.tar_len).ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.skeleton.catalog.read_exact_at(at, buffer)
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+/// The directories that chosen members are in.
+fn needed_directories(catalog: &Catalog, selection: &PathSelection) -> Result<HashSet<TreePath>, TreeError> {
+    let mut needed = HashSet::new();
+    for index in 0..catalog.pages() {
+        for entry in catalog.page(index)?.entries() {
+            if selection.contains(&entry.path, entry.kind) {
+                let above = std::iter::successors(entry.path.parent(), TreePath::parent);
+                for directory in above {
+                    if !needed.insert(directory) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    Ok(needed)
+}
+
+struct Chooser<'a> {
+    whole: &'a dyn ReadAt,
+    catalog: &'a Catalog,
+    selection: &'a PathSelection,
+    out: BufWriter<File>,
+    writer: CatalogWriter,
+    data_at: Vec<u64>,
+    headers_len: u64,
+    /// Of files that are not chosen, and that chosen hard links lead to: the first of those.
+    stand_ins: HashMap<TreePath, TreePath>,
+}
+
+impl Chooser<'_> {
+    fn take(&mut self, located: &LocatedEntry) -> Result<(), TreeError> {
+        let member = located.read_member(self.whole)?;
+        if member.kind != EntryKind::HardLink {
+            return self.push(&member, located.data_at(), located.entry.changed);
+        }
+        let wrong = || TreeError::catalog(located.header_at, "a hard link that leads nowhere");
+        let target = TreePath::parse(&member.link).map_err(|_| wrong())?;
+        let found = self.catalog.find(&target)?.ok_or_else(wrong)?;
+        if self.selection.contains(&target, found.entry.kind) {
+            return self.push(&member, 0, false);
+        }
+        if let Some(stand_in) = self.stand_ins.get(&target) {
+            let member = Member { link: stand_in.as_bytes().to_vec(), ..member };
+            return self.push(&member, 0, false);
+        }
+        self.stand_ins.insert(target, member.path.clone());
+        let file = Member { path: member.path, ..found.read_member(self.whole)? };
+        self.push(&file, found.data_at(), found.entry.changed)
+    }
+
+    fn push(&mut self, member: &Member, data_at: u64, changed: bool) -> Result<(), TreeError> {
+        let header = member.to_header();
+        let header = header
+            .map_err(|fault| TreeError::io(format!("choose {}", member.path), io::Error::other(fault)))?;
+        let padding = member.size.next_multiple_of(BLOCK_LEN as u64) - member.size;
+        self.write(&header)?;
+        self.write(&[0; BLOCK_LEN][..padding as usize])?;
+        self.data_at.push(data_at);
+        self.writer.push(crate::Entry { changed, ..member.to_entry(header.len() as u64) })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), TreeError> {
+        self.headers_len += bytes.len() as u64;
+        self.out.write_all(bytes).map_err(|error| TreeError::io("write the headers of what is chosen", error))
+    }
+
+    fn finish(mut self, whole: Arc<dyn ReadAt>) -> Result<Subtree, TreeError> {
+        self.write(&[0; ARCHIVE_END_LEN])?;
+        let tar_len = self.writer.next_header_at() + ARCHIVE_END_LEN as u64;
+        let catalog = self.writer.finish(tar_len)?;
+        let file = self.out.into_inner();
+        let file =
+            file.map_err(|error| TreeError::io("write the headers of what is chosen", error.into_error()))?;
+        let len = tar_len + catalog.len();
+        let skeleton = Arc::new(Skeleton { file, catalog, headers_len: self.headers_len });
+        let at = CatalogAt { skeleton: skeleton.clone(), tar_len, len };
+        match Catalog::open(Arc::new(at))? {
+            Content::Tree(catalog) => {
+                let layout = Layout::new(Arc::new(catalog.check(PathCase::Sensitive)?));
+                Ok(Subtree { whole, layout, skeleton, data_at: self.data_at, len })
+            }
+            Content::PlainFile { .. } => Err(TreeError::catalog(tar_len, "what is chosen has no catalog")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_chooses_what_it_matches_and_all_that_is_below() {
+        let chosen = |glob: &str, path: &str, kind| {
+            let path = TreePath::parse(path.as_bytes()).unwrap();
+            PathSelection::new([glob]).unwrap().contains(&path, kind)
+        };
+        use EntryKind::{Directory, File};
+        for (glob, path, kind, expected) in [
+            ("b", "a/b", File, true),
+            ("/b", "a/b", File, false),
+            ("/a", "a/b/c", File, true),
+            ("/a/b", "a/bc", File, false),
+            ("*.log", "x/y/z.log", File, true),
+            ("/*.log", "x/z.log", File, false),
+            ("b/", "a/b", File, false),
+            ("b/", "a/b", Directory, true),
+            ("b/", "a/b/c/d", File, true),
+            ("/a/*/c", "a/b/c", File, true),
+            ("/a/*/c", "a/b/d/c", File, false),
+            ("/a/**/c", "a/b/d/c", File, true),
+            ("/{a,b}", "b", File, true),
+        ] {
+            assert_eq!(chosen(glob, path, kind), expected, "{glob} {path}");
+        }
+        assert!(PathSelection::new(["a["]).is_err());
+    }
+}
