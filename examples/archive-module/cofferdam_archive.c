@@ -240,7 +240,8 @@ is_archived(const char *file, const char *target, const Record *record, const Re
 		ereport(WARNING, (errcode(ERRCODE_DUPLICATE_FILE),
 						  errmsg("\"%s\" is another stream than the one that \"%s\" was sealed into", target, file),
 						  errdetail("The digest of that one is %s.", known->stream),
-						  errhint("Somebody has replaced it. Move it away, and the file is sealed again.")));
+						  errhint("Somebody has replaced it, or another server archives into this directory and it is that one's: "
+								  "keep it until you know. Move it away, and the file is sealed again.")));
 		return false;
 	}
 	/* Its bytes were synced before it had its name; the name may not have been. */

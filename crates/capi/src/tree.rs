@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use cofferdam::tree::{Catalog, Content, Entry, EntryKind, LocatedEntry, TreePath};
 use cofferdam::{Error, Reader, tree_content, tree_error};
+use lent::Held;
 
 use crate::arguments::{self, Out, bytes_mut};
 use crate::call::{call, usage, value_or};
 use crate::error::cfd_error;
-use crate::gate::Held;
 use crate::handle::{self, Object};
 use crate::opener::{cfd_opener, opener_of};
 use crate::source::cfd_source;
@@ -256,7 +256,8 @@ impl cfd_tree {
             return Ok(None);
         }
         let target = TreePath::parse(&located.entry.link).ok();
-        let found = target.map(|target| self.catalog.find(&target)).transpose().map_err(tree_error)?.flatten();
+        let found =
+            target.map(|target| self.catalog.find(&target)).transpose().map_err(tree_error)?.flatten();
         let missing = || {
             let what = format!("{} is a hard link to what the tree does not have", located.entry.path);
             Error::new(cofferdam::ErrorKind::Damaged, what)

@@ -4,6 +4,7 @@
 
 use std::ffi::c_char;
 
+use cofferdam::tree::EntryCounts;
 use cofferdam::tree_sink::{DeviceFiles, OldTree, Owners, SetIdBits, TreeOptions};
 use cofferdam::{Error, Opener, SealedTree, TreeInput, TreeOutcome};
 
@@ -136,11 +137,8 @@ fn restore(
 }
 
 fn options_of(flags: u32) -> Result<TreeOptions, Error> {
-    let known = CFD_TREE_NUMERIC_OWNER
-        | CFD_TREE_NO_OWNER
-        | CFD_TREE_SET_ID
-        | CFD_TREE_DEVICES
-        | CFD_TREE_KEEP_OLD;
+    let known =
+        CFD_TREE_NUMERIC_OWNER | CFD_TREE_NO_OWNER | CFD_TREE_SET_ID | CFD_TREE_DEVICES | CFD_TREE_KEEP_OLD;
     let has = |flag| flags & flag != 0;
     if flags & !known != 0 {
         return Err(usage(format!("{flags} has flags that this library does not know")));
@@ -162,7 +160,7 @@ impl From<&SealedTree> for cfd_tree_report {
     fn from(tree: &SealedTree) -> cfd_tree_report {
         cfd_tree_report {
             stream: cfd_report::from(&tree.sealed),
-            entries: tree.counts.entries(),
+            entries: members(&tree.counts),
             changed: tree.changed.count,
             ..EMPTY
         }
@@ -172,13 +170,17 @@ impl From<&SealedTree> for cfd_tree_report {
 fn of_outcome(outcome: &TreeOutcome) -> cfd_tree_report {
     let Some(restored) = outcome.restored() else { return EMPTY };
     cfd_tree_report {
-        entries: restored.counts.entries(),
+        entries: members(&restored.counts),
         owners_left_out: restored.left_out.owners,
         xattrs_left_out: restored.left_out.xattrs,
         set_id_left_out: restored.left_out.set_id_bits,
         devices_left_out: restored.left_out.devices,
         ..EMPTY
     }
+}
+
+fn members(counts: &EntryCounts) -> u64 {
+    counts.files + counts.hard_links + counts.symlinks + counts.directories + counts.others
 }
 
 const EMPTY: cfd_tree_report = cfd_tree_report {
