@@ -9,10 +9,15 @@ part() { sed -n "s/^#define CFD_VERSION_$1 //p" "$here/include/cofferdam.h"; }
 version=$(part MAJOR).$(part MINOR).$(part PATCH)
 major=${version%%.*}
 [ "$major" = 0 ] && major=${version%.*}
+# Whoever loads it may be another user.
+umask 022
 mkdir -p "$prefix/include" "$prefix/lib/pkgconfig"
 prefix=$(cd "$prefix" && pwd)
 cp "$here/include/cofferdam.h" "$prefix/include/"
-cp "$library" "$prefix/lib/libcofferdam.so.$version"
+# Never into the file that a running program has mapped: it would run on with half of another one.
+cp "$library" "$prefix/lib/libcofferdam.so.$version.new"
+chmod 755 "$prefix/lib/libcofferdam.so.$version.new"
+mv -f "$prefix/lib/libcofferdam.so.$version.new" "$prefix/lib/libcofferdam.so.$version"
 ln -sf "libcofferdam.so.$version" "$prefix/lib/libcofferdam.so.$major"
 ln -sf "libcofferdam.so.$major" "$prefix/lib/libcofferdam.so"
 cat > "$prefix/lib/pkgconfig/cofferdam.pc" <<END

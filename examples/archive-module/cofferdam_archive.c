@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,7 +34,9 @@ extern PGDLLEXPORT void _PG_init(void);
 static bool is_configured(void);
 static bool archive_file(const char *file, const char *path);
 static bool seal(const char *file, const char *path, const char *target, Record *record);
-static bool publish(const char *staged, const char *target);
+static bool publish(int sealed, const char *staged, const char *target);
+static void remove_staged(const char *staged);
+static bool is_plain(const char *target, const struct stat *found);
 static bool is_archived(const char *file, const char *target, const Record *record, const Record *known);
 static bool run(struct work *work, const char *target);
 static void wait_for_end(struct work *work, const char *target);
@@ -118,7 +121,7 @@ archive_file(const char *file, const char *path)
 		return false;
 	is_known = record_read(file, &known);
 	if (lstat(target, &found) == 0)
-		return is_archived(file, target, &record, is_known ? &known : NULL);
+		return is_plain(target, &found) && is_archived(file, target, &record, is_known ? &known : NULL);
 	if (errno != ENOENT)
 	{
 		ereport(WARNING, (errcode_for_file_access(), errmsg("could not look for \"%s\": %m", target)));
@@ -143,31 +146,58 @@ seal(const char *file, const char *path, const char *target, Record *record)
 	is_done = run(work, staged);
 	if (is_done)
 		strlcpy(record->stream, work_digest(work), sizeof(record->stream));
+	is_done = is_done && record_write(file, record) && publish(work_sealed(work), staged, target);
+	/* Also where it failed: a full disk needs the room. */
+	if (work != NULL && work_sealed(work) >= 0)
+		remove_staged(staged);
 	work_free(work);
-	if (!is_done || !record_write(file, record) || !publish(staged, target))
+	if (!is_done)
 		return false;
 	ereport(LOG, (errmsg("archived \"%s\" as a stream with the digest %s", file, record->stream)));
 	return true;
 }
 
-/* Never over what is there. */
+/*
+ * Gives the file that was sealed its name, never over what is there. It is taken by its descriptor: the name beside the target may be
+ * another file's by now, of another server in this directory, and the record is of this one.
+ */
 static bool
-publish(const char *staged, const char *target)
+publish(int sealed, const char *staged, const char *target)
 {
-	if (link(staged, target) != 0)
+	char		opened[64];
+
+	snprintf(opened, sizeof(opened), "/proc/self/fd/%d", sealed);
+	if (linkat(AT_FDCWD, opened, AT_FDCWD, target, AT_SYMLINK_FOLLOW) != 0)
 	{
-		bool		is_there = errno == EEXIST;
+		/* It has lost its own name where it is missing. */
+		bool		is_there = errno == EEXIST || errno == ENOENT;
 
 		ereport(WARNING, (errcode_for_file_access(), errmsg("could not link \"%s\" to \"%s\": %m", staged, target),
 						  is_there ? errhint("Does another server archive into this directory?") : 0));
 		return false;
 	}
-	if (unlink(staged) != 0)
-		ereport(WARNING, (errcode_for_file_access(), errmsg("could not remove \"%s\": %m", staged)));
 	if (fsync_fname_ext(directory, true, false, WARNING) == 0)
 		return true;
 	/* A second sync may succeed although this one has lost something, so the next try begins anew. */
 	(void) unlink(target);
+	return false;
+}
+
+static void
+remove_staged(const char *staged)
+{
+	if (unlink(staged) != 0 && errno != ENOENT)
+		ereport(WARNING, (errcode_for_file_access(), errmsg("could not remove \"%s\": %m", staged)));
+}
+
+/* A FIFO or a link has somebody put there, and what it leads to is not the archive's. */
+static bool
+is_plain(const char *target, const struct stat *found)
+{
+	if (S_ISREG(found->st_mode))
+		return true;
+	ereport(WARNING, (errcode(ERRCODE_DUPLICATE_FILE), errmsg("\"%s\" exists, and is no plain file", target),
+					  errhint("Somebody has put it there. Move it away, and the file is sealed.")));
 	return false;
 }
 
@@ -178,6 +208,7 @@ publish(const char *staged, const char *target)
 static bool
 is_archived(const char *file, const char *target, const Record *record, const Record *known)
 {
+	char		staged[MAXPGPATH];
 	struct work *work;
 	bool		is_same;
 
@@ -209,12 +240,16 @@ is_archived(const char *file, const char *target, const Record *record, const Re
 		ereport(WARNING, (errcode(ERRCODE_DUPLICATE_FILE),
 						  errmsg("\"%s\" is another stream than the one that \"%s\" was sealed into", target, file),
 						  errdetail("The digest of that one is %s.", known->stream),
-						  errhint("Somebody has replaced it. Move it away, and the file is sealed again.")));
+						  errhint("Somebody has replaced it, or another server archives into this directory and it is that one's: "
+								  "keep it until you know. Move it away, and the file is sealed again.")));
 		return false;
 	}
 	/* Its bytes were synced before it had its name; the name may not have been. */
 	if (fsync_fname_ext(directory, true, false, WARNING) != 0)
 		return false;
+	/* A crash may have left the other name. */
+	snprintf(staged, sizeof(staged), "%s/%s" STAGED, directory, file);
+	remove_staged(staged);
 	ereport(LOG, (errmsg("\"%s\" is archived already", file)));
 	return true;
 }

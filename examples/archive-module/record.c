@@ -13,6 +13,7 @@
 #include "common/file_perm.h"
 #include "common/sha2.h"
 #include "miscadmin.h"
+#include "postmaster/pgarch.h"
 #include "storage/fd.h"
 
 #include "record.h"
@@ -27,6 +28,7 @@
 
 static int	format_record(char *text, const Record *record);
 static bool make_folder(void);
+static bool is_file_name(const char *name);
 static bool is_offered(const char *file);
 
 bool
@@ -146,7 +148,8 @@ records_prune(void)
 	{
 		char		path[MAXPGPATH];
 
-		if (entry->d_name[0] == '.' || is_offered(entry->d_name))
+		/* Whatever else lies here is not ours: streams, where this is the archive, too. */
+		if (!is_file_name(entry->d_name) || is_offered(entry->d_name))
 			continue;
 		/* One that stays does no harm: it says what was so. */
 		if (snprintf(path, sizeof(path), RECORDS "/%s", entry->d_name) < (int) sizeof(path))
@@ -160,6 +163,15 @@ format_record(char *text, const Record *record)
 {
 	return snprintf(text, RECORD_SIZE_MAX, "length=%llu\nsha256=%s\nstream=%s\n",
 					(unsigned long long) record->length, record->sha256, record->stream);
+}
+
+/* Whether the server may offer a file of this name. */
+static bool
+is_file_name(const char *name)
+{
+	size_t		length = strlen(name);
+
+	return length >= MIN_XFN_CHARS && length <= MAX_XFN_CHARS && strspn(name, VALID_XFN_CHARS) == length;
 }
 
 /* Whether the server still has the file of this name. */

@@ -8,9 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cofferdam.h>
+
+/* Room for a path, and for what is said of it. */
+#define FAILURE_SIZE 2048
 
 enum kind
 {
@@ -35,14 +39,20 @@ struct work
 
 	/* Written by the thread, read after it was joined. */
 	bool		is_done;
+	int			sealed;
 	char		digest[WORK_DIGEST_SIZE];
 	cfd_error  *error;
+	/* What was wrong with a system call of ours; empty if it was something else. */
+	char		failure[FAILURE_SIZE];
 };
 
 static struct work *new_work(enum kind kind, const char *source);
 static void *thread_main(void *argument);
 static bool seal(struct work *work);
+static bool create_target(struct work *work);
 static bool add_recipients(struct work *work, cfd_sealer *sealer);
+static bool sync_target(struct work *work);
+static bool failed_to(struct work *work, const char *action);
 static bool verify(struct work *work);
 static void write_digest(struct work *work, const cfd_report *report);
 
@@ -115,6 +125,12 @@ work_join(struct work *work)
 	return work->is_done;
 }
 
+int
+work_sealed(const struct work *work)
+{
+	return work->sealed;
+}
+
 const char *
 work_digest(const struct work *work)
 {
@@ -124,6 +140,8 @@ work_digest(const struct work *work)
 const char *
 work_message(const struct work *work)
 {
+	if (work->failure[0] != '\0')
+		return work->failure;
 	return work->error != NULL ? cfd_error_message(work->error) : "there is no memory";
 }
 
@@ -143,6 +161,8 @@ work_free(struct work *work)
 	for (int end = 0; end < 2; end++)
 		if (work->ends[end] >= 0)
 			close(work->ends[end]);
+	if (work->sealed >= 0)
+		close(work->sealed);
 	cfd_cancel_free(work->cancel);
 	cfd_error_free(work->error);
 	free(work->source);
@@ -161,6 +181,7 @@ new_work(enum kind kind, const char *source)
 		return NULL;
 	work->kind = kind;
 	work->ends[0] = work->ends[1] = -1;
+	work->sealed = -1;
 	work->source = strdup(source);
 	work->cancel = cfd_cancel_new();
 	if (work->source != NULL && work->cancel != NULL)
@@ -191,17 +212,43 @@ seal(struct work *work)
 	if (sealer == NULL)
 		return false;
 	is_done = cfd_sealer_set_threads(sealer, THREADS) == CFD_OK &&
-		/* What an earlier try has left. */
-		cfd_sealer_set_if_exists(sealer, CFD_REPLACE) == CFD_OK &&
 		cfd_sealer_set_cancel(sealer, work->cancel) == CFD_OK &&
 		cfd_sealer_add_pair(sealer, FILE_KEY, strlen(FILE_KEY), work->file, strlen(work->file)) == CFD_OK &&
 		(work->compression != COMPRESSION_ZSTD || cfd_sealer_set_compression(sealer, ZSTD_LEVEL) == CFD_OK) &&
 		add_recipients(work, sealer) &&
-		cfd_seal(sealer, cfd_source_path(work->source), cfd_sink_path(work->target), &report, &work->error) == CFD_OK;
+		create_target(work) &&
+		cfd_seal(sealer, cfd_source_path(work->source), cfd_sink_fd(work->sealed), &report, &work->error) == CFD_OK &&
+		sync_target(work);
 	if (is_done)
 		write_digest(work, &report);
 	cfd_sealer_free(sealer);
 	return is_done;
+}
+
+/* A file that is nobody else's: not the one that an earlier try has left, nor a link or a FIFO that somebody has put there. */
+static bool
+create_target(struct work *work)
+{
+	if (unlink(work->target) != 0 && errno != ENOENT)
+		return failed_to(work, "remove");
+	work->sealed = open(work->target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	return work->sealed >= 0 || failed_to(work, "create");
+}
+
+static bool
+sync_target(struct work *work)
+{
+	return fsync(work->sealed) == 0 || failed_to(work, "sync");
+}
+
+static bool
+failed_to(struct work *work, const char *action)
+{
+	char		words[256];
+
+	snprintf(work->failure, sizeof(work->failure), "could not %s \"%s\": %s", action, work->target,
+			 strerror_r(errno, words, sizeof(words)));
+	return false;
 }
 
 static bool

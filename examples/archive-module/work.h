@@ -22,8 +22,9 @@ enum compression
 };
 
 /*
- * Seals the file at `source` for `recipients` (with spaces or commas between them) into `target`, which is replaced. `file` is its name
- * in the archive and goes into the stream's metadata. NULL: there is no memory.
+ * Seals the file at `source` for `recipients` (with spaces or commas between them) into a new file at `target`, durably but for its name.
+ * What has that name is removed, and neither followed nor written to: anybody may have put it there. `file` is its name in the archive
+ * and goes into the stream's metadata. NULL: there is no memory.
  */
 extern struct work *work_to_seal(const char *source, const char *target, const char *file, const char *recipients,
 								 enum compression compression);
@@ -42,6 +43,12 @@ extern void work_cancel(struct work *work);
 
 /* Waits for its end, and says whether it is done. */
 extern bool work_join(struct work *work);
+
+/*
+ * After work_join, if it has sealed: a descriptor of the file that it made, until work_free. The name `target` may be another file's by
+ * then.
+ */
+extern int	work_sealed(const struct work *work);
 
 /* After work_join: the stream's digest, if it is done; else what was wrong, and what to do, which may be empty. */
 extern const char *work_digest(const struct work *work);

@@ -6,7 +6,8 @@
  *   sealed_sqlite query SEALED IDENTITY_FILE SQL        out of the stream itself: nothing is restored
  *
  * The backup is SQLite's own online backup: of one moment, while others read and write. It goes into a database in memory, since SQLite
- * does not write its pages in order; so it takes as much memory as the database is long, and no plaintext is written to a disk.
+ * does not write its pages in order; so it takes memory for the database, up to twice its length, and no plaintext is written to a
+ * disk. Its longest database in memory has 2 GiB.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,8 @@ static int	failed_in(sqlite3 *database, const char *what);
 
 /* Pages that are copied at a time; between two lots the database is free for others. */
 #define PAGES_PER_STEP 256
+/* Bytes of a database in memory: as much as SQLite allocates at once. Unless it is told, it stops at 1 GiB. */
+#define LENGTH_MAX 0x7ffffe00
 /* How long to wait for one who writes. */
 #define BUSY_MILLISECONDS 10000
 
@@ -48,12 +51,15 @@ backup(const char *database, const char *recipient, const char *sealed)
 	sqlite3    *to = NULL;
 	unsigned char *bytes;
 	sqlite3_int64 length = 0;
+	sqlite3_int64 length_max = LENGTH_MAX;
 	int			code = 1;
 
 	if (sqlite3_open_v2(database, &from, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
 		failed_in(from, "cannot open the database");
 	else if (sqlite3_open_v2("file:backup?vfs=memdb", &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI, NULL) != SQLITE_OK)
 		failed_in(to, "cannot make a database in memory");
+	else if (sqlite3_file_control(to, "main", SQLITE_FCNTL_SIZE_LIMIT, &length_max) != SQLITE_OK)
+		failed_in(to, "cannot make a long database in memory");
 	else if (copy(from, to) != SQLITE_DONE)
 		failed_in(to, "cannot copy the database");
 	else if ((bytes = sqlite3_serialize(to, "main", &length, SQLITE_SERIALIZE_NOCOPY)) == NULL)

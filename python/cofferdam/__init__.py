@@ -10,20 +10,23 @@
 2
 b'snapshot'
 
-A *source* is a path, a URL (``s3 gs az http https``), an object of bytes, a file object, or an object with ``size`` and
-``read_at(offset, length)``. A *target* is a path, the URL of an object in a store, or a file object. Credentials of stores come from
+A *source* is a path, a URL (``s3 gs az http https``), memory in one piece (``bytes``, a ``bytearray``, an array of numpy), which is not copied, a file
+object, or an object with ``size`` and ``read_at(offset, length)``. A *target* is a path, the URL of an object in a store, or a file object. Credentials of stores come from
 ``os.environ``, under the names that the stores' own tools use.
 
 A *recipient* is text such as ``age1…``, an :class:`Identity`, 32 bytes of a key, or a ``pathlib.Path`` of a file of recipients. An
 *identity* is an :class:`Identity`, text such as ``AGE-SECRET-KEY-1…``, the name of a file of identities, or 32 bytes of a key. Either may be a list.
 
 Every call runs on threads of its own, with the interpreter free for others; ``progress`` is called on the thread that calls. Ctrl-C
-cancels a call that runs on the main thread, and :exc:`KeyboardInterrupt` is raised once it has ended.
+cancels a call that runs on the main thread, and :exc:`KeyboardInterrupt` is raised once it has ended. When the program ends, calls that daemon
+threads have under way are cancelled, and waited for.
 """
 
 from __future__ import annotations
 
+import atexit
 import io
+import os
 from typing import TYPE_CHECKING, Any
 
 from ._errors import (
@@ -36,9 +39,11 @@ from ._errors import (
     ExhaustedError,
     JournalMismatchError,
     LimitError,
+    NoAccessError,
     NoKeyError,
     NoProgressError,
     NotAStreamError,
+    NotFoundError,
     NotSignedError,
     SourceChangedError,
     StaleError,
@@ -52,10 +57,14 @@ from ._errors import (
 )
 from ._native import (
     Identity,
+    Inspection,
     Progress,
     Restored,
     Sealed,
+    _forked,
+    _wait_for_calls,
     discard,
+    inspect,
     metadata,
     open_reader as _open_reader,
     restore,
@@ -65,7 +74,11 @@ from ._native import (
 )
 
 if TYPE_CHECKING:
-    from ._types import Identities, Source, WritableBuffer
+    from ._types import Identities, Path, Source, WritableBuffer
+
+# A thread that wants the interpreter once that has ended would take the process with it.
+atexit.register(_wait_for_calls)
+os.register_at_fork(after_in_child=_forked)
 
 __all__ = [
     "CancelledError",
@@ -76,11 +89,14 @@ __all__ = [
     "Error",
     "ExhaustedError",
     "Identity",
+    "Inspection",
     "JournalMismatchError",
     "LimitError",
+    "NoAccessError",
     "NoKeyError",
     "NoProgressError",
     "NotAStreamError",
+    "NotFoundError",
     "NotSignedError",
     "Progress",
     "Reader",
@@ -96,6 +112,7 @@ __all__ = [
     "UnsupportedError",
     "UsageError",
     "discard",
+    "inspect",
     "metadata",
     "open",
     "restore",
@@ -118,9 +135,6 @@ class Reader(io.RawIOBase):
         self._native = native
         self._position = 0
 
-    #: What wrappers of fsspec fetch at once: a frame.
-    blocksize = 64 << 10
-
     @property
     def size(self) -> int:
         """Length of the plaintext in bytes."""
@@ -132,11 +146,14 @@ class Reader(io.RawIOBase):
         return dict(self._native.metadata)
 
     def pread_into(self, offset: int, buffer: WritableBuffer) -> int:
-        """Fills ``buffer`` from byte ``offset`` on, and returns how many bytes that are: fewer than it has at the end alone."""
+        """Fills ``buffer`` from byte ``offset`` on, and returns how many bytes that are: fewer than it has at the end alone.
+
+        Raises :exc:`DamagedError` where a frame that it needs is damaged, :exc:`StorageError`, and other kinds of :exc:`Error`.
+        """
         self._check_open()
         if offset < 0:
             raise UsageError("an offset is not negative")
-        return int(self._native.read_into(offset, buffer))
+        return int(self._native.read_into(min(offset, self.size), buffer))
 
     def pread(self, offset: int, length: int) -> bytes:
         """At most ``length`` bytes from byte ``offset`` on: fewer at the end alone."""
@@ -194,12 +211,19 @@ def open(
     passphrase: str | None = None,
     expect_digest: str | None = None,
     min_sequence: int | None = None,
+    signed_by: str | Path | None = None,
+    signature: bytes | Path | None = None,
     threads: int | None = None,
     memory: int | None = None,
+    timeout: float | None = None,
 ) -> Reader:
     """Opens ``source`` to be read from any byte on. Only the frames that a read needs are fetched and opened, and kept within ``memory`` bytes.
 
-    The source needs offsets: a file, a URL, bytes, or an object with ``read_at``. Files of age are read too, unless they are armored.
+    The source needs offsets: a file, a URL, memory, or an object with ``read_at``. Files of age are read too, unless they are armored. What is read is
+    authentic and at its place; that the rest of the stream is there it does not say. The arguments are those of :func:`restore`; ``expect_digest`` and
+    ``signed_by`` are compared with the stream's index, before anything of it is used.
+
+    Raises :exc:`NotFoundError`, :exc:`NoKeyError`, :exc:`NotAStreamError` and other kinds of :exc:`Error`.
     """
     return Reader(
         _open_reader(
@@ -208,7 +232,10 @@ def open(
             passphrase=passphrase,
             expect_digest=expect_digest,
             min_sequence=min_sequence,
+            signed_by=signed_by,
+            signature=signature,
             threads=threads,
             memory=memory,
+            timeout=timeout,
         )
     )

@@ -61,6 +61,35 @@ class Restored:
     def warnings(self) -> list[str]: ...
 
 @final
+class Inspection:
+    @property
+    def stream_id(self) -> str: ...
+    @property
+    def suite(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def is_compressed(self) -> bool: ...
+    @property
+    def frame_len(self) -> int: ...
+    @property
+    def segment_len(self) -> int: ...
+    @property
+    def metadata_len(self) -> int: ...
+    @property
+    def sealed_len(self) -> int: ...
+    @property
+    def segments(self) -> int | None: ...
+    @property
+    def plaintext_len(self) -> int | None: ...
+    @property
+    def stream_digest(self) -> str | None: ...
+    @property
+    def slots(self) -> list[str]: ...
+    @property
+    def warnings(self) -> list[str]: ...
+
+@final
 class Reader:
     @property
     def size(self) -> int: ...
@@ -84,9 +113,13 @@ def seal(
     force: bool = False,
     threads: int | None = None,
     memory: int | None = None,
+    timeout: float | None = None,
     progress: _Told | None = None,
 ) -> Sealed: ...
 def discard(target: Path) -> None: ...
+def inspect(source: Source, *, timeout: float | None = None) -> Inspection: ...
+def _forked() -> None: ...
+def _wait_for_calls() -> None: ...
 def restore(
     source: Source,
     target: Target,
@@ -96,8 +129,11 @@ def restore(
     force: bool = False,
     expect_digest: str | None = None,
     min_sequence: int | None = None,
+    signed_by: str | Path | None = None,
+    signature: bytes | Path | None = None,
     threads: int | None = None,
     memory: int | None = None,
+    timeout: float | None = None,
     progress: _Told | None = None,
 ) -> Restored: ...
 def restore_into(
@@ -108,8 +144,11 @@ def restore_into(
     passphrase: str | None = None,
     expect_digest: str | None = None,
     min_sequence: int | None = None,
+    signed_by: str | Path | None = None,
+    signature: bytes | Path | None = None,
     threads: int | None = None,
     memory: int | None = None,
+    timeout: float | None = None,
     progress: _Told | None = None,
 ) -> Restored: ...
 def verify(
@@ -119,12 +158,15 @@ def verify(
     passphrase: str | None = None,
     expect_digest: str | None = None,
     min_sequence: int | None = None,
+    signed_by: str | Path | None = None,
+    signature: bytes | Path | None = None,
     threads: int | None = None,
     memory: int | None = None,
+    timeout: float | None = None,
     progress: _Told | None = None,
 ) -> Restored: ...
 def metadata(
-    source: Source, identities: Identities | None = None, *, passphrase: str | None = None
+    source: Source, identities: Identities | None = None, *, passphrase: str | None = None, timeout: float | None = None
 ) -> dict[bytes, bytes]: ...
 def open_reader(
     source: Source,
@@ -133,6 +175,9 @@ def open_reader(
     passphrase: str | None = None,
     expect_digest: str | None = None,
     min_sequence: int | None = None,
+    signed_by: str | Path | None = None,
+    signature: bytes | Path | None = None,
     threads: int | None = None,
     memory: int | None = None,
+    timeout: float | None = None,
 ) -> Reader: ...

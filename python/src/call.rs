@@ -10,8 +10,8 @@ use parking_lot::{Condvar, Mutex};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::error;
 use crate::report::Progress;
+use crate::{error, interpreter};
 
 /// What the called thread is told and tells.
 #[derive(Clone)]
@@ -48,6 +48,8 @@ pub(crate) fn run<T: Send + 'static>(
     progress: Option<&Bound<'_, PyAny>>,
     work: impl FnOnce(Control) -> Result<T, Failed> + Send + 'static,
 ) -> PyResult<T> {
+    let begun = interpreter::Use::begin();
+    let Some(_used) = begun else { return Err(interpreter::ended(py)) };
     let shared = Arc::new(Shared::default());
     let control = Control { cancel: CancelToken::new(), observer: shared.clone() };
     let cancel = control.cancel.clone();
@@ -69,7 +71,11 @@ pub(crate) fn run<T: Send + 'static>(
                 }
                 _ => Ok(()),
             };
-            if let Err(error) = tell.and_then(|()| py.check_signals()) {
+            let checked = tell.and_then(|()| match interpreter::is_ending() {
+                true => Err(interpreter::ended(py)),
+                false => py.check_signals(),
+            });
+            if let Err(error) = checked {
                 cancel.cancel();
                 raised = Some((error, Instant::now()));
             }
@@ -77,7 +83,7 @@ pub(crate) fn run<T: Send + 'static>(
         if has_ended {
             break py.detach(|| worker.join());
         }
-        if let Some((error, _)) = raised.take_if(|(_, since)| since.elapsed() >= GRACE) {
+        if let Some((error, _)) = raised.take_if(|(_, since)| since.elapsed() >= grace()) {
             return Err(error);
         }
     };
@@ -131,7 +137,14 @@ impl Shared {
     }
 }
 
-/// How long what is cancelled has to end before it is left to itself: a write to a slow disk may take as long.
+/// How long what is cancelled has to end before it is left to itself.
+fn grace() -> Duration {
+    if interpreter::is_ending() { GRACE_AT_THE_END } else { GRACE }
+}
+
+/// A write to a slow disk may take as long.
 const GRACE: Duration = Duration::from_secs(5);
+/// Below the time that the program's end is held up.
+const GRACE_AT_THE_END: Duration = Duration::from_secs(2);
 /// How often signals are looked for, and progress is told.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -4,17 +4,25 @@
 mod buffer;
 mod call;
 mod error;
+mod inspect;
+mod interpreter;
 mod keys;
+mod number;
 mod open;
 mod reader;
 mod report;
 mod seal;
+mod signed;
 mod source;
 mod target;
 
 /// What `cofferdam/__init__.py` takes its names from.
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
+    #[pymodule_export]
+    use crate::inspect::{Inspection, inspect};
+    #[pymodule_export]
+    use crate::interpreter::{_forked, _wait_for_calls};
     #[pymodule_export]
     use crate::keys::Identity;
     #[pymodule_export]

@@ -1,27 +1,33 @@
 //! `restore`, `restore_into`, `verify` and `metadata`: the calls that open a whole stream, or its head.
 //! The library opens; nothing here does.
 
-use cofferdam::{Error, ErrorKind, Foreign, Identities, Opener, StreamDigest};
+use std::path::PathBuf;
+
+use cofferdam::{Error, ErrorKind, Foreign, Identities, Opener, SignedBy, StreamDigest, TargetError};
+use lent::{Lease, TentativeSink, is_full};
 use pyo3::prelude::*;
 
-use crate::buffer::{Buffer, BufferSink};
 use crate::call::{self, Control, Failed};
+use crate::number::{Number, count, seconds};
 use crate::report::{Restored, pairs};
-use crate::seal::{count, if_exists};
-use crate::source::Given;
+use crate::seal::if_exists;
+use crate::signed::signed_by;
+use crate::source::{Given, Opened, check_there};
 use crate::target::{self, Target};
-use crate::{error, keys};
+use crate::{buffer, error, keys};
 
 /// What every call that opens may be told.
+#[derive(Default)]
 pub(crate) struct Asked<'a> {
     pub(crate) expect_digest: Option<&'a str>,
-    pub(crate) min_sequence: Option<u64>,
-    pub(crate) threads: Option<usize>,
-    pub(crate) memory: Option<usize>,
+    pub(crate) min_sequence: Option<Number<u64>>,
+    pub(crate) signed: Option<SignedBy>,
+    pub(crate) threads: Option<Number<usize>>,
+    pub(crate) memory: Option<Number<usize>>,
 }
 
 /// An opener of streams, of those of age too. Without `identities` one that can only verify.
-pub(crate) fn opener(py: Python<'_>, identities: Option<Identities>, asked: &Asked<'_>) -> PyResult<Opener> {
+pub(crate) fn opener(py: Python<'_>, identities: Option<Identities>, asked: Asked<'_>) -> PyResult<Opener> {
     let mut opener = identities.map_or_else(Opener::keyless, Opener::new).foreign(Foreign::Open);
     if let Some(digest) = asked.expect_digest {
         let digest: StreamDigest = digest
@@ -29,8 +35,11 @@ pub(crate) fn opener(py: Python<'_>, identities: Option<Identities>, asked: &Ask
             .map_err(|why| error::usage(py, &format!("`expect_digest` is 64 hexadecimal digits: {why}")))?;
         opener = opener.expect_digest(digest);
     }
-    if let Some(sequence) = asked.min_sequence {
+    if let Some(Number(sequence)) = asked.min_sequence {
         opener = opener.min_sequence(sequence);
+    }
+    if let Some(signed) = asked.signed {
+        opener = opener.check_pin(signed);
     }
     if let Some(threads) = count(py, asked.threads, "threads")? {
         opener = opener.threads(threads);
@@ -41,11 +50,22 @@ pub(crate) fn opener(py: Python<'_>, identities: Option<Identities>, asked: &Ask
     Ok(opener)
 }
 
-/// Restores `source` into `target`, all or nothing.
+/// Restores ``source`` into ``target``, all or nothing.
+///
+/// ``identities`` are what opens it, one or a list; ``passphrase`` another one. With ``expect_digest`` (hexadecimal digits, as :class:`Sealed` has them) a
+/// stream with another digest is refused, with ``min_sequence`` one whose number is lower, with ``signed_by`` (SSH public keys, text or the name of
+/// a file) one that none of them has signed: ``signature`` is bytes or the name of a file, by default that of the stream with ``.sig`` at its end.
+/// ``threads`` and ``memory`` (bytes) bound what the call uses; ``timeout`` is how many seconds a store may bring nothing, 300 by default.
+/// With ``force`` a target that exists is replaced, atomically; without it is refused. ``progress`` is called with a :class:`Progress` on this thread, a
+/// few times a second; what it raises cancels the call.
+///
+/// Raises a kind of :exc:`Error`, and leaves the target as it was, unless it is a :exc:`DurabilityUnknownError`. Its ``resumable_bytes`` says what is
+/// kept beside a target that is a file: the same call proves that and goes on from there, :func:`discard` removes it. A file object gets each segment
+/// once it is proved, and what it got before an error stays.
 #[pyfunction]
 #[pyo3(signature = (
-    source, target, identities = None, *, passphrase = None, force = false, expect_digest = None, min_sequence = None, threads = None,
-    memory = None, progress = None,
+    source, target, identities = None, *, passphrase = None, force = false, expect_digest = None, min_sequence = None, signed_by = None,
+    signature = None, threads = None, memory = None, timeout = None, progress = None,
 ))]
 #[allow(clippy::too_many_arguments, reason = "they are a Python call's keywords")]
 pub(crate) fn restore(
@@ -56,34 +76,54 @@ pub(crate) fn restore(
     passphrase: Option<String>,
     force: bool,
     expect_digest: Option<&str>,
-    min_sequence: Option<u64>,
-    threads: Option<usize>,
-    memory: Option<usize>,
+    min_sequence: Option<Number<u64>>,
+    signed_by: Option<&Bound<'_, PyAny>>,
+    signature: Option<&Bound<'_, PyAny>>,
+    threads: Option<Number<usize>>,
+    memory: Option<Number<usize>>,
+    timeout: Option<f64>,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Restored> {
-    let asked = Asked { expect_digest, min_sequence, threads, memory };
+    let signed = self::signed_by(source, signed_by, signature)?;
+    let asked = Asked { expect_digest, min_sequence, signed, threads, memory };
     let opener =
-        opener(py, keys::identities(py, identities, passphrase)?, &asked)?.if_exists(if_exists(force));
-    let (source, target) = (Given::new(source)?, Target::new(target)?);
+        opener(py, keys::identities(py, identities, passphrase)?, asked)?.if_exists(if_exists(force));
+    let timeout = seconds(py, timeout)?;
+    let (source, target) = (Given::new(source, timeout)?, Target::new(target)?);
     let restored = call::run(py, progress, move |Control { cancel, observer }| {
         let opener = opener.cancel(cancel.clone()).observer(observer);
-        Ok::<_, Failed>(match (source, target) {
-            (Given::Path(sealed), Target::Path(target)) => opener.restore_file(sealed, target)?,
-            (source, Target::Path(target)) => opener.restore_to(source.open(&cancel)?, target)?,
-            (source, Target::Place(place)) => {
-                opener.restore_to_object(source.open(&cancel)?, &target::object(place))?
+        let (source, target) = match (source, target) {
+            (Given::Path(sealed), Target::Path(target)) => {
+                check_there(&sealed)?;
+                return Ok(opener.restore_file(sealed, target)?);
             }
-            (source, Target::File(object)) => opener.open(source.open(&cancel)?, target::ordered(object))?,
+            ends => ends,
+        };
+        let Opened { source, lease: _lease } = source.open(&cancel)?;
+        Ok::<_, Failed>(match target {
+            Target::Path(target) => opener.restore_to(source, target)?,
+            Target::Place(place) => opener.restore_to_object(source, &target::object(place, timeout))?,
+            Target::File(object) => opener.open(source, target::ordered(object))?,
         })
     })?;
     Restored::new(py, restored)
 }
 
-/// Restores `source` into the beginning of `buffer`, in place. Until this returns, and if it raises, the buffer holds anything.
+/// Restores ``source`` into the beginning of ``buffer``, in place, on all cores, and copies nothing.
+///
+/// ``buffer`` is any object whose memory can be written and lies in one piece: a ``bytearray``, an array of numpy. **Until this returns, and if it
+/// raises, it holds anything**: also bytes that nobody has verified. It cannot be resized meanwhile.
+///
+/// ``identities`` are what opens it, one or a list; ``passphrase`` another one. With ``expect_digest`` (hexadecimal digits, as :class:`Sealed` has them) a
+/// stream with another digest is refused, with ``min_sequence`` one whose number is lower, with ``signed_by`` (SSH public keys, text or the name of
+/// a file) one that none of them has signed: ``signature`` is bytes or the name of a file, by default that of the stream with ``.sig`` at its end.
+/// ``threads`` and ``memory`` (bytes) bound what the call uses; ``timeout`` is how many seconds a store may bring nothing, 300 by default.
+///
+/// Raises :exc:`LimitError` where the buffer is too small, and other kinds of :exc:`Error`.
 #[pyfunction]
 #[pyo3(signature = (
-    source, buffer, identities = None, *, passphrase = None, expect_digest = None, min_sequence = None, threads = None, memory = None,
-    progress = None,
+    source, buffer, identities = None, *, passphrase = None, expect_digest = None, min_sequence = None, signed_by = None, signature = None,
+    threads = None, memory = None, timeout = None, progress = None,
 ))]
 #[allow(clippy::too_many_arguments, reason = "they are a Python call's keywords")]
 pub(crate) fn restore_into(
@@ -93,39 +133,69 @@ pub(crate) fn restore_into(
     identities: Option<&Bound<'_, PyAny>>,
     passphrase: Option<String>,
     expect_digest: Option<&str>,
-    min_sequence: Option<u64>,
-    threads: Option<usize>,
-    memory: Option<usize>,
+    min_sequence: Option<Number<u64>>,
+    signed_by: Option<&Bound<'_, PyAny>>,
+    signature: Option<&Bound<'_, PyAny>>,
+    threads: Option<Number<usize>>,
+    memory: Option<Number<usize>>,
+    timeout: Option<f64>,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Restored> {
-    let asked = Asked { expect_digest, min_sequence, threads, memory };
-    let opener = opener(py, keys::identities(py, identities, passphrase)?, &asked)?;
-    let buffer = Buffer::new(buffer)?;
-    let source = Given::new(source)?;
+    let signed = self::signed_by(source, signed_by, signature)?;
+    let asked = Asked { expect_digest, min_sequence, signed, threads, memory };
+    let opener = opener(py, keys::identities(py, identities, passphrase)?, asked)?;
+    let memory = buffer::lend_mut(buffer)?;
+    let source = Given::new(source, seconds(py, timeout)?)?;
+    if matches!(&source, Given::Memory(bytes) if memory.overlaps(bytes)) {
+        return Err(error::usage(py, "the stream lies in the buffer that it is to be restored into"));
+    }
     let restored = call::run(py, progress, move |Control { cancel, observer }| {
-        let room = buffer.len() as u64;
-        let sink = BufferSink::over(buffer);
+        let room = memory.capacity();
+        let memory = Lease::new(memory);
+        let sink = TentativeSink::new(memory.gate()).map_err(|why| Error::io("the buffer is gone", why))?;
         let opener = opener.cancel(cancel.clone()).observer(observer);
-        let mut needed = None;
-        let opened = opener.open_sized(source.open(&cancel)?, |len| {
-            needed = len;
-            Ok(sink)
-        });
-        match (opened, needed) {
-            (Err(_), Some(needed)) if needed > room => {
-                let what = format!("the stream has {needed} bytes, and the buffer {room}");
-                Err(Failed::from(Error::new(ErrorKind::Limit, what)))
+        let Opened { source, lease: _lease } = source.open(&cancel)?;
+        let mut refused = None;
+        let opened = opener.open_sized(source, |len| {
+            refused = len.filter(|len| *len > room);
+            match refused {
+                // It only stops the call: what is told of it is said below.
+                Some(needed) => Err(TargetError::TooLarge { path: PathBuf::new(), needed }),
+                None => Ok(sink),
             }
-            (opened, _) => Ok(opened?),
+        });
+        match refused {
+            Some(needed) => Err(Failed::from(too_small(&format!("has {needed} bytes"), room))),
+            None => opened.map_err(|why| match is_full(&why) {
+                true => Failed::from(too_small("is longer than the buffer", room).because(why)),
+                false => Failed::from(why),
+            }),
         }
     })?;
     Restored::new(py, restored)
 }
 
-/// Checks all of `source`, and writes nothing.
+fn too_small(stream: &str, room: u64) -> Error {
+    let what = format!("the stream {stream}, and the buffer has room for {room}");
+    Error::new(ErrorKind::Limit, what)
+        .advise("Give it a larger one; `cofferdam.inspect` says how many bytes a stream has.")
+}
+
+/// Checks all of ``source``, and writes nothing.
+///
+/// With a key everything is checked that a restore checks. Without one every digest and the structure: the stream is consistent then, and nothing is said
+/// about who made it, unless ``expect_digest`` or ``signed_by`` does.
+///
+/// ``identities`` are what opens it, one or a list; ``passphrase`` another one. With ``expect_digest`` (hexadecimal digits, as :class:`Sealed` has them) a
+/// stream with another digest is refused, with ``min_sequence`` one whose number is lower, with ``signed_by`` (SSH public keys, text or the name of
+/// a file) one that none of them has signed: ``signature`` is bytes or the name of a file, by default that of the stream with ``.sig`` at its end.
+/// ``threads`` and ``memory`` (bytes) bound what the call uses; ``timeout`` is how many seconds a store may bring nothing, 300 by default.
+///
+/// Raises a kind of :exc:`Error` where anything is wrong.
 #[pyfunction]
 #[pyo3(signature = (
-    source, identities = None, *, passphrase = None, expect_digest = None, min_sequence = None, threads = None, memory = None, progress = None,
+    source, identities = None, *, passphrase = None, expect_digest = None, min_sequence = None, signed_by = None, signature = None,
+    threads = None, memory = None, timeout = None, progress = None,
 ))]
 #[allow(clippy::too_many_arguments, reason = "they are a Python call's keywords")]
 pub(crate) fn verify(
@@ -134,35 +204,45 @@ pub(crate) fn verify(
     identities: Option<&Bound<'_, PyAny>>,
     passphrase: Option<String>,
     expect_digest: Option<&str>,
-    min_sequence: Option<u64>,
-    threads: Option<usize>,
-    memory: Option<usize>,
+    min_sequence: Option<Number<u64>>,
+    signed_by: Option<&Bound<'_, PyAny>>,
+    signature: Option<&Bound<'_, PyAny>>,
+    threads: Option<Number<usize>>,
+    memory: Option<Number<usize>>,
+    timeout: Option<f64>,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Restored> {
-    let asked = Asked { expect_digest, min_sequence, threads, memory };
-    let opener = opener(py, keys::identities(py, identities, passphrase)?, &asked)?;
-    let source = Given::new(source)?;
+    let signed = self::signed_by(source, signed_by, signature)?;
+    let asked = Asked { expect_digest, min_sequence, signed, threads, memory };
+    let opener = opener(py, keys::identities(py, identities, passphrase)?, asked)?;
+    let source = Given::new(source, seconds(py, timeout)?)?;
     let verified = call::run(py, progress, move |Control { cancel, observer }| {
         let opener = opener.cancel(cancel.clone()).observer(observer);
-        Ok::<_, Failed>(opener.verify(source.open(&cancel)?)?)
+        let Opened { source, lease: _lease } = source.open(&cancel)?;
+        Ok::<_, Failed>(opener.verify(source)?)
     })?;
     Restored::new(py, verified)
 }
 
-/// The pairs that a stream was sealed with; none of its segments is read.
+/// The pairs that a stream was sealed with, as bytes; none of its segments is read.
+///
+/// They are as whoever sealed the stream wrote them. That the stream is whole is not said by that: :func:`verify` does.
+///
+/// Raises :exc:`NoKeyError`, :exc:`NotAStreamError`, :exc:`DamagedError` and other kinds of :exc:`Error`.
 #[pyfunction]
-#[pyo3(signature = (source, identities = None, *, passphrase = None))]
+#[pyo3(signature = (source, identities = None, *, passphrase = None, timeout = None))]
 pub(crate) fn metadata(
     py: Python<'_>,
     source: &Bound<'_, PyAny>,
     identities: Option<&Bound<'_, PyAny>>,
     passphrase: Option<String>,
+    timeout: Option<f64>,
 ) -> PyResult<Py<PyAny>> {
-    let asked = Asked { expect_digest: None, min_sequence: None, threads: None, memory: None };
-    let opener = opener(py, keys::identities(py, identities, passphrase)?, &asked)?;
-    let source = Given::new(source)?;
+    let opener = opener(py, keys::identities(py, identities, passphrase)?, Asked::default())?;
+    let source = Given::new(source, seconds(py, timeout)?)?;
     let read = call::run(py, None, move |Control { cancel, .. }| {
-        Ok::<_, Failed>(opener.cancel(cancel.clone()).metadata(source.open(&cancel)?)?)
+        let Opened { source, lease: _lease } = source.open(&cancel)?;
+        Ok::<_, Failed>(opener.cancel(cancel).metadata(source)?)
     })?;
     pairs(py, &read)
 }

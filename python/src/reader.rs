@@ -5,22 +5,24 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::process;
 use std::sync::Arc;
 
-use cofferdam::{Error, ErrorKind, ForeignReader, Source, is_foreign};
+use cofferdam::{Error, ErrorKind, ForeignReader, is_foreign};
+use lent::Held;
 use parking_lot::{Mutex, RwLock};
 use pyo3::prelude::*;
 
-use crate::buffer::Buffer;
 use crate::call::{self, Control, Failed};
+use crate::number::{Number, seconds};
 use crate::open::{Asked, opener};
 use crate::report::pairs;
-use crate::source::Given;
-use crate::{error, keys};
+use crate::signed::signed_by;
+use crate::source::{Given, Opened};
+use crate::{buffer, error, interpreter, keys};
 
 /// Any byte of a stream's plaintext, from any thread.
 #[pyclass(frozen, module = "cofferdam._native")]
 pub(crate) struct Reader {
     /// Until it is closed.
-    open: Arc<RwLock<Option<Kind>>>,
+    open: Arc<RwLock<Option<Open>>>,
     /// Length of the plaintext in bytes.
     #[pyo3(get)]
     size: u64,
@@ -30,6 +32,12 @@ pub(crate) struct Reader {
     is_far: bool,
     /// Its threads are this process's, and no child has them.
     process: u32,
+}
+
+/// The source's memory is given back once nobody reads it.
+struct Open {
+    kind: Kind,
+    _lease: Option<Box<dyn Held>>,
 }
 
 enum Kind {
@@ -68,12 +76,14 @@ impl Reader {
     /// Fills `buffer` from byte `offset` on, and returns how many bytes that are: fewer than it has at the end alone.
     fn read_into(&self, py: Python<'_>, offset: u64, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
         self.check_process(py)?;
-        let mut buffer = Buffer::new(buffer)?;
+        let begun = interpreter::Use::begin();
+        let Some(_used) = begun else { return Err(interpreter::ended(py)) };
+        let mut buffer = buffer::lend_mut(buffer)?;
         let open = self.open.clone();
         let mut read = move || {
             let open = open.read();
             let open = open.as_ref().ok_or_else(|| Error::new(ErrorKind::Usage, "the reader is closed"))?;
-            open.read_at(offset, buffer.bytes_mut())
+            open.kind.read_at(offset, buffer.bytes_mut())
         };
         match self.is_far {
             // A signal ends the wait for a network, and not the request.
@@ -115,7 +125,8 @@ impl Drop for Reader {
 /// Opens `source` to be read at offsets.
 #[pyfunction]
 #[pyo3(signature = (
-    source, identities = None, *, passphrase = None, expect_digest = None, min_sequence = None, threads = None, memory = None,
+    source, identities = None, *, passphrase = None, expect_digest = None, min_sequence = None, signed_by = None, signature = None,
+    threads = None, memory = None, timeout = None,
 ))]
 #[allow(clippy::too_many_arguments, reason = "they are a Python call's keywords")]
 pub(crate) fn open_reader(
@@ -124,26 +135,31 @@ pub(crate) fn open_reader(
     identities: Option<&Bound<'_, PyAny>>,
     passphrase: Option<String>,
     expect_digest: Option<&str>,
-    min_sequence: Option<u64>,
-    threads: Option<usize>,
-    memory: Option<usize>,
+    min_sequence: Option<Number<u64>>,
+    signed_by: Option<&Bound<'_, PyAny>>,
+    signature: Option<&Bound<'_, PyAny>>,
+    threads: Option<Number<usize>>,
+    memory: Option<Number<usize>>,
+    timeout: Option<f64>,
 ) -> PyResult<Reader> {
-    let asked = Asked { expect_digest, min_sequence, threads, memory };
-    let opener = opener(py, keys::identities(py, identities, passphrase)?, &asked)?;
-    let source = Given::new(source)?;
+    let signed = self::signed_by(source, signed_by, signature)?;
+    let asked = Asked { expect_digest, min_sequence, signed, threads, memory };
+    let opener = opener(py, keys::identities(py, identities, passphrase)?, asked)?;
+    let source = Given::new(source, seconds(py, timeout)?)?;
     let is_far = source.is_far();
-    let kind = call::run(py, None, move |Control { cancel, .. }| {
-        let source: Box<dyn Source> = source.open(&cancel)?;
+    let open = call::run(py, None, move |Control { cancel, .. }| {
+        let Opened { source, lease } = source.open(&cancel)?;
         // The token lives as long as the reader, and nobody uses it after this call.
         let opener = opener.cancel(cancel);
-        Ok::<_, Failed>(match is_foreign(&source)? {
+        let kind = match is_foreign(&source)? {
             true => Kind::Foreign(Mutex::new(opener.foreign_reader(source)?)),
             false => Kind::Own(opener.reader(source)?),
-        })
+        };
+        Ok::<_, Failed>(Open { kind, _lease: lease })
     })?;
-    let (size, metadata) = match &kind {
+    let (size, metadata) = match &open.kind {
         Kind::Own(reader) => (reader.len(), pairs(py, reader.metadata())?),
         Kind::Foreign(reader) => (reader.lock().len(), pairs(py, &Vec::new())?),
     };
-    Ok(Reader { open: Arc::new(RwLock::new(Some(kind))), size, metadata, is_far, process: process::id() })
+    Ok(Reader { open: Arc::new(RwLock::new(Some(open))), size, metadata, is_far, process: process::id() })
 }

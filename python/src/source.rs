@@ -1,29 +1,31 @@
-//! Where bytes come from: a path, a URL, bytes in memory, a file object, or an object that reads ranges.
+//! Where bytes come from: a path, a URL, memory, a file object, or an object that reads ranges.
 //! It opens what Python names; which of them is meant, their types say.
 
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cofferdam::remote::{Place, RemoteOptions};
+use cofferdam::remote::{Place, RemoteOptions, RetryPolicy};
 use cofferdam::{
-    Arrival, BytesSource, CancelToken, Error, ErrorKind, ReadAt, ReaderSource, RemoteSource, Source,
-    open_path,
+    Arrival, CancelToken, Error, ErrorKind, ReadAt, ReaderSource, RemoteSource, Source, open_path,
 };
-use pyo3::buffer::PyBuffer;
+use lent::{Held, Lease, LentBytes, ReadBehindGate};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::error;
+use crate::number::Number;
+use crate::{buffer, error, interpreter};
 
 /// Where bytes come from, before it is opened.
 pub(crate) enum Given {
     Path(PathBuf),
-    Place(Place),
-    Held(PyBackedBytes),
-    Copied(Vec<u8>),
+    Place {
+        place: Place,
+        timeout: Option<Duration>,
+    },
+    /// Not copied: its owner cannot free or resize it until the call ends.
+    Memory(LentBytes),
     /// A file object, read in order.
     File(Py<PyAny>),
     /// `size`, and `read_at(offset, length)`, which is called from any thread.
@@ -33,23 +35,27 @@ pub(crate) enum Given {
     },
 }
 
+/// What a call reads, and what it has to hold until it ends.
+pub(crate) struct Opened {
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) lease: Option<Box<dyn Held>>,
+}
+
 impl Given {
-    pub(crate) fn new(given: &Bound<'_, PyAny>) -> PyResult<Given> {
+    /// `timeout` is how long a store or server may bring nothing.
+    pub(crate) fn new(given: &Bound<'_, PyAny>, timeout: Option<Duration>) -> PyResult<Given> {
         let py = given.py();
         if let Some(place) = place(given)? {
-            return Ok(Given::Place(place));
+            return Ok(Given::Place { place, timeout });
         }
-        if given.is_instance_of::<PyBytes>() {
-            return Ok(Given::Held(given.extract()?));
-        }
-        if let Ok(buffer) = PyBuffer::<u8>::get(given) {
-            return Ok(Given::Copied(buffer.to_vec(py)?));
+        if let Some(memory) = buffer::lend(given)? {
+            return Ok(Given::Memory(memory));
         }
         if let Ok(path) = given.extract::<PathBuf>() {
             return Ok(Given::Path(path));
         }
         if given.hasattr("read_at")? {
-            let size = given.getattr("size")?.extract()?;
+            let Number(size) = given.getattr("size")?.extract()?;
             return Ok(Given::Ranges { object: given.clone().unbind(), size });
         }
         match given.hasattr("read")? {
@@ -60,30 +66,53 @@ impl Given {
 
     /// Whether reads of it may take as long as a network does.
     pub(crate) fn is_far(&self) -> bool {
-        matches!(self, Given::Place(_) | Given::Ranges { .. })
+        matches!(self, Given::Place { .. } | Given::Ranges { .. })
     }
 
-    pub(crate) fn open(self, cancel: &CancelToken) -> Result<Box<dyn Source>, Error> {
+    pub(crate) fn open(self, cancel: &CancelToken) -> Result<Opened, Error> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::InvalidInput => Error::new(ErrorKind::Usage, error.to_string()),
             _ => Error::io("the source could not be opened", error),
         };
-        Ok(match self {
+        let mut lease: Option<Box<dyn Held>> = None;
+        let source: Box<dyn Source> = match self {
             Given::Path(path) => open_path(&path)
                 .map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))?,
-            Given::Place(place) => {
+            Given::Place { place, timeout } => {
                 let cancel = cancel.clone();
-                let options = RemoteOptions::new().cancel_when(Arc::new(move || cancel.is_cancelled()));
+                let options = RemoteOptions::new().retries(policy(timeout));
+                let options = options.cancel_when(Arc::new(move || cancel.is_cancelled()));
                 Box::new(RemoteSource::open(place, options).map_err(failed)?)
             }
-            Given::Held(bytes) => Box::new(BytesSource::new(Held(bytes))),
-            Given::Copied(bytes) => Box::new(BytesSource::new(bytes)),
+            Given::Memory(memory) => {
+                let lent = Lease::new(memory);
+                let place = ReadBehindGate::new(lent.gate()).map_err(failed)?;
+                lease = Some(Box::new(lent));
+                Box::new(InOrder { at: Arc::new(place), position: 0 })
+            }
             Given::File(object) => Box::new(ReaderSource::new(FileObject(object))),
             Given::Ranges { object, size } => {
-                Box::new(Ranges { at: Arc::new(RangesAt { object, size }), position: 0 })
+                Box::new(InOrder { at: Arc::new(RangesAt { object, size }), position: 0 })
             }
-        })
+        };
+        Ok(Opened { source, lease })
     }
+}
+
+/// Says which file it is that is not there: where the library opens it, its words are for a caller who has named one.
+pub(crate) fn check_there(path: &Path) -> Result<(), Error> {
+    let found = path.metadata().map(drop);
+    found.map_err(|error| Error::io(format!("{} could not be opened", path.display()), error))
+}
+
+/// How requests are made again.
+pub(crate) fn policy(timeout: Option<Duration>) -> RetryPolicy {
+    let mut policy = RetryPolicy::default();
+    if let Some(timeout) = timeout {
+        policy.no_progress = timeout;
+        policy.read_timeout = policy.read_timeout.min(timeout);
+    }
+    policy
 }
 
 /// The place that a string names, if it is a URL. Its credentials and settings are in the environment as Python has it now.
@@ -106,20 +135,11 @@ pub(crate) fn place(given: &Bound<'_, PyAny>) -> PyResult<Option<Place>> {
     Place::parse(text, variables).map(Some).map_err(|why| error::usage(py, &why.to_string()))
 }
 
-/// Bytes of Python's, which do not change.
-struct Held(PyBackedBytes);
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 struct FileObject(Py<PyAny>);
 
 impl Read for FileObject {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Python::attach(|py| {
+        interpreter::attach(|py| {
             let read = self.0.bind(py).call_method1("read", (buffer.len(),)).map_err(io::Error::other)?;
             if read.is_none() {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -132,9 +152,9 @@ impl Read for FileObject {
     }
 }
 
-/// What has ranges, in order.
-struct Ranges {
-    at: Arc<RangesAt>,
+/// What lies still, in order.
+struct InOrder<P> {
+    at: Arc<P>,
     position: u64,
 }
 
@@ -151,7 +171,7 @@ impl ReadAt for RangesAt {
         if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > self.size) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Python::attach(|py| {
+        interpreter::attach(|py| {
             let arguments = (offset, buffer.len());
             let read = self.object.bind(py).call_method1("read_at", arguments).map_err(io::Error::other)?;
             let bytes = read.cast::<PyBytes>().map_err(|_| io::Error::other(NOT_BYTES))?.as_bytes();
@@ -168,9 +188,9 @@ impl ReadAt for RangesAt {
     }
 }
 
-impl Source for Ranges {
+impl<P: ReadAt + 'static> Source for InOrder<P> {
     fn len(&self) -> Option<u64> {
-        Some(self.at.size)
+        Some(self.at.len())
     }
 
     fn positioned(&self) -> Option<Arc<dyn ReadAt>> {
@@ -178,7 +198,7 @@ impl Source for Ranges {
     }
 
     fn read_within(&mut self, buffer: &mut [u8], _patience: Duration) -> io::Result<Arrival> {
-        let left = usize::try_from(self.at.size - self.position).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.at.len() - self.position).unwrap_or(usize::MAX);
         let count = buffer.len().min(left);
         if left == 0 {
             return Ok(Arrival::End);
@@ -189,6 +209,6 @@ impl Source for Ranges {
     }
 }
 
-const NO_SOURCE: &str = "a source is a path, a URL, bytes, or an object with a method `read`";
+const NO_SOURCE: &str = "a source is a path, a URL, memory in one piece, or an object with a method `read`";
 const NOT_BYTES: &str = "the object has not returned bytes; open a file in binary mode";
 const TOO_MANY: &str = "the object has returned more bytes than were asked for";

@@ -3,13 +3,14 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cofferdam::remote::Place;
 use cofferdam::{ObjectTarget, PipeSink};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::{error, source};
+use crate::{error, interpreter, source};
 
 /// Where bytes go.
 pub(crate) enum Target {
@@ -33,8 +34,9 @@ impl Target {
     }
 }
 
-pub(crate) fn object(place: Place) -> ObjectTarget {
-    ObjectTarget::new(place)
+/// `timeout` is how long the store may answer nothing.
+pub(crate) fn object(place: Place, timeout: Option<Duration>) -> ObjectTarget {
+    ObjectTarget::new(place).retries(source::policy(timeout))
 }
 
 /// A sink over a file object: each segment is written to it once it is proved, or sealed.
@@ -46,7 +48,7 @@ struct FileObject(Py<PyAny>);
 
 impl Write for FileObject {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Python::attach(|py| {
+        interpreter::attach(|py| {
             let written = self.0.bind(py).call_method1("write", (PyBytes::new(py, bytes),));
             let written = written.map_err(io::Error::other)?;
             // A raw file says how many it has taken, and None for none; others take all.
@@ -59,7 +61,7 @@ impl Write for FileObject {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Python::attach(|py| match self.0.bind(py).hasattr("flush") {
+        interpreter::attach(|py| match self.0.bind(py).hasattr("flush") {
             Ok(true) => self.0.bind(py).call_method0("flush").map(drop).map_err(io::Error::other),
             _ => Ok(()),
         })

@@ -1,5 +1,6 @@
 """The package as it is installed. What is expected comes from elsewhere: the input itself, the `cofferdam` program, `age`."""
 
+import doctest
 import hashlib
 import io
 import multiprocessing
@@ -97,6 +98,13 @@ def test_a_buffer_is_filled_in_place(identity, plain):
         cofferdam.restore_into(sealed, plain, identity)
     with pytest.raises(cofferdam.UsageError, match="one piece"):
         cofferdam.restore_into(sealed, memoryview(bytearray(2 * len(plain)))[::2], identity)
+    # A stream is not written over while it is read.
+    both = bytearray(sealed) + bytearray(len(plain))
+    for buffer in [both, memoryview(both)[:-1], memoryview(both)[len(sealed) - 1 :]]:
+        with pytest.raises(cofferdam.UsageError, match="lies in the buffer"):
+            cofferdam.restore_into(memoryview(both)[: len(sealed)], buffer, identity)
+    cofferdam.restore_into(memoryview(both)[: len(sealed)], memoryview(both)[len(sealed) :], identity)
+    assert both == sealed + plain
     empty = io.BytesIO()
     cofferdam.seal(b"", empty, identity)
     assert cofferdam.restore_into(empty.getvalue(), bytearray(), identity).plaintext_len == 0
@@ -401,3 +409,89 @@ def test_every_name_is_documented():
     for name in cofferdam.__all__:
         assert getattr(cofferdam, name).__doc__, name
     assert Path(cofferdam.__file__).with_name("py.typed").exists()
+
+
+def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(cofferdam)
+    assert result.attempted >= 5 and result.failed == 0
+
+
+def test_what_a_stream_says_of_itself(tmp_path, identity, plain):
+    sealed = tmp_path / "a.cfd"
+    said = cofferdam.seal(plain, sealed, identity.recipient, metadata={"a": "b"}, zstd=3)
+    for source in [sealed, sealed.read_bytes()]:
+        found = cofferdam.inspect(source)
+        assert (found.plaintext_len, found.sealed_len, found.segments) == (len(plain), sealed.stat().st_size, said.segments)
+        assert (found.stream_id, found.stream_digest) == (said.stream_id, said.stream_digest)
+        # Beside it age may put a stanza that is there to be ignored.
+        assert found.slots[0] == "X25519"
+        assert found.is_compressed and found.suite in ("aes256gcm", "chacha20poly1305") and found.digest == "blake3" and not found.warnings
+    wrapping = io.BytesIO()
+    cofferdam.seal(plain[:10], wrapping, bytes(32))
+    assert cofferdam.inspect(wrapping.getvalue()).slots == ["key"]
+    cut = cofferdam.inspect(sealed.read_bytes()[:-1])
+    assert (cut.segments, cut.plaintext_len, cut.stream_digest) == (None, None, None)
+    with pytest.raises(cofferdam.NotAStreamError):
+        cofferdam.inspect(b"no stream of ours, and long enough to be looked at")
+    with pytest.raises(cofferdam.UsageError):
+        cofferdam.inspect(io.BytesIO(sealed.read_bytes()))
+
+
+def test_a_stream_has_to_be_signed_by_who_is_named(tmp_path, identity, plain):
+    keys = {}
+    for name in ["ours", "theirs"]:
+        made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name]
+        try:
+            subprocess.run(made, check=True)
+        except FileNotFoundError:
+            pytest.skip("there is no ssh-keygen")
+        keys[name] = tmp_path / f"{name}.pub"
+    for name in ["a", "b"]:
+        said = cofferdam.seal(plain, tmp_path / f"{name}.cfd", identity)
+        # FORMAT F11.3.
+        line = f"cofferdam stream 1 blake3 {said.stream_digest}\n".encode()
+        sign = ["ssh-keygen", "-q", "-Y", "sign", "-n", "stream@cofferdam", "-f", tmp_path / "ours"]
+        signed = subprocess.run(sign, input=line, capture_output=True, check=True).stdout
+        (tmp_path / f"{name}.cfd.sig").write_bytes(signed)
+    sealed, signature = tmp_path / "a.cfd", (tmp_path / "a.cfd.sig").read_bytes()
+    text = keys["ours"].read_text()
+    for named in [{"signed_by": keys["ours"]}, {"signed_by": str(keys["ours"])}, {"signed_by": text}, {"signed_by": text, "signature": signature}]:
+        assert cofferdam.verify(sealed, identity, **named).plaintext_len == len(plain)
+    out = bytearray(len(plain))
+    cofferdam.restore_into(sealed.read_bytes(), out, identity, signed_by=text, signature=tmp_path / "a.cfd.sig")
+    assert out == plain
+    with cofferdam.open(sealed, identity, signed_by=text) as reader:
+        assert reader.read(5) == plain[:5]
+    calls = [
+        lambda **named: cofferdam.restore(sealed, tmp_path / "out", identity, **named),
+        lambda **named: cofferdam.verify(sealed, identity, **named),
+        lambda **named: cofferdam.open(sealed, identity, **named),
+        lambda **named: cofferdam.restore_into(sealed, out, identity, **named),
+    ]
+    wrong = [
+        {"signed_by": keys["theirs"]},
+        {"signed_by": text, "signature": tmp_path / "b.cfd.sig"},
+        {"signed_by": text, "signature": b"no signature"},
+    ]
+    for call in calls:
+        for named in wrong:
+            with pytest.raises(cofferdam.NotSignedError):
+                call(**named)
+        for named in [{"signature": signature}, {"signed_by": "ssh-ed25519 nonsense"}, {"signed_by": 7}, {"signed_by": text, "signature": 7}]:
+            with pytest.raises(cofferdam.UsageError):
+                call(**named)
+        with pytest.raises(FileNotFoundError):
+            call(signed_by=text, signature=tmp_path / "none.sig")
+    assert not (tmp_path / "out").exists()
+    # Of a file of age there is no signature: it is refused, whatever lies beside it.
+    aged = tmp_path / "a.age"
+    cofferdam.seal(plain, aged, identity.recipient, format="age")
+    for call in [cofferdam.verify, cofferdam.open, lambda *given, **named: cofferdam.restore(*given[:1], tmp_path / "out", *given[1:], **named)]:
+        with pytest.raises(cofferdam.Error):
+            call(aged, identity, signed_by=text, signature=signature)
+        with pytest.raises(cofferdam.Error):
+            call(aged, identity, expect_digest="00" * 32)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(cofferdam.UsageError, match="has to be given"):
+        cofferdam.verify(sealed.read_bytes(), identity, signed_by=text)

@@ -12,6 +12,8 @@ struct Extent {
     chunks: u64,
     /// How often the server is killed meanwhile.
     kills: u64,
+    /// Bytes of the database of RocksDB.
+    rocksdb_bytes: u64,
 }
 
 impl Extent {
@@ -42,6 +44,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
         cargo.args(["--test", "engines"]);
         cargo.env("COFFERDAM_ENGINES_CHUNKS", extent.chunks.to_string());
         cargo.env("COFFERDAM_ENGINES_KILLS", extent.kills.to_string());
+        cargo.env("COFFERDAM_ENGINES_ROCKSDB_BYTES", extent.rocksdb_bytes.to_string());
     }
     match cargo.status() {
         Ok(status) if status.success() => Ok(()),
@@ -51,9 +54,9 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
 }
 
 /// What `cargo test` does, too.
-const SHORT: Extent = Extent { chunks: 30, kills: 2 };
+const SHORT: Extent = Extent { chunks: 30, kills: 2, rocksdb_bytes: 8 << 20 };
 
-const FULL: Extent = Extent { chunks: 1000, kills: 20 };
+const FULL: Extent = Extent { chunks: 1000, kills: 20, rocksdb_bytes: 2 << 30 };
 
 #[cfg(test)]
 mod tests {

@@ -9,13 +9,16 @@ use std::time::Instant;
 
 use servers::installed::FOLDER_VARIABLE;
 
-use crate::{remote, steps, tidy};
+use crate::{python, remote, steps, tidy};
 
 /// The patches, from the root of the repository.
 const FOLDER: &str = "xtask/planted";
 
 /// What the line of a header begins with that says which tests fail: of one program, those whose names begin with the last word.
 const CAUGHT_BY: &str = "Caught by: cargo test ";
+
+/// The same of tests of the Python package.
+const CAUGHT_BY_PYTHON: &str = "Caught by: pytest ";
 
 /// A test that takes longer has found nothing.
 const TEST_SECONDS_MAX: &str = "600";
@@ -46,8 +49,43 @@ struct Mistake {
     name: String,
     patch: PathBuf,
     about: String,
+    test: Test,
+}
+
+/// Which tests find it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Test {
     /// What `cargo test` is told.
-    test: String,
+    Cargo(String),
+    /// What the names of tests of Python begin with.
+    Python(String),
+}
+
+impl Test {
+    fn of(header: &str) -> Option<Test> {
+        header.lines().find_map(|line| {
+            let cargo = line.strip_prefix(CAUGHT_BY).map(|told| Test::Cargo(told.to_owned()));
+            cargo.or_else(|| Some(Test::Python(line.strip_prefix(CAUGHT_BY_PYTHON)?.to_owned())))
+        })
+    }
+
+    /// What stands in the sources where there is such a test.
+    fn definition(&self) -> String {
+        match self {
+            Test::Cargo(told) => format!("fn {}", told.rsplit(' ').next().unwrap_or_default()),
+            Test::Python(name) => format!("def {name}"),
+        }
+    }
+
+    fn run(&self, tree: &Path) -> Result<Counts, String> {
+        match self {
+            Test::Cargo(told) => run_tests(tree, told),
+            Test::Python(name) => {
+                let [home, target] = ["python", "build"].map(|folder| tree.with_file_name(folder));
+                python::printed_by(tree, &home, &target, name).map(|printed| Counts::of_pytest(&printed))
+            }
+        }
+    }
 }
 
 impl Mistake {
@@ -60,11 +98,10 @@ impl Mistake {
 
     fn read(patch: PathBuf) -> Result<Mistake, String> {
         let text = tidy::read(&patch)?;
-        let test = text.lines().find_map(|line| line.strip_prefix(CAUGHT_BY));
         Ok(Mistake {
             name: patch.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             about: text.lines().next().unwrap_or_default().to_owned(),
-            test: test.ok_or_else(|| format!("{}: no line `{CAUGHT_BY}…`", patch.display()))?.to_owned(),
+            test: Test::of(&text).ok_or_else(|| format!("{}: no line `{CAUGHT_BY}…`", patch.display()))?,
             patch,
         })
     }
@@ -85,14 +122,15 @@ impl Mistake {
 /// Checks that each patch applies to the sources, and that there are the tests that it names. Builds nothing.
 fn check(root: &Path, mistakes: &[Mistake]) -> Result<(), String> {
     let mut sources = String::new();
-    for file in files(root)?.iter().filter(|file| file.extension().is_some_and(|it| it == "rs")) {
+    for file in files(root)?.iter().filter(|file| file.extension().is_some_and(|it| it == "rs" || it == "py"))
+    {
         sources += &tidy::read(file)?;
     }
     let mut wrong = String::new();
     for mistake in mistakes {
-        let filter = mistake.test.rsplit(' ').next().unwrap_or_default();
-        if !sources.contains(&format!("fn {filter}")) {
-            wrong += &format!("{}: no test is called {filter}…\n", mistake.name);
+        let definition = mistake.test.definition();
+        if !sources.contains(&definition) {
+            wrong += &format!("{}: no test is called `{definition}…`\n", mistake.name);
         }
         if let Err(said) = mistake.apply(root, &["--check"]) {
             wrong += &format!("{}: {said}", mistake.name);
@@ -113,7 +151,7 @@ fn plant(root: &Path, mistakes: &[Mistake]) -> Result<(), String> {
     let tree = copy(root)?;
     let mut unplanted = BTreeMap::new();
     for Mistake { test, .. } in mistakes {
-        unplanted.entry(test).or_insert_with(|| run_tests(&tree, test));
+        unplanted.entry(test).or_insert_with(|| test.run(&tree));
     }
     let mut missed = Vec::new();
     for mistake in mistakes {
@@ -137,7 +175,7 @@ fn plant(root: &Path, mistakes: &[Mistake]) -> Result<(), String> {
 /// What the tests say of the mistake.
 fn find(mistake: &Mistake, tree: &Path) -> Result<String, String> {
     mistake.apply(tree, &[])?;
-    let counts = run_tests(tree, &mistake.test);
+    let counts = mistake.test.run(tree);
     mistake.apply(tree, &["--reverse"])?;
     match counts? {
         Counts { passed: 0, failed: 1.., panic } => Ok(panic.chars().take(200).collect()),
@@ -191,6 +229,22 @@ impl Counts {
             panic: panic.unwrap_or_default().to_owned(),
         }
     }
+
+    /// The same of pytest, whose last line has each number before its word.
+    fn of_pytest(printed: &str) -> Counts {
+        let result = printed.trim_end().lines().next_back().unwrap_or_default();
+        let words: Vec<&str> = result.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+        let number = |what: &str| {
+            let at = words.iter().position(|word| *word == what)?;
+            words[at.checked_sub(1)?].parse().ok()
+        };
+        let panic = printed.lines().find_map(|line| line.strip_prefix("E ")).unwrap_or_default().trim();
+        Counts {
+            passed: number("passed").unwrap_or(0),
+            failed: number("failed").unwrap_or(0),
+            panic: panic.to_owned(),
+        }
+    }
 }
 
 /// Copies the sources into `target`, all as if just written: cargo must not take what it built with a mistake for what is here now.
@@ -225,6 +279,12 @@ mod tests {
             test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 9 filtered out; finished in 0.1s\n";
         assert_eq!(Counts::of(printed), Counts { passed: 1, failed: 2, panic: "wrong".into() });
         assert_eq!(Counts::of("error: could not compile\n"), Counts::default());
+        let printed = "F.\n>   assert a\nE       assert 1 == 2\nFAILED a.py::b\n1 failed, 2 passed, 9 deselected in 0.1s\n";
+        assert_eq!(
+            Counts::of_pytest(printed),
+            Counts { passed: 2, failed: 1, panic: "assert 1 == 2".into() }
+        );
+        assert_eq!(Counts::of_pytest("9 deselected in 0.1s\n"), Counts::default());
     }
 
     #[test]
@@ -232,7 +292,7 @@ mod tests {
         let root = crate::repository_root();
         let mut mistakes = Mistake::all(&root).unwrap();
         check(&root, &mistakes).unwrap();
-        mistakes[0].test = "--test a -- no_such_test".to_owned() + "_is_there";
+        mistakes[0].test = Test::Cargo("--test a -- no_such_test".to_owned() + "_is_there");
         mistakes[1].patch.set_file_name("gone.patch");
         let said = check(&root, &mistakes).unwrap_err();
         assert!(said.starts_with(&format!("{}: no test is called ", mistakes[0].name)), "{said}");

@@ -16,7 +16,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 26] = [
+const PROGRAMS: [Program; 31] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -65,6 +65,19 @@ const PROGRAMS: [Program; 26] = [
         purpose: "the tests build a module of PostgreSQL",
     },
     Program { name: "mdb_dump", package: "lmdb-utils", purpose: "the tests compare what it shows" },
+    Program {
+        name: "fusermount3",
+        package: "fuse3",
+        purpose: "the tests mount a stream as a user other than root",
+    },
+    Program { name: "setpriv", package: "util-linux", purpose: "the tests are that user by it" },
+    Program { name: "c++", package: "g++", purpose: "the tests build the example in C++" },
+    Program { name: "ldb", package: "rocksdb-tools", purpose: "the tests read a mounted database with it" },
+    Program {
+        name: "/usr/include/rocksdb/db.h",
+        package: "librocksdb-dev",
+        purpose: "the example in C++ uses it",
+    },
     Program { name: "/usr/include/lmdb.h", package: "liblmdb-dev", purpose: "an example in C uses it" },
     Program { name: "/usr/include/sqlite3.h", package: "libsqlite3-dev", purpose: "an example in C uses it" },
 ];

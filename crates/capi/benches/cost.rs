@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use cofferdam::{Identities, IfExists, Opener, Recipients, Sealer, WrappingKey, open_path};
 use harness::{Effort, Summary, Variant, WarmUp, bytes, interleaved};
@@ -17,6 +18,7 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "rust", sealed, len, calls] => open_many(sealed, len.parse()?, calls.parse()?),
+        [_, "rust-reads", sealed, count] => read_many(sealed, count.parse()?),
         _ => compare(),
     }
 }
@@ -31,6 +33,22 @@ fn open_many(sealed: &str, len: usize, calls: u32) -> Outcome<()> {
         opener.open_into(open_path(sealed)?, &mut memory)?;
     }
     println!("{:.9}", (processor_seconds()? - before) / f64::from(calls));
+    Ok(())
+}
+
+/// Bytes per second of reads at places that are drawn, as `python/bench.py` draws them.
+fn read_many(sealed: &str, count: u32) -> Outcome<()> {
+    let reader = Opener::new(Identities::new().wrapping_key(key())).reader(open_path(sealed)?)?;
+    let mut buffer = vec![0; 64 << 10];
+    let (places, mut drawn, mut begun) = (reader.len() - buffer.len() as u64, 1_u64, Instant::now());
+    for read in 0..count + WARM_UP_READS {
+        if read == WARM_UP_READS {
+            begun = Instant::now();
+        }
+        drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        reader.read_at((drawn >> 33) % places, &mut buffer)?;
+    }
+    println!("{:.0}", f64::from(count) * buffer.len() as f64 / begun.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -111,3 +129,4 @@ fn key() -> WrappingKey {
 }
 
 const ROUNDS: usize = 31;
+const WARM_UP_READS: u32 = 200;

@@ -57,6 +57,31 @@
 #define CFD_IDENTITY_LEN 256
 
 /*
+ Of cfd_open_tree: a process of root's gives files to the owners' numbers, and not first to whoever has their names.
+ */
+#define CFD_TREE_NUMERIC_OWNER 1
+
+/*
+ Of cfd_open_tree: files are this process's, root's too.
+ */
+#define CFD_TREE_NO_OWNER 2
+
+/*
+ Of cfd_open_tree: set-user-ID and set-group-ID bits are set. Without it they are left out, and counted.
+ */
+#define CFD_TREE_SET_ID 4
+
+/*
+ Of cfd_open_tree: device files are made, which takes root. Without it they are left out, and counted.
+ */
+#define CFD_TREE_DEVICES 8
+
+/*
+ Of cfd_open_tree: a tree that is replaced is kept beside the new one, as NAME.cofferdam-old.
+ */
+#define CFD_TREE_KEEP_OLD 16
+
+/*
  What came of a call. The numbers are stable, and up to 17 those with which the command `cofferdam` exits. There will be more of them:
  treat one that you do not know as CFD_IO.
  */
@@ -271,6 +296,13 @@ typedef struct cfd_sink cfd_sink;
 typedef struct cfd_source cfd_source;
 
 /*
+ The members of a sealed tree, each of which can be read without the others. What it gives is authentic, as a cfd_reader's is. Any number of
+ threads may use it at once. It belongs to the process that has made it: in a forked child it is CFD_USAGE, and freeing it there frees
+ nothing.
+ */
+typedef struct cfd_tree cfd_tree;
+
+/*
  Bytes that come once, in order: from a socket, from a program's own buffers. All that is not said to be NULL is needed.
 
  The functions are called by the thread that made the call, and by one of the writer's where it is a cfd_seal_writer's.
@@ -446,6 +478,97 @@ typedef struct cfd_report {
      */
     uint8_t reserved[63];
 } cfd_report;
+
+/*
+ What a member of a tree is.
+ */
+typedef struct cfd_entry {
+    /*
+     Names it in this tree: for cfd_tree_read_at.
+     */
+    uint64_t number;
+    /*
+     Bytes of a file's contents; of a hard link those of the file that it is another name of.
+     */
+    uint64_t size;
+    /*
+     When its contents last changed: seconds since 1970, which may be negative.
+     */
+    int64_t modified_seconds;
+    /*
+     Nanoseconds of that second.
+     */
+    uint32_t modified_nanos;
+    /*
+     Permission bits, with set-id and sticky bits.
+     */
+    uint32_t mode;
+    /*
+     The owner's number.
+     */
+    uint32_t uid;
+    /*
+     The group's number.
+     */
+    uint32_t gid;
+    /*
+     What it is, as tar writes it: '0' a file, '1' a hard link, '2' a symbolic link, '3' a character device, '4' a block device, '5' a
+     directory, '6' a FIFO.
+     */
+    uint8_t kind;
+    /*
+     Whether the file changed while it was sealed: its bytes may be of several moments.
+     */
+    bool changed;
+    /*
+     Zeros, for later.
+     */
+    uint8_t reserved[30];
+} cfd_entry;
+
+/*
+ Is told of one member: its path, without "./" before it ("." is the tree's own directory); of a hard link the path of the file, of a symbolic
+ link its target, of others NULL; and what it is. All three stay until it returns. 0, or an errno value, which ends the list.
+ */
+typedef int (*cfd_on_entry)(void *context, const char *path, const char *link, const struct cfd_entry *entry);
+
+/*
+ What came of a tree.
+ */
+typedef struct cfd_tree_report {
+    /*
+     The stream that it is.
+     */
+    struct cfd_report stream;
+    /*
+     Members that it has, directories among them.
+     */
+    uint64_t entries;
+    /*
+     From sealing: files that changed while they were read. They are flagged in the stream, and their bytes may be of several moments.
+     */
+    uint64_t changed;
+    /*
+     From opening: files whose owner could not be set.
+     */
+    uint64_t owners_left_out;
+    /*
+     From opening: extended attributes that could not be set.
+     */
+    uint64_t xattrs_left_out;
+    /*
+     From opening: files whose set-ID bits were left out.
+     */
+    uint64_t set_id_left_out;
+    /*
+     From opening: device files that were not made.
+     */
+    uint64_t devices_left_out;
+    /*
+     Zeros, for later.
+     */
+    uint64_t reserved[8];
+} cfd_tree_report;
 
 #ifdef __cplusplus
 extern "C" {
@@ -995,6 +1118,90 @@ enum cfd_status cfd_reader_metadata(const struct cfd_reader *reader,
  debugging).
  */
 enum cfd_status cfd_reader_free(struct cfd_reader *reader);
+
+/*
+ The tree that the stream in `source` is, into `*tree`. It takes the source, whatever it returns. Yours, until cfd_tree_free. It holds a share
+ of the opener's memory, at most half of it. Errors: those of cfd_reader_new; CFD_USAGE where the stream is no tree, or is one without a catalog;
+ CFD_DAMAGED where it says that it is one, and is none.
+ */
+enum cfd_status cfd_tree_new(const struct cfd_opener *opener,
+                             struct cfd_source *source,
+                             struct cfd_tree **tree,
+                             struct cfd_error **error);
+
+/*
+ How many members there are. 0 where `tree` is none.
+ */
+uint64_t cfd_tree_count(const struct cfd_tree *tree);
+
+/*
+ Tells `on_entry` of `path` and of all that is below it, in the order of their paths, where '/' comes before every other byte; of the whole tree
+ where `path` is NULL. Nothing is told where nothing is there. It is called on this thread. Errors: CFD_USAGE where `path` can be none; CFD_IO
+ with what `on_entry` returned; those of cfd_reader_read_at.
+ */
+enum cfd_status cfd_tree_list(const struct cfd_tree *tree,
+                              const char *path,
+                              cfd_on_entry on_entry,
+                              void *context,
+                              struct cfd_error **error);
+
+/*
+ Looks for the member at `path`. `*found` says whether there is one, and `*entry` then what it is. Errors: CFD_USAGE where `path` can be none;
+ those of cfd_reader_read_at.
+ */
+enum cfd_status cfd_tree_find(const struct cfd_tree *tree,
+                              const char *path,
+                              struct cfd_entry *entry,
+                              bool *found,
+                              struct cfd_error **error);
+
+/*
+ Fills `buffer` with the `len` bytes from `offset` on of the file that is the entry `number`, or that it is a hard link to. `*count` says how many
+ it is: fewer only at the file's end, 0 behind it. After an error the buffer holds nothing of use. Errors: CFD_USAGE where it is no
+ file; those of cfd_reader_read_at.
+ */
+enum cfd_status cfd_tree_read_at(const struct cfd_tree *tree,
+                                 uint64_t number,
+                                 uint64_t offset,
+                                 void *buffer,
+                                 size_t len,
+                                 size_t *count,
+                                 struct cfd_error **error);
+
+/*
+ Frees a tree that no call uses, and waits until nobody reads its source. NULL is no error. CFD_USAGE: it has been freed (found in builds for
+ debugging).
+ */
+enum cfd_status cfd_tree_free(struct cfd_tree *tree);
+
+/*
+ Seals the directory at `directory` into a file at `output`, as a tree: all, or nothing. Its plan, which names its files, is kept until then in
+ the directory of cfd_sealer_set_state_dir, which has to be set; an interrupted call leaves it there with what was sealed, and the same call then
+ resumes. Other file systems that are mounted in it are left out. `report` may be NULL; it is written on success alone.
+
+ It blocks, and works on threads of its own as well, which inherit the caller's signal mask. From any thread. Errors: as of cfd_seal.
+ */
+enum cfd_status cfd_seal_tree(const struct cfd_sealer *sealer,
+                              const char *directory,
+                              const char *output,
+                              struct cfd_tree_report *report,
+                              struct cfd_error **error);
+
+/*
+ Restores the tree that the stream in `source` is to a directory at `target`, in one step: all, or nothing. It takes the source, whatever it
+ returns. What the opener says of existing targets and of interrupted attempts holds for the directory. `flags` are CFD_TREE_ flags, joined by `|`.
+ `report` may be NULL; it is written on success alone. After an error the target is as it was, but for CFD_DURABILITY_UNKNOWN; what was
+ restored is kept beside it, and the same call resumes from there.
+
+ It blocks, and works on threads of its own as well, which inherit the caller's signal mask. From any thread. Errors: all there are; CFD_USAGE
+ where the stream is no tree.
+ */
+enum cfd_status cfd_open_tree(const struct cfd_opener *opener,
+                              struct cfd_source *source,
+                              const char *target,
+                              uint32_t flags,
+                              struct cfd_tree_report *report,
+                              struct cfd_error **error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -2,7 +2,7 @@
 //! It knows no format and no key; what a call does, the facade does.
 //!
 //! Where the parts are: `handle` has the objects that C holds pointers to, `call` the one place where a panic is caught,
-//! `arguments` what makes slices and strings of pointers, `gate` what keeps a caller's memory and callbacks from being used after their
+//! `arguments` what makes slices and strings of pointers. The crate `lent` keeps a caller's memory and callbacks from being used after their
 //! call. The rest is a noun a file. What makes the unsafe blocks right is written where they are; what a caller has to keep to is in the header.
 
 #![warn(missing_debug_implementations)]
@@ -21,11 +21,9 @@ mod arguments;
 mod call;
 mod cancel;
 mod error;
-mod gate;
 mod handle;
 mod identity;
 mod key_file;
-mod memory;
 mod observer;
 mod opener;
 mod pairs;
@@ -39,8 +37,9 @@ mod sink_callbacks;
 mod source;
 mod source_callbacks;
 mod status;
-mod tentative;
+mod tree;
 mod version;
+mod whole_tree;
 
 pub use cancel::*;
 pub use error::*;
@@ -57,4 +56,6 @@ pub use sink_callbacks::*;
 pub use source::*;
 pub use source_callbacks::*;
 pub use status::*;
+pub use tree::*;
 pub use version::*;
+pub use whole_tree::*;

@@ -5,11 +5,11 @@
 use std::ffi::c_void;
 
 use cofferdam::Reader;
+use lent::Held;
 
 use crate::arguments::{Out, bytes_mut};
 use crate::call::{call, value_or};
 use crate::error::cfd_error;
-use crate::gate::Held;
 use crate::handle::{self, Object};
 use crate::opener::{cfd_opener, opener_of};
 use crate::pairs::cfd_pairs;

@@ -30,7 +30,7 @@ pub struct cfd_report {
     pub reserved: [u8; 63],
 }
 
-const EMPTY: cfd_report = cfd_report {
+pub(crate) const EMPTY: cfd_report = cfd_report {
     stream_id: [0; 16],
     stream_digest: [0; 32],
     plaintext_len: 0,

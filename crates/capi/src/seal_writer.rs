@@ -6,12 +6,12 @@ use std::ffi::c_void;
 use std::io::Write;
 
 use cofferdam::{Error, ErrorKind, SealWriter};
+use lent::Held;
 use parking_lot::Mutex;
 
 use crate::arguments::{Out, bytes, write_if_wanted};
 use crate::call::{call, usage};
 use crate::error::cfd_error;
-use crate::gate::Held;
 use crate::handle::{self, Object};
 use crate::report::cfd_report;
 use crate::sealer::{cfd_sealer, sealer_of};

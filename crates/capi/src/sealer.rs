@@ -74,7 +74,7 @@ pub enum cfd_digest {
 pub struct cfd_sealer(RwLock<Settings>);
 
 #[derive(Clone)]
-struct Settings {
+pub(crate) struct Settings {
     sealer: Sealer,
     recipients: Recipients,
     told: Told,
@@ -88,7 +88,12 @@ impl Object for cfd_sealer {
 }
 
 impl Settings {
-    fn into_sealer(self) -> Sealer {
+    /// Where plans and interrupted sealings are kept.
+    pub(crate) fn state_dir(&self) -> Option<PathBuf> {
+        self.state_dir.clone()
+    }
+
+    pub(crate) fn into_sealer(self) -> Sealer {
         let sealer = match &self.memory {
             Some(memory) => self.sealer.budget(memory.budget()),
             None => self.sealer,
@@ -131,7 +136,7 @@ pub(crate) unsafe fn sealer_of(sealer: *const cfd_sealer) -> Result<Sealer, Erro
 
 /// # Safety
 /// As of [`handle::borrow`].
-unsafe fn settings(sealer: *const cfd_sealer) -> Result<Settings, Error> {
+pub(crate) unsafe fn settings(sealer: *const cfd_sealer) -> Result<Settings, Error> {
     // SAFETY: the same is asked for here.
     let sealer = unsafe { handle::borrow(sealer)? };
     let settings = sealer.0.try_read().ok_or_else(|| usage("another thread is setting up this sealer"))?;

@@ -2,24 +2,21 @@
 //! Knows nothing of streams: a call opens it.
 #![allow(unsafe_code, reason = "what C hands over is pointers, and exported names")]
 
-use std::error::Error as StdError;
 use std::ffi::{c_char, c_int, c_void};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::{io, ptr};
+use std::ptr;
 
 use cofferdam::{Error, ErrorKind, PipeSink, StreamingSink};
+use lent::{Held, Lease, LentMemory, TentativeSink};
 
 use crate::arguments;
 use crate::call::{usage, value_or};
-use crate::gate::{Held, Lease};
 use crate::handle::{self, Object};
-use crate::memory::LentMemory;
 use crate::sink_callbacks::{SinkCallbacks, cfd_sink_callbacks};
 use crate::source::duplicate;
 use crate::status::cfd_status;
-use crate::tentative::TentativeSink;
 
 /// Where a stream goes. It is made for one call, which takes it, whatever comes of that; nothing is created before. What is wrong with its
 /// arguments is the error of that call, so that a sink need not be looked at in between. Any thread may use it, one at a time.
@@ -103,15 +100,7 @@ pub(crate) fn too_long(len: u64, capacity: u64) -> Error {
 
 /// The same, of a stream whose length was not known: the error is that of the write that no longer fitted.
 pub(crate) fn of_memory(error: Error, capacity: Option<u64>) -> Error {
-    let mut cause = error.source();
-    let mut is_full = false;
-    while let Some(found) = cause {
-        // The sink's own, and not the system's, which has a number.
-        let io = found.downcast_ref::<io::Error>().filter(|io| io.raw_os_error().is_none());
-        is_full |= io.is_some_and(|io| io.kind() == io::ErrorKind::FileTooLarge);
-        cause = found.source();
-    }
-    match capacity.filter(|_| is_full) {
+    match capacity.filter(|_| lent::is_full(&error)) {
         Some(capacity) => {
             let what = format!("the stream is longer than the memory, which has room for {capacity} bytes");
             Error::new(ErrorKind::Limit, what).advise("Give it more memory.").because(error)
@@ -146,8 +135,11 @@ pub unsafe extern "C" fn cfd_sink_fd(fd: c_int) -> *mut cfd_sink {
 /// anything in it, also bytes that nobody has verified. A stream that is known to be longer is refused with CFD_LIMIT before the first byte.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_sink_memory(memory: *mut c_void, capacity: usize) -> *mut cfd_sink {
-    // SAFETY: the header asks for this memory.
-    given(|| unsafe { LentMemory::new(memory, capacity) }.map(Target::Memory))
+    given(|| {
+        arguments::check_range(memory, capacity, "the memory to write to")?;
+        // SAFETY: the header asks for this memory.
+        Ok(Target::Memory(unsafe { LentMemory::new(memory.cast(), capacity, ()) }))
+    })
 }
 
 /// What `callbacks` take. The structure is copied; its `context` has to stay until `release` is called, which is before the call returns that

@@ -7,9 +7,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cofferdam::CommitError;
+use lent::{Access, Medium};
 
 use crate::source_callbacks::outcome_of;
-use crate::tentative::{Access, Medium};
 
 /// Of a cfd_sink_callbacks: nobody sees what is written before it is published. Bytes then come as soon as their frame is authentic, before
 /// the digest of their segment has been compared; bytes from the last committed one on may come again, at the same offset. Without this flag
@@ -82,7 +82,7 @@ impl Medium for SinkCallbacks {
         u64::MAX
     }
 
-    fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
+    unsafe fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
         if data.is_empty() {
             return Ok(());
         }
@@ -91,7 +91,12 @@ impl Medium for SinkCallbacks {
         outcome_of(unsafe { write(self.callbacks.context, at, data.as_ptr().cast(), data.len()) })
     }
 
-    fn fill(&self, _: u64, _: usize, _: &mut dyn FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<()> {
+    unsafe fn fill(
+        &self,
+        _: u64,
+        _: usize,
+        _: &mut dyn FnMut(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

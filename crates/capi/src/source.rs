@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use std::{io, ptr};
 
 use cofferdam::{Error, Source, open_descriptor, open_path};
+use lent::{Held, Lease, LentBytes, ReadBehindGate};
 
 use crate::arguments;
 use crate::call::{usage, value_or};
-use crate::gate::{Held, Lease};
 use crate::handle::{self, Object};
-use crate::memory::{BehindGate, LentBytes};
 use crate::source_callbacks::{
     CallbackPlace, CallbackSource, PlaceSource, ReadAtCallbacks, ReadCallbacks, cfd_read_at_callbacks,
     cfd_read_callbacks,
@@ -71,7 +70,7 @@ impl cfd_source {
             Place::Descriptor(descriptor) => open_descriptor(descriptor).map_err(failed).and_then(unheld),
             Place::Memory(lent) => {
                 let lease = Lease::new(lent);
-                let place = BehindGate::new(lease.gate()).map_err(failed)?;
+                let place = ReadBehindGate::new(lease.gate()).map_err(failed)?;
                 Ok(OpenSource { source: Box::new(PlaceSource::new(place)), lease: Some(Box::new(lease)) })
             }
             Place::Read(ReadCallbacks(callbacks)) if callbacks.read.is_none() => {
@@ -118,8 +117,11 @@ pub unsafe extern "C" fn cfd_source_fd(fd: c_int) -> *mut cfd_source {
 /// the reader is freed that it is given to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_source_memory(bytes: *const c_void, len: usize) -> *mut cfd_source {
-    // SAFETY: the header asks for these bytes.
-    given(|| unsafe { LentBytes::new(bytes, len) }.map(Place::Memory))
+    given(|| {
+        arguments::check_range(bytes, len, "the memory to read from")?;
+        // SAFETY: the header asks for these bytes.
+        Ok(Place::Memory(unsafe { LentBytes::new(bytes.cast(), len, ()) }))
+    })
 }
 
 /// What `callbacks` read in order. The structure is copied; its `context` has to stay until `release` is called, which is before the call

@@ -9,8 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use cofferdam::{Arrival, ReadAt, Source};
-
-use crate::gate::Gate;
+use lent::Gate;
 
 /// Bytes that come once, in order: from a socket, from a program's own buffers. All that is not said to be NULL is needed.
 ///

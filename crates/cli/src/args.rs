@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "foreign")]
 use crate::commands::convert::Convert;
+#[cfg(feature = "mount")]
+use crate::commands::mount::Mount;
 #[cfg(feature = "serve")]
 use crate::commands::serve::Serve;
 #[cfg(feature = "signatures")]
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Diff(Diff),
     #[cfg(feature = "serve")]
     Serve(Serve),
+    #[cfg(feature = "mount")]
+    Mount(Mount),
     #[cfg(feature = "foreign")]
     Convert(Convert),
     Receive(Receive),
@@ -88,6 +92,7 @@ Examples:
   cofferdam restore -i key.txt db.cfd db.img         restore it, all or nothing
   cofferdam cat -i key.txt --range -4KiB db.cfd      print a part of it
   cofferdam serve -i key.txt db.cfd                  let programs read it without restoring it
+  cofferdam mount -i key.txt srv.cfd /mnt/srv        look at its files without restoring them
   cofferdam verify db.cfd                            check it without any key
   cofferdam sign --ssh-key id_ed25519 db.cfd         say that it is yours: db.cfd.sig
   cofferdam convert -i key.txt -r age1… db.age db.cfd  seal anew what another tool has sealed
@@ -103,11 +108,11 @@ Standard input and output are - wherever a file is named, for keys too; /dev/fd/
 Standard input is read for one purpose.
 
 Environment, each the name of a file; looked at only where no option says what opens the stream, or who can open it:
-  COFFERDAM_IDENTITY         as -i of restore, cat, serve, verify, sign, recipients, rewrap
-                             and convert
-  COFFERDAM_RECIPIENTS       as -R of seal, rewrap and convert
-  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, verify, sign, recipients,
+  COFFERDAM_IDENTITY         as -i of restore, cat, serve, mount, verify, sign, recipients,
                              rewrap and convert
+  COFFERDAM_RECIPIENTS       as -R of seal, rewrap and convert
+  COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, mount, verify, sign,
+                             recipients, rewrap and convert
 
 A sealed stream to read may be a URL: s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, http://…, https://…; a file of such a name \
 is ./s3:…. Credentials and endpoints come from the environment, under the names that the stores' own tools use (AWS_…, GOOGLE_…, AZURE_…).
@@ -158,6 +163,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   serving   input, stream_id, plaintext_len, url, socket: what clients are told
   warmed    len, seconds: what --warm names has been fetched
   served    input, stream_id, recorded_ranges, recorded_len, seconds
+  mounted   input, stream_id, directory, content (\"tree\", \"file\"), entries, data_len
+  unmounted input, stream_id, directory, how (\"clean\", \"in use\", \"before\": by somebody else), seconds
   listening address
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds

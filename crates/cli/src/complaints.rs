@@ -1,17 +1,14 @@
-//! What goes wrong while something is served, said to the operator: not more often than can be read.
-//! It knows no client and no protocol.
+//! What goes wrong while something is served or mounted, said to the operator: not more often than can be read.
+//! It knows no client, no protocol and no file system.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cofferdam::CancelToken;
-use serve::Notice;
 
-use crate::failure::with_causes;
 use crate::report::Report;
-use crate::size::Size;
 
-/// Warnings of a server, at most one per second: a client that asks again and again does not fill the log.
+/// Warnings of a server or a mount, at most one per second: a client that asks again and again does not fill the log.
 pub(crate) struct Complaints {
     report: Report,
     reading: CancelToken,
@@ -30,7 +27,8 @@ impl Complaints {
         Complaints { report, reading, state: Mutex::default() }
     }
 
-    pub(crate) fn tell(&self, notice: &Notice<'_>) {
+    /// `what` is wrong, in a clause; none is not said.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> Option<String>) {
         let mut state = self.lock();
         if self.reading.is_cancelled() {
             return;
@@ -39,15 +37,7 @@ impl Complaints {
             state.unsaid += 1;
             return;
         }
-        let what = match notice {
-            Notice::ReadFailed { offset, len, error } => {
-                format!("{} at byte {offset} could not be read: {}", Size(*len as u64), with_causes(*error))
-            }
-            Notice::StrangerRefused { user } => {
-                format!("a process of user {user} came to the socket, and was sent away")
-            }
-            _ => return,
-        };
+        let Some(what) = what() else { return };
         self.report.warning(match state.unsaid {
             0 => what,
             unsaid => format!("{what} ({unsaid} more before it)"),

@@ -6,7 +6,7 @@ mod args;
 mod byte_range;
 mod clock;
 mod commands;
-#[cfg(feature = "serve")]
+#[cfg(any(feature = "mount", feature = "serve"))]
 mod complaints;
 mod credential;
 mod demo;

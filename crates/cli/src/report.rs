@@ -159,9 +159,22 @@ impl Report {
     }
 
     /// Prints what was asked for, and does not wait for whoever reads it.
-    #[cfg(feature = "serve")]
+    #[cfg(any(feature = "mount", feature = "serve"))]
     pub(crate) fn begin_answer(self, record: &impl Serialize, human: impl fmt::Display) -> Printing {
         Printing::begin(format!("{}\n", self.result(record, human)))
+    }
+
+    /// The summary of a command that was told to end, and has ended: that nobody reads this any more is no failure, and not waited for.
+    #[cfg(any(feature = "mount", feature = "serve"))]
+    pub(crate) fn say_last(self, record: impl Serialize + Send + 'static, human: String, patience: Duration) {
+        let (done, said) = sync_channel(1);
+        thread::spawn(move || {
+            if self.summary(Channel::Stdout, &record, &human).is_err() {
+                let _ = self.summary(Channel::Stderr, &record, &human);
+            }
+            done.send(())
+        });
+        let _ = said.recv_timeout(patience);
     }
 
     fn result(self, record: &impl Serialize, human: impl fmt::Display) -> String {
@@ -327,7 +340,7 @@ impl Printing {
     }
 
     /// What has come of it, once that is known; it is waited for `within` that time.
-    #[cfg(feature = "serve")]
+    #[cfg(any(feature = "mount", feature = "serve"))]
     pub(crate) fn ended(&self, within: Duration) -> Option<Result<(), Failure>> {
         self.0.recv_timeout(within).ok()
     }

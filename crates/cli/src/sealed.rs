@@ -70,6 +70,15 @@ impl Sealed {
         matches!(self, Sealed::Here(end) if end.is_pipe())
     }
 
+    /// What its plaintext is called: its own name, without the ending. Of a URL what is secret is left out, and no directory of either.
+    #[cfg(any(feature = "mount", feature = "serve"))]
+    pub(crate) fn plaintext_name(&self) -> String {
+        let name = self.to_string();
+        let name = name.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let name = name.rsplit('/').next().unwrap_or_default();
+        name.strip_suffix(".cfd").unwrap_or(name).to_owned()
+    }
+
     /// As records name it: without what is secret in a URL.
     pub(crate) fn name(&self) -> Name {
         match self {

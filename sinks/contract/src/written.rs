@@ -116,9 +116,7 @@ impl WrittenRanges {
     pub fn check_live(&self) -> io::Result<()> {
         match &self.state {
             State::Live => Ok(()),
-            State::Failed(Some((kind, said))) => {
-                Err(io::Error::new(*kind, said.clone()))
-            }
+            State::Failed(Some((kind, said))) => Err(io::Error::new(*kind, said.clone())),
             State::Failed(None) => Err(io::Error::other("the sink failed earlier and takes nothing more")),
             State::Closed => Err(io::Error::other("the sink is closed and takes nothing more")),
         }

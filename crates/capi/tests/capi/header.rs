@@ -29,7 +29,7 @@ fn generated() -> String {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(crate_dir.join("cbindgen.toml")).unwrap();
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in FILES.into_iter().chain(["opener", "reader"]) {
+    for file in FILES.into_iter().chain(["opener", "reader", "tree", "whole_tree"]) {
         builder = builder.with_src(crate_dir.join(format!("src/{file}.rs")));
     }
     let mut header = Vec::new();

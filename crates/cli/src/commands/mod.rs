@@ -13,6 +13,8 @@ pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod ls;
 pub(crate) mod man;
+#[cfg(feature = "mount")]
+pub(crate) mod mount;
 pub(crate) mod receive;
 pub(crate) mod recipients;
 pub(crate) mod restore;
@@ -43,6 +45,8 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Diff(command) => command.run(report),
         #[cfg(feature = "serve")]
         Command::Serve(command) => command.run(report),
+        #[cfg(feature = "mount")]
+        Command::Mount(command) => command.run(report),
         #[cfg(feature = "foreign")]
         Command::Convert(command) => command.run(report),
         Command::Receive(command) => command.run(report),

@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use serde::Serialize;
 
 use crate::complaints::Complaints;
 use crate::expected::Expected;
-use crate::failure::Failure;
+use crate::failure::{Failure, with_causes};
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists};
 use crate::metrics_file::{self, RunInfo};
@@ -27,7 +26,7 @@ use crate::opening_args::OpeningArgs;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::recording::{RecordFile, Recording};
-use crate::report::{Channel, Printing, Report};
+use crate::report::{Printing, Report};
 use crate::sealed::Sealed;
 use crate::service::{self, Status};
 use crate::signatures::SignedByArgs;
@@ -120,7 +119,8 @@ impl Serve {
         let recorded = recording.map(|recording| recording.finish(report)).transpose()?.flatten();
         let served = Served::new(&self.sealed, &reader, recorded.as_ref(), begun);
         printed?;
-        say_last(served, report);
+        let sentence = served.sentence();
+        report.say_last(served, sentence, GRACE);
         Ok(())
     }
 
@@ -196,12 +196,12 @@ impl Serve {
         report: Report,
     ) -> Result<(Server, Printing), Failure> {
         let tag = reader.stream_id().to_string();
-        let name = self.export_name();
+        let name = self.sealed.plaintext_name();
         let export = match recording {
             Some(recording) => Export::new(recording.recorder.clone(), &name, &tag),
             None => Export::new(Arc::new(reader.clone()), &name, &tag),
         };
-        let notify = move |notice: Notice<'_>| complaints.tell(&notice);
+        let notify = move |notice: Notice<'_>| complaints.tell(|| sentence(&notice));
         let mut server = Server::new(export.preferred_len(reader.frame_len()), Arc::new(notify))
             .map_err(|error| Failure::io("the server could not be started", error))?;
         let port = self.http.or(self.nbd.is_none().then_some(0));
@@ -225,26 +225,19 @@ impl Serve {
         let printing = report.begin_answer(&record, record.lines(socket.as_deref()));
         Ok((server, printing))
     }
-
-    /// The sealed file's name, without its ending.
-    fn export_name(&self) -> String {
-        let name = self.sealed.to_string();
-        let name = name.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-        let name = name.rsplit('/').next().unwrap_or_default();
-        name.strip_suffix(".cfd").unwrap_or(name).to_owned()
-    }
 }
 
-/// It was told to end, and has ended: that nobody reads this any more is no failure, and not waited for.
-fn say_last(served: Served, report: Report) {
-    let (done, said) = sync_channel(1);
-    thread::spawn(move || {
-        if report.summary(Channel::Stdout, &served, served.sentence()).is_err() {
-            let _ = report.summary(Channel::Stderr, &served, served.sentence());
+/// What a notice says, in a clause.
+fn sentence(notice: &Notice<'_>) -> Option<String> {
+    Some(match notice {
+        Notice::ReadFailed { offset, len, error } => {
+            format!("{} at byte {offset} could not be read: {}", Size(*len as u64), with_causes(*error))
         }
-        done.send(())
-    });
-    let _ = said.recv_timeout(GRACE);
+        Notice::StrangerRefused { user } => {
+            format!("a process of user {user} came to the socket, and was sent away")
+        }
+        _ => return None,
+    })
 }
 
 /// The socket's path, from the root on: clients may run elsewhere.

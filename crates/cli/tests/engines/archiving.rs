@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -121,7 +122,7 @@ fn another_file_of_the_same_name_is_refused() {
 fn what_a_crash_has_left_is_sealed_anew() {
     let Some(server) = started() else { return };
     let segment = archived_segment(&server);
-    let staged = server.path(&format!("archive/{segment}.cfd.sealing"));
+    let staged = server.staged(&segment);
     fs::rename(server.sealed(&segment), &staged).unwrap();
     offer_again(&server, &segment);
     server.wait_for_archived(&segment);
@@ -133,6 +134,7 @@ fn what_a_crash_has_left_is_sealed_anew() {
     let from = offer_again(&server, &segment);
     server.wait_for_words(from, "is archived already");
     server.wait_for_archived(&segment);
+    assert!(!staged.exists());
 }
 
 #[test]
@@ -261,20 +263,20 @@ fn a_server_that_stops_archives_what_it_has_and_does_not_wait() {
     }
 }
 
-fn started() -> Option<Server> {
+pub(crate) fn started() -> Option<Server> {
     let server = Server::new()?;
     server.start("data");
     Some(server)
 }
 
-fn archived_segment(server: &Server) -> String {
+pub(crate) fn archived_segment(server: &Server) -> String {
     let segment = server.fill_segment();
     server.wait_for_archived(&segment);
     segment
 }
 
 /// As after a crash between archiving and noting that. Returns how long the log was.
-fn offer_again(server: &Server, segment: &str) -> usize {
+pub(crate) fn offer_again(server: &Server, segment: &str) -> usize {
     let status = |ending: &str| server.path(&format!("data/pg_wal/archive_status/{segment}.{ending}"));
     let from = server.log().len();
     server.kill("data");
@@ -287,15 +289,20 @@ fn offer_again(server: &Server, segment: &str) -> usize {
 }
 
 /// The server still wants to archive it.
-fn assert_kept(server: &Server, segment: &str) {
+pub(crate) fn assert_kept(server: &Server, segment: &str) {
     assert!(server.path(&format!("data/pg_wal/archive_status/{segment}.ready")).exists());
     assert!(server.path(&format!("data/pg_wal/{segment}")).exists());
 }
 
 impl Server {
     /// What the server has under this name.
-    fn wal(&self, segment: &str) -> Vec<u8> {
+    pub(crate) fn wal(&self, segment: &str) -> Vec<u8> {
         fs::read(self.path(&format!("data/pg_wal/{segment}"))).unwrap()
+    }
+
+    /// Where it is sealed before it has its name.
+    pub(crate) fn staged(&self, segment: &str) -> PathBuf {
+        self.path(&format!("archive/{segment}.cfd.sealing"))
     }
 }
 

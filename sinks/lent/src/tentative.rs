@@ -1,21 +1,25 @@
 //! A sink over something of the caller's that takes bytes at offsets: the order of calls, and which bytes have come, are kept here.
 //! Knows neither memory nor callbacks.
+#![allow(
+    unsafe_code,
+    reason = "a medium is promised that each byte has one writer, which the ledger here shows"
+)]
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use cofferdam::{
-    Checkpoint, CommitError, Lending, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
-};
 use contract::cursor::{Committed, Cursor};
 use contract::written::WrittenRanges;
+use contract::{
+    Checkpoint, CommitError, Lending, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
+};
 use parking_lot::Mutex;
 
 use crate::gate::Gate;
 
 /// Where the bytes go.
-pub(crate) trait Medium: Send + Sync + 'static {
+pub trait Medium: Send + Sync + 'static {
     /// How it is written to.
     fn access(&self) -> Access;
 
@@ -23,24 +27,47 @@ pub(crate) trait Medium: Send + Sync + 'static {
     fn len_max(&self) -> u64;
 
     /// Takes `data` as the bytes from `at` on. Of several threads at once, where it is parallel, each has other bytes.
-    fn write(&self, at: u64, data: &[u8]) -> io::Result<()>;
+    ///
+    /// # Errors
+    /// They were not taken.
+    ///
+    /// # Safety
+    /// Nobody else uses these bytes meanwhile.
+    unsafe fn write(&self, at: u64, data: &[u8]) -> io::Result<()>;
 
-    /// Lends the `len` bytes from `at` on to `fill`, which makes each of them, if it is memory. They have been claimed: nobody else uses them.
-    fn fill(&self, at: u64, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<()>;
+    /// Lends the `len` bytes from `at` on to `fill`, which makes each of them, if it is memory.
+    ///
+    /// # Errors
+    /// It is no memory, or has not as many; those of `fill`.
+    ///
+    /// # Safety
+    /// Nobody else uses these bytes meanwhile.
+    unsafe fn fill(
+        &self,
+        at: u64,
+        len: usize,
+        fill: &mut dyn FnMut(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<()>;
 
     /// Whether it can lend its bytes.
     fn is_memory(&self) -> bool;
 
     /// The first `len` bytes are verified. Not called where it is parallel.
+    ///
+    /// # Errors
+    /// The medium does not keep them.
     fn commit(&self, len: u64) -> io::Result<()>;
 
     /// The stream is complete, with `len` bytes.
+    ///
+    /// # Errors
+    /// It was not published, or nobody knows whether it was.
     fn publish(&self, len: u64) -> Result<(), CommitError>;
 }
 
 /// How a medium is written to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
+pub enum Access {
     /// In order, each segment once it is verified.
     Verified,
     /// In order, each run once its frames are authentic. Nobody sees it before publish.
@@ -50,7 +77,7 @@ pub(crate) enum Access {
 }
 
 /// Writes a stream to a medium.
-pub(crate) struct TentativeSink<M> {
+pub struct TentativeSink<M> {
     access: Access,
     cursor: Cursor,
     writer: Arc<Writer<M>>,
@@ -66,7 +93,11 @@ struct Writer<M> {
 }
 
 impl<M: Medium> TentativeSink<M> {
-    pub(crate) fn new(medium: Arc<Gate<M>>) -> io::Result<TentativeSink<M>> {
+    /// Over what is behind `medium`.
+    ///
+    /// # Errors
+    /// The call has ended.
+    pub fn new(medium: Arc<Gate<M>>) -> io::Result<TentativeSink<M>> {
         let (access, len_max) = medium.enter(|medium| Ok((medium.access(), medium.len_max())))?;
         let written = Mutex::new(WrittenRanges::new(len_max));
         Ok(TentativeSink {
@@ -189,7 +220,9 @@ impl<M: Medium> Writer<M> {
 impl<M: Medium> WriteAt for Writer<M> {
     fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.claim(at, data.len())?;
-        self.try_on(|medium| medium.write(at, data))
+        // SAFETY: the claim gives each byte to one writer: the ledger forgets ranges only in `rollback_segment`, of ordered mode, whose one writer
+        // calls it through `&mut`.
+        self.try_on(|medium| unsafe { medium.write(at, data) })
     }
 
     fn fill_at(
@@ -204,7 +237,8 @@ impl<M: Medium> WriteAt for Writer<M> {
         self.claim(at, len)?;
         // What is wrong with a frame is no fault of the medium: others are still written, so that the first fault of the stream is the one reported.
         // Partner: the load at publish. Relaxed: no write is running then.
-        let filled = self.medium.enter(|medium| medium.fill(at, len, fill));
+        // SAFETY: as in `write_all_at`.
+        let filled = self.medium.enter(|medium| unsafe { medium.fill(at, len, fill) });
         filled.inspect_err(|_| self.unfilled.store(true, Ordering::Relaxed)).map(|()| Lending::Filled)
     }
 }
@@ -215,6 +249,7 @@ mod tests {
 
     use super::*;
     use crate::gate::Lease;
+    use crate::memory::{LentMemory, is_full};
 
     /// A medium of which everything can be looked at.
     struct Table {
@@ -232,7 +267,7 @@ mod tests {
             1 << 30
         }
 
-        fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        unsafe fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
             let mut bytes = self.bytes.lock();
             let (start, end) = (at as usize, at as usize + data.len());
             if bytes.len() < end {
@@ -242,7 +277,12 @@ mod tests {
             Ok(())
         }
 
-        fn fill(&self, _: u64, _: usize, _: &mut dyn FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<()> {
+        unsafe fn fill(
+            &self,
+            _: u64,
+            _: usize,
+            _: &mut dyn FnMut(&mut [u8]) -> io::Result<()>,
+        ) -> io::Result<()> {
             Err(io::ErrorKind::Unsupported.into())
         }
 
@@ -274,5 +314,98 @@ mod tests {
             });
             assert!(violations.is_empty(), "{violations:?}");
         }
+    }
+
+    /// Memory that says what of it has been published.
+    struct ToldMemory {
+        memory: LentMemory,
+        published: Arc<Mutex<Option<usize>>>,
+    }
+
+    impl Medium for ToldMemory {
+        fn access(&self) -> Access {
+            self.memory.access()
+        }
+
+        fn len_max(&self) -> u64 {
+            self.memory.len_max()
+        }
+
+        unsafe fn write(&self, at: u64, data: &[u8]) -> io::Result<()> {
+            // SAFETY: the same is asked for here.
+            unsafe { self.memory.write(at, data) }
+        }
+
+        unsafe fn fill(
+            &self,
+            at: u64,
+            len: usize,
+            fill: &mut dyn FnMut(&mut [u8]) -> io::Result<()>,
+        ) -> io::Result<()> {
+            // SAFETY: the same is asked for here.
+            unsafe { self.memory.fill(at, len, fill) }
+        }
+
+        fn is_memory(&self) -> bool {
+            self.memory.is_memory()
+        }
+
+        fn commit(&self, len: u64) -> io::Result<()> {
+            self.memory.commit(len)
+        }
+
+        fn publish(&self, len: u64) -> Result<(), CommitError> {
+            *self.published.lock() = Some(len as usize);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_contract_of_sinks_is_kept_over_lent_memory() {
+        let violations = check_all(&mut || {
+            let mut bytes = vec![0; 32 << 20];
+            // SAFETY: the vector outlives the lease, is written by nobody else, and is not read before the stream is published.
+            let memory = unsafe { LentMemory::new(bytes.as_mut_ptr(), bytes.len(), ()) };
+            let published = Arc::<Mutex<Option<usize>>>::default();
+            let lease = Lease::new(ToldMemory { memory, published: Arc::clone(&published) });
+            let sink = TentativeSink::new(lease.gate()).unwrap();
+            SinkUnderTest::new(sink, move || {
+                let _call = &lease;
+                published.lock().map(|len| bytes[..len].to_vec())
+            })
+        });
+        assert!(violations.is_empty(), "{violations:?}");
+    }
+
+    #[test]
+    fn after_the_call_nothing_is_written_and_its_owner_is_dropped() {
+        let (mut bytes, owner) = (vec![7_u8; 100], Arc::new(()));
+        // SAFETY: the vector outlives the lease, and is not touched before that is dropped.
+        let memory = unsafe { LentMemory::new(bytes.as_mut_ptr(), bytes.len(), Arc::clone(&owner)) };
+        let lease = Lease::new(memory);
+        let sink = TentativeSink::new(lease.gate()).unwrap();
+        let writer = sink.positioned().unwrap();
+        writer.write_all_at(0, &[1; 10]).unwrap();
+        drop(lease);
+        assert_eq!(Arc::strong_count(&owner), 1);
+        assert!(writer.write_all_at(10, &[1; 10]).is_err());
+        assert!(writer.fill_at(20, 10, &mut |_| panic!("nothing is lent")).is_err());
+        assert_eq!(bytes, [vec![1; 10], vec![7; 90]].concat());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_said() {
+        let mut bytes = vec![7_u8; 100];
+        // SAFETY: the vector outlives the lease, and is not touched before that is dropped.
+        let lease = Lease::new(unsafe { LentMemory::new(bytes.as_mut_ptr(), bytes.len(), ()) });
+        let writer = TentativeSink::new(lease.gate()).unwrap().positioned().unwrap();
+        for (at, len) in [(100, 1), (0, 101), (u64::MAX, 1)] {
+            let sink = TentativeSink::new(lease.gate()).unwrap();
+            let refused = sink.positioned().unwrap().write_all_at(at, &vec![1; len]).unwrap_err();
+            assert!(is_full(&refused), "{len} at {at}: {refused}");
+        }
+        assert!(!is_full(&io::Error::from_raw_os_error(27)), "EFBIG is the system's");
+        drop((writer, lease));
+        assert_eq!(bytes, [7; 100]);
     }
 }

@@ -10,14 +10,14 @@ use parking_lot::RwLock;
 ///
 /// The engine ends a stream when its last result has come, and a job may still be dropping what it held. So what a job holds is the gate, and
 /// not what is behind it.
-pub(crate) struct Gate<T>(RwLock<Option<T>>);
+pub struct Gate<T>(RwLock<Option<T>>);
 
 impl<T> Gate<T> {
     /// Uses what is behind the gate, which stays open meanwhile.
     ///
     /// # Errors
     /// The call has ended; those of `work`.
-    pub(crate) fn enter<R>(&self, work: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+    pub fn enter<R>(&self, work: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
         match &*self.0.read() {
             Some(inside) => work(inside),
             None => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the call that this belongs to has ended")),
@@ -26,15 +26,16 @@ impl<T> Gate<T> {
 }
 
 /// The call's own end of a gate. Dropped, it waits for whoever is inside, and closes: what was behind it is dropped here.
-pub(crate) struct Lease<T>(Arc<Gate<T>>);
+pub struct Lease<T>(Arc<Gate<T>>);
 
 impl<T> Lease<T> {
-    pub(crate) fn new(inside: T) -> Lease<T> {
+    /// Lends `inside`.
+    pub fn new(inside: T) -> Lease<T> {
         Lease(Arc::new(Gate(RwLock::new(Some(inside)))))
     }
 
     /// What the engine gets.
-    pub(crate) fn gate(&self) -> Arc<Gate<T>> {
+    pub fn gate(&self) -> Arc<Gate<T>> {
         self.0.clone()
     }
 }
@@ -48,5 +49,5 @@ impl<T> Drop for Lease<T> {
 }
 
 /// A lease of whatever kind, to be held until a call ends.
-pub(crate) trait Held: Send + Sync {}
+pub trait Held: Send + Sync {}
 impl<T: Send + Sync> Held for Lease<T> {}

@@ -1,0 +1,28 @@
+//! What a random get takes through a mount and out of the restored directory, in turns. It asserts no time.
+
+use std::path::Path;
+
+use crate::rocksdb::{Place, text};
+
+#[test]
+fn what_a_get_through_a_mount_costs() {
+    // Minutes, and nothing but figures: for whoever asks for them.
+    if std::env::var_os("COFFERDAM_ENGINES_COSTS").is_none() {
+        return;
+    }
+    // On a disk.
+    let Some(place) = Place::new(Some(Path::new(env!("CARGO_TARGET_TMPDIR"))), 2 << 30) else { return };
+    place.restore();
+    let Some(_mounted) = place.mount() else { return };
+    let micros = |database: &str, times: &str| -> f64 {
+        text(&place.rocksdb(&["gets", database, times])).trim().parse().unwrap()
+    };
+    println!("random gets of 1 KiB | microseconds through the mount | out of the directory | ratio");
+    // The first ones find nothing in memory: neither the kernel nor the program has read it.
+    for (round, times) in
+        [("first 20,000", "20000"), ("again", "20000"), ("200,000", "200000"), ("again", "200000")]
+    {
+        let (mounted, restored) = (micros("mnt", times), micros("restored", times));
+        println!("{round} | {mounted:.1} | {restored:.1} | {:.2}", mounted / restored);
+    }
+}

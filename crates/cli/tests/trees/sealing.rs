@@ -1,0 +1,202 @@
+//! `seal DIR`: what becomes of a directory, what is left out, and what is refused.
+//! How the sealing resumes is told apart.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::fixture::{difference, list};
+use crate::place::{Place, Ran};
+use crate::{extract, open, records, seal, with_sealed_tree, with_tree, write};
+
+#[test]
+fn a_directory_becomes_an_archive_that_tar_extracts_to_the_same_directory() {
+    let place = with_tree();
+    let sealed = seal(&place, &["--json", "--sequence", "7", "--metadata", "host=db1"]);
+    sealed.assert_done();
+    let record = &records(&sealed.stdout, "sealed")[0];
+    assert_eq!((&record["sequence"], &record["tree"]["compressed"]), (&7.into(), &true.into()));
+    let listing = list(&place.path("tree"));
+    let is_kind = |mode: u32, kind: u32| mode & 0o170_000 == kind;
+    let files = listing.values().filter(|found| is_kind(found.kind_and_mode, 0o100_000)).count();
+    let directories = listing.values().filter(|found| is_kind(found.kind_and_mode, 0o040_000)).count();
+    let tree = &record["tree"];
+    let number = |field: &str| tree[field].as_u64().unwrap() as usize;
+    assert_eq!(number("files") + number("hard_links"), files);
+    assert_eq!(
+        (number("directories"), number("hard_links"), number("symlinks"), number("others")),
+        (directories, 2, 3, 1)
+    );
+    // Nothing is left: the plan names files in clear.
+    assert_eq!(place.names(), ["key.txt", "tree", "tree.cfd"]);
+    assert_eq!(place.state_names(), [""; 0]);
+    extract(&place, "extracted");
+    assert_eq!(difference(&listing, &list(&place.path("extracted"))), None);
+}
+
+#[test]
+fn the_archive_is_the_same_from_a_pipe_to_a_pipe_and_by_restore() {
+    let place = with_sealed_tree();
+    let archive = open(&place, "cat", &["--tar"]);
+    archive.assert_done();
+    assert!(archive.stdout.len() % 512 == 0 && archive.stdout.ends_with(&[0; 1024]));
+    let sealed = place.read("tree.cfd");
+    for command in [
+        &["cat", "-i", "key.txt", "--tar", "-"][..],
+        &["cat", "-i", "key.txt", "-"],
+        &["restore", "-i", "key.txt", "-", "-"],
+    ] {
+        let ran = place.run_fed(command, sealed.clone());
+        ran.assert_done();
+        assert!(ran.stdout == archive.stdout, "{command:?}");
+    }
+    assert!(open(&place, "restore", &["-"]).stdout == archive.stdout);
+    let ranged = open(&place, "cat", &["--range", "..1MiB"]);
+    assert!(ranged.stdout == archive.stdout[..1 << 20]);
+    // Bytes are no tree, whatever they are.
+    write(&place, "archive", &archive.stdout);
+    place.seal("archive", "bytes.cfd").assert_done();
+    place.run(["cat", "-i", "key.txt", "--tar", "bytes.cfd"]).assert_failed(2, "no tree");
+    assert!(place.run(["cat", "-i", "key.txt", "bytes.cfd"]).stdout == archive.stdout);
+}
+
+#[test]
+fn a_tree_goes_to_standard_output_and_leaves_nothing() {
+    let place = with_tree();
+    let ran = place.run(["seal", "-r", &place.recipient, "tree", "-o", "-", "--no-zstd"]);
+    ran.assert_done();
+    write(&place, "tree.cfd", &ran.stdout);
+    assert_eq!(place.state_names(), [""; 0]);
+    extract(&place, "extracted");
+    assert_eq!(difference(&list(&place.path("tree")), &list(&place.path("extracted"))), None);
+    let compression = |file: &str| {
+        records(&place.run(["inspect", "--json", file]).stdout, "stream")[0]["compression"].clone()
+    };
+    assert_eq!(compression("tree.cfd"), "none");
+    seal(&place, &["--force"]).assert_done();
+    assert_eq!(compression("tree.cfd"), "zstd");
+}
+
+#[test]
+fn the_output_has_the_name_of_the_directory_and_lies_beside_it() {
+    let place = with_tree();
+    place.run(["seal", "-r", &place.recipient, "tree/"]).assert_done();
+    assert_eq!(place.names(), ["key.txt", "tree", "tree.cfd"]);
+    for directory in [".", "tree/..", "/"] {
+        place.run(["seal", "-r", &place.recipient, directory, "--json"]).assert_failed(2, "-o");
+    }
+}
+
+/// The paths that a sealing with these options takes, joined by spaces.
+fn taken(place: &Place, options: &[&str]) -> String {
+    seal(place, &[options, &["--force"]].concat()).assert_done();
+    open(place, "ls", &[]).text().lines().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn globs_choose_files_and_are_told() {
+    let place = Place::new();
+    for name in ["tree/a/x.log", "tree/a/b/y", "tree/tmp/z", "tree/x.log"] {
+        fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
+        write(&place, name, b"");
+    }
+    assert_eq!(taken(&place, &[]), ". a a/b a/b/y a/x.log tmp tmp/z x.log");
+    assert_eq!(taken(&place, &["--exclude", "*.log"]), ". a a/b a/b/y tmp tmp/z");
+    assert_eq!(taken(&place, &["--exclude", "/x.log", "--exclude", "tmp/"]), ". a a/b a/b/y a/x.log");
+    assert_eq!(taken(&place, &["--include", "*.log", "--exclude", "/tmp"]), ". a a/b a/x.log x.log");
+    let told = seal(&place, &["--force", "--json", "--exclude", "*.log"]);
+    assert_eq!(records(&told.stdout, "sealed")[0]["tree"]["left_out"]["by_globs"], 2);
+    assert!(seal(&place, &["--force", "--exclude", "*.log"]).text().contains("left out: 2 paths by globs"));
+    seal(&place, &["--force", "--exclude", "["]).assert_failed(2, "glob");
+    for option in
+        [&["--exclude", "x"][..], &["--include", "x"], &["--strict"], &["--all-file-systems"], &["--no-zstd"]]
+    {
+        let command = ["seal", "-r", &place.recipient, "key.txt", "-o", "k.cfd"];
+        place.run([&command[..], option].concat()).assert_failed(2, "is for directories");
+    }
+}
+
+#[test]
+fn an_output_within_the_directory_is_refused_unless_it_is_left_out() {
+    let place = with_tree();
+    let seal_into = |output: &str, more: &[&str]| {
+        place.run([&["seal", "-r", &place.recipient, "tree", "-o", output], more].concat())
+    };
+    seal_into("tree/a/out.cfd", &[]).assert_failed(2, "lies in the directory");
+    seal_into("tree/a/out.cfd", &["--resume"]).assert_failed(2, "lies in the directory");
+    place
+        .run(["seal", "-r", &place.recipient, ".", "-o", "out.cfd"])
+        .assert_failed(2, "lies in the directory");
+    assert_eq!(place.names(), ["key.txt", "tree"]);
+    seal_into("tree/empty/out.cfd", &["--exclude", "/empty/"]).assert_done();
+    let listed = place.run(["ls", "-i", "key.txt", "tree/empty/out.cfd"]);
+    assert!(!listed.text().contains("empty") && listed.text().contains("a/b/1"), "{}", listed.text());
+}
+
+#[test]
+fn what_this_program_writes_meanwhile_is_left_out() {
+    let place = with_tree();
+    let ran = seal(&place, &["--json", "--state-dir", "tree/a/states"]);
+    ran.assert_done();
+    assert_eq!(records(&ran.stdout, "sealed")[0]["tree"]["left_out"]["state_directory"], 1);
+    assert!(!open(&place, "ls", &[]).text().contains("states"));
+}
+
+/// Seals a directory in which a file grows all the time.
+fn seal_growing(place: &Place, more: &[&str]) -> Ran {
+    let is_done = AtomicBool::new(false);
+    let path = place.path("tree/z.d/growing");
+    fs::write(&path, b"").unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+            // Relaxed: nothing else is to be seen by whoever sees it.
+            while !is_done.load(Ordering::Relaxed) {
+                file.write_all(b"more").unwrap();
+                thread::yield_now();
+            }
+        });
+        let ran = seal(place, more);
+        is_done.store(true, Ordering::Relaxed);
+        ran
+    })
+}
+
+#[test]
+fn a_file_that_changes_is_flagged_and_named_or_refused_by_strict() {
+    let place = with_tree();
+    seal_growing(&place, &["--strict"]).assert_failed(12, "growing");
+    assert_eq!(
+        (place.names(), place.state_names()),
+        (vec!["key.txt".to_owned(), "tree".to_owned()], Vec::new())
+    );
+    let ran = seal_growing(&place, &["--json"]);
+    ran.assert_done();
+    let record = &records(&ran.stdout, "sealed")[0]["tree"];
+    assert_eq!((&record["changed"], &record["changed_paths"][0]), (&1.into(), &"z.d/growing".into()));
+    let warning = &records(ran.stderr.as_bytes(), "warning")[0]["message"];
+    assert!(
+        warning.as_str().unwrap().contains("1 file changed")
+            && warning.as_str().unwrap().contains("z.d/growing")
+    );
+    let listed = open(&place, "ls", &["--json"]);
+    let changed: Vec<_> =
+        records(&listed.stdout, "entry").into_iter().filter(|entry| entry["changed"] == true).collect();
+    assert!(changed.len() == 1 && changed[0]["path"] == "z.d/growing", "{changed:?}");
+    let printed = open(&place, "cat", &["z.d/growing"]);
+    printed.assert_done();
+    assert!(printed.stderr.contains("changed while it was sealed"), "{}", printed.stderr);
+}
+
+#[test]
+fn what_only_files_or_pipes_can_is_refused_for_directories() {
+    let place = with_tree();
+    seal(&place, &["--format", "age"]).assert_failed(2, "directory");
+    seal(&place, &["--metadata", "cofferdam.content=tar+catalog/1"]).assert_failed(2, "cofferdam.");
+    seal(&place, &["--zstd", "--no-zstd"]).assert_failed(2, "--no-zstd");
+    let mut command = place.command(["seal", "-r", &place.recipient, "tree", "-o", "tree.cfd"]);
+    command.env_remove("XDG_STATE_HOME").env_remove("HOME");
+    Ran::of(command.output().unwrap()).assert_failed(2, "--state-dir");
+    assert_eq!(place.names(), ["key.txt", "tree"]);
+}
