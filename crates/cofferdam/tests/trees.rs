@@ -9,13 +9,18 @@ mod streams;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cofferdam::tree::{Content, OnChange, Plan, TreePath, TreeRoot, TreeSource, WalkOptions};
 use cofferdam::tree_sink::{SetIdBits, TreeOptions, TreeSink};
-use cofferdam::{BytesSource, ContentKind, Error, ErrorKind, IfExists, MemorySink, Sealer, tree_content};
+use cofferdam::{
+    BytesSource, CancelToken, ContentKind, Error, ErrorKind, IfExists, IfNoTree, MemorySink, Sealer,
+    TreeInput, check_tree, tree_content,
+};
 use fixture::{difference, list, make_tree};
 
-use streams::{in_order, opener, scratch, small_sealer};
+use streams::counting::CountedSource;
+use streams::{Shared, in_order, opener, scratch, small_sealer};
 
 /// Seals a directory in frames and segments so small that most files span many.
 fn seal(directory: &Path, plan: &Path) -> Vec<u8> {
@@ -156,4 +161,121 @@ fn a_file_that_changes_is_an_input_that_changed_where_that_is_refused() {
     let refused = small_sealer().tree().seal(source, sink).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::SourceChanged);
     assert!(contents.take().is_none());
+}
+
+/// The plaintext of a sealed tree, and where its archive ends (TREE T5.1).
+fn plaintext_of(sealed: &[u8]) -> (Vec<u8>, usize) {
+    let (sink, plaintext) = MemorySink::new();
+    opener().open(BytesSource::new(sealed.to_vec()), sink).unwrap();
+    let plaintext = plaintext.take().unwrap();
+    let tar_len = plaintext[plaintext.len() - 48..][..8].try_into().unwrap();
+    (plaintext, u64::from_le_bytes(tar_len) as usize)
+}
+
+#[test]
+fn the_archive_alone_goes_out_at_offsets_and_in_order() {
+    let (_scratch, _, sealed) = sealed_tree();
+    let (plaintext, tar_len) = plaintext_of(&sealed);
+    let (sink, archive) = MemorySink::new();
+    opener().open_archive(BytesSource::new(sealed.clone()), sink, IfNoTree::Refuse).unwrap();
+    assert!(archive.take().unwrap() == plaintext[..tar_len]);
+    let (sink, archive) = MemorySink::new();
+    opener().open_archive(in_order(sealed), sink, IfNoTree::Refuse).unwrap();
+    assert!(archive.take().unwrap() == plaintext[..tar_len]);
+    // Without a catalog, with bytes behind the archive's end that could be one's beginning.
+    for bytes in [&plaintext[..tar_len + 5], &plaintext[..tar_len - 1], b"none at all"] {
+        let plaintext = [bytes, &tail_without_catalog(bytes.len() as u64)].concat();
+        let (sink, sealed) = MemorySink::new();
+        small_sealer().tree().seal(BytesSource::new(plaintext), sink).unwrap();
+        let (sink, archive) = MemorySink::new();
+        opener().open_archive(in_order(sealed.take().unwrap()), sink, IfNoTree::Refuse).unwrap();
+        assert!(archive.take().unwrap() == bytes, "{} bytes", bytes.len());
+    }
+}
+
+#[test]
+fn a_plaintext_that_does_not_end_as_a_tree_is_damaged_and_bytes_are_no_tree() {
+    let (_scratch, _, sealed) = sealed_tree();
+    let (plaintext, _) = plaintext_of(&sealed);
+    let archive_of = |sealer: &Sealer, bytes: &[u8], if_no_tree| {
+        let (sink, sealed) = MemorySink::new();
+        sealer.seal(BytesSource::new(bytes.to_vec()), sink).unwrap();
+        let (sink, archive) = MemorySink::new();
+        let opened = opener().open_archive(BytesSource::new(sealed.take().unwrap()), sink, if_no_tree);
+        opened.map(|_| archive.take().unwrap()).map_err(|error| error.kind())
+    };
+    for bytes in [&plaintext[..plaintext.len() - 1], b"no tree at all", b""] {
+        let refused = archive_of(&small_sealer().tree(), bytes, IfNoTree::OpenAll);
+        assert_eq!(refused.unwrap_err(), ErrorKind::Damaged, "{} bytes", bytes.len());
+    }
+    assert_eq!(archive_of(&small_sealer(), &plaintext, IfNoTree::Refuse).unwrap_err(), ErrorKind::Usage);
+    assert!(archive_of(&small_sealer(), &plaintext, IfNoTree::OpenAll).unwrap() == plaintext);
+}
+
+#[test]
+fn a_header_that_says_something_else_than_the_catalog_is_found() {
+    let (_scratch, listing, sealed) = sealed_tree();
+    let check = |plaintext: &[u8]| {
+        let (sink, sealed) = MemorySink::new();
+        small_sealer().tree().seal(BytesSource::new(plaintext.to_vec()), sink).unwrap();
+        let reader = Arc::new(opener().reader(BytesSource::new(sealed.take().unwrap())).unwrap());
+        check_tree(&reader).map_err(|error| error.kind())
+    };
+    let (mut plaintext, _) = plaintext_of(&sealed);
+    let counts = check(&plaintext).unwrap().unwrap();
+    let members = counts.files + counts.hard_links + counts.symlinks + counts.directories + counts.others;
+    assert_eq!(members as usize, listing.len());
+    // The last digit of the mode in its ustar block, with a checksum that is right again.
+    let at = plaintext.windows(8).position(|bytes| bytes == b"./a.txt\0").unwrap();
+    plaintext[at + 106] ^= 1;
+    let field = &mut plaintext[at..at + 512];
+    field[148..156].fill(b' ');
+    let sum: u32 = field.iter().map(|byte| u32::from(*byte)).sum();
+    field[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    assert_eq!(check(&plaintext), Err(ErrorKind::Damaged));
+    // Nothing to compare with.
+    assert_eq!(check(&[&b"x"[..], &tail_without_catalog(1)].concat()), Ok(None));
+}
+
+#[test]
+fn one_file_of_a_tree_is_found_and_read_by_a_small_part_of_the_stream() {
+    let scratch = scratch();
+    let directory = scratch.path().join("tree");
+    for number in 0..2_000 {
+        let name = directory.join(format!("{}/{number}", number / 100));
+        fs::create_dir_all(name.parent().unwrap()).unwrap();
+        fs::write(name, format!("file {number} ").repeat(200)).unwrap();
+    }
+    let sealed = Shared::new(seal(&directory, &scratch.path().join("plan")));
+    let len = sealed.as_ref().len() as u64;
+    let read = Arc::new(AtomicU64::new(0));
+    let reader = Arc::new(opener().reader(CountedSource::of(sealed, read.clone())).unwrap());
+    let Content::Tree(catalog) = tree_content(&reader).unwrap() else { panic!("a directory has a catalog") };
+    let found = catalog.find(&TreePath::parse(b"7/777").unwrap()).unwrap().unwrap();
+    found.read_member(&*reader).unwrap();
+    let mut contents = vec![0; found.entry.size as usize];
+    reader.read_at(found.data_at(), &mut contents).unwrap();
+    assert_eq!(contents, "file 777 ".repeat(200).as_bytes());
+    // One page of the catalog has all 2,000 entries; of the index, and of the files, next to nothing is read.
+    let read = read.load(Ordering::SeqCst);
+    assert!(read < len / 8, "{read} of {len}");
+}
+
+#[test]
+fn a_directory_is_sealed_by_its_name_and_nothing_is_left_of_its_plan() {
+    let (scratch, expected, _) = sealed_tree();
+    let (states, out) = (scratch.path().join("states"), scratch.path().join("out.cfd"));
+    let input = TreeInput::new(scratch.path().join("tree"));
+    let sealed = small_sealer().seal_tree(&input, &out, &states).unwrap();
+    assert_eq!((sealed.changed.count, sealed.left_out.unwrap().sockets), (0, 0));
+    assert_eq!(fs::read_dir(&states).unwrap().count(), 0);
+    let target = scratch.path().join("at/restored");
+    let sealed = fs::read(&out).unwrap();
+    opener().open(BytesSource::new(sealed.clone()), sink(&sealed, &target)).unwrap();
+    assert_eq!(difference(&expected, &list(&target)), None);
+
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    assert_eq!(input.plan(&states, &cancel).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(fs::read_dir(&states).unwrap().count(), 0);
 }
