@@ -4,9 +4,11 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, BufWriter, Write},
+    mem,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
 };
 
 use cofferdam_io::ReadAt;
@@ -43,7 +45,7 @@ impl Plan {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&unfinished);
         let mut out = BufWriter::with_capacity(WRITE_LEN, file.map_err(fault)?);
         let mut catalog = CatalogWriter::new(directory)?;
-        let left_out = walk(root, options, &mut |member| push(member, &mut out, &mut catalog, path))?;
+        let left_out = walk_ahead(root, options, &mut |member| push(member, &mut out, &mut catalog, path))?;
         out.write_all(&[0; ARCHIVE_END_LEN]).map_err(fault)?;
         let tar_len = catalog.next_header_at() + ARCHIVE_END_LEN as u64;
         copy(&catalog.finish(tar_len)?, &mut out).map_err(fault)?;
@@ -122,6 +124,34 @@ impl Plan {
             }
         }
     }
+}
+
+/// As [`walk`], on a thread of its own: what it finds is taken while it goes on.
+fn walk_ahead(
+    root: &TreeRoot,
+    options: &WalkOptions,
+    take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+) -> Result<LeftOut, TreeError> {
+    let stopped = |what: &'static str| TreeError::io("walk the tree", io::Error::other(what));
+    let (sender, receiver) = mpsc::sync_channel::<Vec<Member>>(BATCHES_AHEAD);
+    thread::scope(|scope| {
+        let walker = scope.spawn(move || {
+            let mut batch = Vec::with_capacity(BATCH_LEN);
+            let send = |batch| sender.send(batch).map_err(|_| stopped("nobody takes what it finds"));
+            let left_out = walk(root, options, &mut |member| {
+                batch.push(member);
+                match batch.len() < BATCH_LEN {
+                    true => Ok(()),
+                    false => send(mem::replace(&mut batch, Vec::with_capacity(BATCH_LEN))),
+                }
+            })?;
+            send(batch).map(|()| left_out)
+        });
+        // After an error there is no receiver any more, and the walk ends as well.
+        let taken = receiver.into_iter().flatten().try_for_each(take);
+        let walked = walker.join().map_err(|_| stopped("its thread has panicked"));
+        taken.and_then(|()| walked?)
+    })
 }
 
 fn push(
@@ -205,5 +235,9 @@ impl ReadAt for CatalogOfPlan {
 
 /// How far from its end the tail has the length of the plaintext.
 const PLAIN_LEN_FROM_END: u64 = 16;
+/// Members that a walk hands on together.
+const BATCH_LEN: usize = 256;
+/// How many times that a walk is ahead.
+const BATCHES_AHEAD: usize = 4;
 /// What is written at a time.
 const WRITE_LEN: usize = 256 << 10;
