@@ -161,6 +161,26 @@ atexit.register(cofferdam._wait_for_calls)
     assert run.stdout == "the program is ending\n" and not (tmp_path / "a.cfd").exists(), run.stderr
 
 
+def test_a_forked_child_does_not_wait_for_calls_of_its_parent(tmp_path):
+    script = """
+import cofferdam, os, sys, threading, time
+class Endless:
+    def read(self, size):
+        time.sleep(0.001)
+        return bytes(size)
+identity = cofferdam.Identity.generate()
+threading.Thread(target=lambda: cofferdam.seal(Endless(), sys.argv[1], identity), daemon=True).start()
+time.sleep(0.5)
+child = os.fork()
+if child == 0:
+    before = time.monotonic()
+    cofferdam._wait_for_calls()
+    os._exit(int(time.monotonic() - before > 1))
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.cfd")], timeout=30).returncode == 0
+
+
 def test_an_environment_that_is_no_text_does_not_keep_urls_from_being_opened(identity):
     # Port 1 answers nobody: what counts is that it was asked.
     script = """
