@@ -1,7 +1,7 @@
 //! The Python package as its users have it: a wheel, installed where nothing else of ours is, and tried there.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What builds and tries the wheel, from PyPI, in these versions.
@@ -14,22 +14,9 @@ const TOOLS: [&str; 5] =
 /// # Errors
 /// What failed.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
+    let tools = tools(root)?;
     let home = root.join("target/python");
-    let [tools, wheels, installed] = ["tools", "wheels", "installed"].map(|name| home.join(name));
-    let stamp = tools.join(".installed");
-    let due = TOOLS.join(" ");
-    if fs::read_to_string(&stamp).ok().as_ref() != Some(&due) {
-        empty(&tools)?;
-        python(
-            &[],
-            &["-m", "pip", "install", "--quiet", "--target", text(&tools)?]
-                .into_iter()
-                .chain(TOOLS)
-                .collect::<Vec<_>>(),
-            root,
-        )?;
-        fs::write(&stamp, due).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
-    }
+    let [wheels, installed] = ["wheels", "installed"].map(|name| home.join(name));
     empty(&wheels)?;
     empty(&installed)?;
     let target = root.join("target");
@@ -50,6 +37,23 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
     python(&paths, &["-m", "mypy.stubtest", "--ignore-missing-stub", "cofferdam._native"], &home)?;
     let tests = root.join("python/tests");
     python(&paths, &["-m", "pytest", "-q", "-p", "no:cacheprovider", text(&tests)?], root)
+}
+
+/// Installs what builds and tries the wheel, once. Where it is.
+///
+/// # Errors
+/// What pip says.
+pub(crate) fn tools(root: &Path) -> Result<PathBuf, String> {
+    let tools = root.join("target/python/tools");
+    let stamp = tools.join(".installed");
+    let due = TOOLS.join(" ");
+    if fs::read_to_string(&stamp).ok().as_ref() != Some(&due) {
+        empty(&tools)?;
+        let install = ["-m", "pip", "install", "--quiet", "--target", text(&tools)?];
+        python(&[], &install.into_iter().chain(TOOLS).collect::<Vec<_>>(), root)?;
+        fs::write(&stamp, due).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
+    }
+    Ok(tools)
 }
 
 fn python(paths: &[&Path], arguments: &[&str], folder: &Path) -> Result<(), String> {

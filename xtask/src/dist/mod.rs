@@ -1,0 +1,109 @@
+//! Owns `cargo xtask dist`: what users install, made of the last commit alone, in `target/dist`.
+//! Uploads nothing, and knows no place where it could.
+
+mod build;
+mod compare;
+mod install;
+mod tools;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use build::{Build, Commit, Products};
+use tools::Tools;
+
+/// The products and the folders that they are built in, from the root of the repository.
+const FOLDER: &str = "target/dist";
+
+/// Makes the products; with `--check`, makes them a second time in another folder, compares, and installs each where nothing else is.
+///
+/// # Errors
+/// Arguments that are not understood; a program that is missing; what failed; a product that names the folder it was built
+/// in; with `--check`, products that differ, or do not work once installed.
+pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
+    let is_check = match arguments {
+        [] => false,
+        ["--check"] => true,
+        [argument, ..] => return Err(format!("{argument} is not understood")),
+    };
+    let programs: &[_] = if is_check { &tools::PROGRAMS } else { &tools::PROGRAMS[..tools::TO_BUILD_COUNT] };
+    tools::check(programs)?;
+    let dist = root.join(FOLDER);
+    let tools = Tools::installed(root)?;
+    let commit = Commit::last(root)?;
+    println!("dist: {commit}");
+    let first = Build::new(dist.join("build"), tools::cargo_home()?, &commit, &tools).run()?;
+    let second = is_check.then(|| build_elsewhere(&commit, &tools)).transpose()?;
+    // Nothing is handed out before it is known to be what anybody would build.
+    if let Some(second) = &second {
+        compare::check(&first, second)?;
+    }
+    publish(&first, &dist)?;
+    if is_check {
+        install::check(root, &dist, &first)?;
+    }
+    Ok(())
+}
+
+/// Builds in a folder of another name, with crates that cargo finds under another name.
+fn build_elsewhere(commit: &Commit, tools: &Tools) -> Result<Products, String> {
+    let folder = std::env::temp_dir().join("cofferdam-dist-again");
+    let home = folder.join("home-of-cargo");
+    empty(&home)?;
+    let own = tools::cargo_home()?;
+    for entry in fs::read_dir(&own).map_err(|error| format!("cannot list {}: {error}", own.display()))? {
+        let entry = entry.map_err(|error| error.to_string())?;
+        std::os::unix::fs::symlink(entry.path(), home.join(entry.file_name()))
+            .map_err(|error| error.to_string())?;
+    }
+    Build::new(folder.join("build"), home, commit, tools).run()
+}
+
+/// Puts the products and their checksums into `dist`, in place of those of an earlier run.
+fn publish(products: &Products, dist: &Path) -> Result<(), String> {
+    let failed = |error| format!("cannot write in {}: {error}", dist.display());
+    for entry in fs::read_dir(dist).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_file() {
+            fs::remove_file(path).map_err(failed)?;
+        }
+    }
+    let names = products.names()?;
+    for name in &names {
+        fs::copy(products.folder.join(name), dist.join(name)).map_err(failed)?;
+    }
+    let sums = output(Command::new("sha256sum").args(&names).current_dir(dist))?;
+    fs::write(dist.join("SHA256SUMS"), &sums).map_err(failed)?;
+    print!("{sums}");
+    Ok(())
+}
+
+/// Runs a command to its end.
+fn succeed(command: &mut Command) -> Result<(), String> {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{command:?} ended with {status}")),
+        Err(error) => Err(format!("cannot start {}: {error}", command.get_program().display())),
+    }
+}
+
+/// What a command prints, which has to succeed.
+fn output(command: &mut Command) -> Result<String, String> {
+    let output = command.stderr(Stdio::inherit()).output();
+    let output =
+        output.map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
+    if !output.status.success() {
+        return Err(format!("{command:?} ended with {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|error| format!("{command:?} printed no text: {error}"))
+}
+
+/// Makes a folder that is empty.
+fn empty(folder: &Path) -> Result<(), String> {
+    let failed = |error| format!("cannot make {}: {error}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(failed)?;
+    }
+    fs::create_dir_all(folder).map_err(failed)
+}
