@@ -183,7 +183,7 @@ impl<'a> Build<'a> {
 
     /// What the program says of itself: manual pages and completions. `crates/cli/Cargo.toml` names them for the Debian package.
     fn write_pages(&self, program: &Path) -> Result<(), String> {
-        let pages = self.source().join("target/pages");
+        let pages = self.source().join("pages");
         let man = pages.join("man1");
         empty(&man)?;
         succeed(Command::new(program).args(["man", "--dir"]).arg(&man))?;
@@ -199,7 +199,7 @@ impl<'a> Build<'a> {
     /// The static program, with what a package has beside it, as it lies under a prefix.
     fn pack_static(&self, target: &str, products: &Path) -> Result<(), String> {
         let (name, folder) = self.tree(target)?;
-        let (source, pages) = (self.source(), self.source().join("target/pages"));
+        let (source, pages) = (self.source(), self.source().join("pages"));
         let file = |from: PathBuf, to: &str| {
             let to = folder.join(to);
             let made = to.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::copy(&from, &to));

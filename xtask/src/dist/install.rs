@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::build::Products;
 use super::{empty, output, succeed};
@@ -25,7 +25,8 @@ pub(super) fn check(root: &Path, dist: &Path, products: &Products) -> Result<(),
     let debian = trials.join("debian");
     debian_package(&debian, &product(".deb")?, &commands)?;
     c_library(root, &trials.join("c"), &dist.join(library), &debian)?;
-    wheel(&trials.join("python"), &product(".whl")?)
+    wheel(&trials.join("python"), &product(".whl")?)?;
+    fs::remove_dir_all(&trials).map_err(|error| format!("{}: {error}", trials.display()))
 }
 
 /// The commands of the README's block, up to the first restore, without their comments.
@@ -58,13 +59,12 @@ impl Trial<'_> {
         chroot
     }
 
-    /// Runs them, and the demo, which the README has before them, and compares what they restored with what they sealed.
+    /// Runs them, and compares what they restored with what they sealed.
     fn run(&self, commands: &[String]) -> Result<(), String> {
         let path = |name: &str| self.root.join(name);
         for (name, len) in [("db.img", INPUT_LEN), ("big.img", 2 * INPUT_LEN)] {
             fs::write(path(name), content(len)).map_err(|error| error.to_string())?;
         }
-        succeed(self.command(self.program).args(["demo", "--dir", "/"]).stdout(std::process::Stdio::null()))?;
         let mut recipient = String::new();
         for command in commands {
             println!("dist: {}: {command}", self.root.display());
@@ -84,6 +84,14 @@ impl Trial<'_> {
         }
         same(&path("db.img"), &path("db.img.new"))
     }
+}
+
+/// The demo, with `/proc`, in which a program finds itself, mounted for it alone.
+fn demo(root: &Path) -> Result<(), String> {
+    let script = r#"mount --bind /proc "$0/proc" && exec chroot "$0" cofferdam demo --dir / /db.img"#;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-c", script]).arg(root).stdout(Stdio::null());
+    succeed(&mut unshare)
 }
 
 /// The program alone in a root directory: no shell, no library, no folder for temporary files.
@@ -115,6 +123,7 @@ fn debian_package(root: &Path, package: &Path, commands: &[String]) -> Result<()
             fs::remove_file(root.join(made)).map_err(|error| format!("{made}: {error}"))?;
         }
     }
+    demo(root)?;
     in_root("dpkg", &["--verify", "cofferdam"])?;
     in_root("bash", &["-n", "/usr/share/bash-completion/completions/cofferdam"])?;
     let listed = in_root("dpkg", &["--listfiles", "cofferdam"])?;

@@ -34,7 +34,7 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     let commit = Commit::last(root)?;
     println!("dist: {commit}");
     let first = Build::new(dist.join("build"), tools::cargo_home()?, &commit, &tools).run()?;
-    let second = is_check.then(|| build_elsewhere(&commit, &tools)).transpose()?;
+    let second = is_check.then(|| build_elsewhere(&dist, &commit, &tools)).transpose()?;
     // Nothing is handed out before it is known to be what anybody would build.
     if let Some(second) = &second {
         compare::check(&first, second)?;
@@ -47,8 +47,8 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
 }
 
 /// Builds in a folder of another name, with crates that cargo finds under another name.
-fn build_elsewhere(commit: &Commit, tools: &Tools) -> Result<Products, String> {
-    let folder = std::env::temp_dir().join("cofferdam-dist-again");
+fn build_elsewhere(dist: &Path, commit: &Commit, tools: &Tools) -> Result<Products, String> {
+    let folder = dist.join("again/in-a-folder-of-another-name");
     let home = folder.join("home-of-cargo");
     empty(&home)?;
     let own = tools::cargo_home()?;
@@ -106,4 +106,27 @@ fn empty(folder: &Path) -> Result<(), String> {
         fs::remove_dir_all(folder).map_err(failed)?;
     }
     fs::create_dir_all(folder).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use cargo_metadata::MetadataCommand;
+
+    /// What `Build` writes before the package is made, and what cargo builds.
+    const MADE: [&str; 2] = ["../../pages/", "target/release/"];
+
+    #[test]
+    fn the_debian_package_is_made_of_files_that_exist() {
+        let metadata = MetadataCommand::new().current_dir(crate::repository_root()).no_deps().exec().unwrap();
+        let package =
+            metadata.packages.iter().find(|package| package.name.as_str() == "cofferdam-cli").unwrap();
+        let folder = package.manifest_path.parent().unwrap();
+        let deb = &package.metadata["deb"];
+        let assets = deb["assets"].as_array().unwrap().iter().map(|asset| asset[0].as_str().unwrap());
+        let named =
+            assets.chain([deb["license-file"][0].as_str().unwrap(), deb["changelog"].as_str().unwrap()]);
+        for file in named.filter(|file| !MADE.iter().any(|made| file.starts_with(made))) {
+            assert!(folder.join(file).is_file(), "{file}");
+        }
+    }
 }
