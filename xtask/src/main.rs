@@ -51,8 +51,8 @@ cargo xtask age [--full]              seal and open age files both ways with age
                                       full with rage, which it builds once, at each edge and of 1 GiB
 cargo xtask engines [--full|--costs]  the engines of examples/: with --full, 1,000 segments of a server that is killed;
                                       with --costs, what archiving a segment takes beside `cp`
-cargo xtask dist [--check]            what users install, of the last commit, in target/dist; --check builds it twice and
-                                      compares, and tries each where nothing else is (as root)
+cargo xtask dist [--check|--try]      what users install, of the last commit, in target/dist; --check builds it twice and
+                                      compares, and tries each where nothing else is (as root); --try does that alone
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
 cargo xtask planted [NAME…]           plant known mistakes in a copy of the sources: the tests find each of them

@@ -47,6 +47,11 @@ pub(super) struct Products {
 }
 
 impl Products {
+    /// Those that a build has left in its folder.
+    pub(super) fn of(build: &Path) -> Products {
+        Products { folder: build.join("products"), compiled: build.join("compiled") }
+    }
+
     /// The names of the files that are handed out, in order.
     ///
     /// # Errors
@@ -130,7 +135,7 @@ impl<'a> Build<'a> {
         self.pack_static(&static_target, &products)?;
         self.write_bill(&host, &products)?;
         keep(&static_target, "cofferdam", "cofferdam-static")?;
-        let products = Products { folder: products, compiled: kept };
+        let products = Products::of(&self.folder);
         for file in products.compiled()? {
             compare::check_compiled(&file, &[&self.folder, &self.home])?;
         }

@@ -16,34 +16,49 @@ use tools::Tools;
 /// The products and the folders that they are built in, from the root of the repository.
 const FOLDER: &str = "target/dist";
 
-/// Makes the products; with `--check`, makes them a second time in another folder, compares, and installs each where nothing else is.
+/// The first build, from there.
+const BUILD: &str = "build";
+
+/// Makes the products; with `--check`, makes them a second time in another folder, compares, and installs each where nothing else
+/// is; with `--try`, does the last alone, to those that are there.
 ///
 /// # Errors
 /// Arguments that are not understood; a program that is missing; what failed; a product that names the folder it was built
 /// in; with `--check`, products that differ, or do not work once installed.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
-    let is_check = match arguments {
-        [] => false,
-        ["--check"] => true,
-        [argument, ..] => return Err(format!("{argument} is not understood")),
-    };
-    let programs: &[_] = if is_check { &tools::PROGRAMS } else { &tools::PROGRAMS[..tools::TO_BUILD_COUNT] };
-    tools::check(programs)?;
     let dist = root.join(FOLDER);
+    match arguments {
+        [] => make(root, &dist, Builds::One).map(|_| ()),
+        ["--check"] => make(root, &dist, Builds::Two).and_then(|products| try_out(root, &dist, &products)),
+        ["--try"] => try_out(root, &dist, &Products::of(&dist.join(BUILD))),
+        [argument, ..] => Err(format!("{argument} is not understood")),
+    }
+}
+
+/// How often the products are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Builds {
+    One,
+    Two,
+}
+
+fn make(root: &Path, dist: &Path, builds: Builds) -> Result<Products, String> {
+    tools::check(&tools::TO_BUILD)?;
     let tools = Tools::installed(root)?;
     let commit = Commit::last(root)?;
     println!("dist: {commit}");
-    let first = Build::new(dist.join("build"), tools::cargo_home()?, &commit, &tools).run()?;
-    let second = is_check.then(|| build_elsewhere(&dist, &commit, &tools)).transpose()?;
+    let first = Build::new(dist.join(BUILD), tools::cargo_home()?, &commit, &tools).run()?;
     // Nothing is handed out before it is known to be what anybody would build.
-    if let Some(second) = &second {
-        compare::check(&first, second)?;
+    if builds == Builds::Two {
+        compare::check(&first, &build_elsewhere(dist, &commit, &tools)?)?;
     }
-    publish(&first, &dist)?;
-    if is_check {
-        install::check(root, &dist, &first)?;
-    }
-    Ok(())
+    publish(&first, dist)?;
+    Ok(first)
+}
+
+fn try_out(root: &Path, dist: &Path, products: &Products) -> Result<(), String> {
+    tools::check(&tools::TO_TRY)?;
+    install::check(root, dist, products)
 }
 
 /// Builds in a folder of another name, with crates that cargo finds under another name.

@@ -11,19 +11,18 @@ use crate::{programs, python, steps};
 const CARGO_TOOLS: [(&str, &str); 3] =
     [("cargo-auditable", "0.7.7"), ("cargo-cyclonedx", "0.5.9"), ("cargo-deb", "3.8.0")];
 
-/// A program, and the Debian package that has it. Those that build come first.
-pub(super) const PROGRAMS: [(&str, &str); 7] = [
-    ("git", "git"),
-    ("dpkg-shlibdeps", "dpkg-dev"),
-    ("musl-gcc", "musl-tools"),
+/// What builds: a program, and the Debian package that has it.
+pub(super) const TO_BUILD: [(&str, &str); 3] =
+    [("git", "git"), ("dpkg-shlibdeps", "dpkg-dev"), ("musl-gcc", "musl-tools")];
+
+/// What the products are installed and tried with.
+pub(super) const TO_TRY: [(&str, &str); 5] = [
     ("mmdebstrap", "mmdebstrap"),
     ("chroot", "coreutils"),
+    ("unshare", "util-linux"),
     ("pkg-config", "pkgconf"),
     ("cc", "gcc"),
 ];
-
-/// How many of [`PROGRAMS`] the products are built with; the others install them.
-pub(super) const TO_BUILD_COUNT: usize = 3;
 
 /// # Errors
 /// Names those of `programs` that are missing, and how to get them.
