@@ -107,7 +107,7 @@ impl<'a> Build<'a> {
     pub(super) fn run(&self) -> Result<Products, String> {
         let products = self.folder.join("products");
         empty(&products)?;
-        self.unpack()?;
+        self.check_out()?;
         let (host, kept) = (host()?, self.folder.join("compiled"));
         empty(&kept)?;
         let static_target = static_target(&host)?;
@@ -133,7 +133,7 @@ impl<'a> Build<'a> {
                 .args(["-p", "cofferdam-cli"]),
         )?;
         self.pack_static(&static_target, &products)?;
-        self.write_bill(&host, &products)?;
+        self.write_bills(&host, &products)?;
         keep(&static_target, "cofferdam", "cofferdam-static")?;
         let products = Products::of(&self.folder);
         for file in products.compiled()? {
@@ -150,18 +150,22 @@ impl<'a> Build<'a> {
         self.folder.join("target").join(target).join("release").join(name)
     }
 
-    /// The sources of the commit. Their times are now: those of the commit may be before an earlier build, which cargo would
-    /// take for a build of these.
-    fn unpack(&self) -> Result<(), String> {
-        empty(&self.source())?;
-        let archive = self.folder.join("source.tar");
-        let mut git = Command::new("git");
-        git.current_dir(&self.commit.root)
-            .args(["archive", "--format=tar", "-o"])
-            .arg(&archive)
-            .arg(&self.commit.id);
-        succeed(&mut git)?;
-        succeed(Command::new("tar").args(["-x", "-m", "-f"]).arg(&archive).arg("-C").arg(self.source()))
+    /// The sources of the commit, and nothing else. A file that an earlier build has had as it is keeps its time, and one that
+    /// changes gets the time of now, whatever that of its commit: by these cargo knows what is to be built again.
+    fn check_out(&self) -> Result<(), String> {
+        let source = self.source();
+        if !source.join(".git").exists() {
+            empty(&source)?;
+            let clone = ["clone", "--quiet", "--shared", "--no-checkout"];
+            succeed(Command::new("git").args(clone).arg(&self.commit.root).arg(&source))?;
+        }
+        let git = || {
+            let mut git = Command::new("git");
+            git.current_dir(&source);
+            git
+        };
+        succeed(git().args(["checkout", "--quiet", "--force", "--detach", &self.commit.id]))?;
+        succeed(git().args(["clean", "--quiet", "-ffdx"]))
     }
 
     /// Cargo for one target, with nothing of the folders, the clock or the user's flags in what it makes. That there is a
@@ -290,17 +294,25 @@ impl<'a> Build<'a> {
         succeed(maturin.env("CARGO", auditable))
     }
 
-    /// The bill of materials: which crates, of which versions, are in the program.
-    fn write_bill(&self, target: &str, products: &Path) -> Result<(), String> {
+    /// The bills of materials: which crates, of which versions, are in the program, the library and the wheel.
+    fn write_bills(&self, target: &str, products: &Path) -> Result<(), String> {
         let options =
             ["cyclonedx", "--quiet", "--format", "json", "--spec-version", "1.5", "--target", target];
-        succeed(self.cargo(target, "")?.args(options).args(["--manifest-path", "crates/cli/Cargo.toml"]))?;
-        let path = self.source().join("crates/cli/cofferdam-cli.cdx.json");
-        let bill = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        // The ids of crates are their paths.
-        let bill = bill.replace(&*self.folder.to_string_lossy(), "/cofferdam");
-        let path = products.join(format!("cofferdam-{VERSION}.cdx.json"));
-        fs::write(&path, bill).map_err(|error| format!("{}: {error}", path.display()))
+        for (folder, package) in [
+            ("crates/cli", "cofferdam-cli"),
+            ("crates/capi", "cofferdam-capi"),
+            ("python", "cofferdam-python"),
+        ] {
+            let manifest = format!("{folder}/Cargo.toml");
+            succeed(self.cargo(target, "")?.args(options).args(["--manifest-path", &manifest]))?;
+            let path = self.source().join(folder).join(format!("{package}.cdx.json"));
+            let bill = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            // The ids of crates are their paths.
+            let bill = bill.replace(&*self.folder.to_string_lossy(), "/cofferdam");
+            let path = products.join(format!("{package}-{VERSION}.cdx.json"));
+            fs::write(&path, bill).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        Ok(())
     }
 }
 
