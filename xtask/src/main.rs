@@ -1,5 +1,5 @@
 //! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, engines, fuzz, mutants, planted, remote,
-//! age, compare, memory, results, bench-gate.
+//! age, compare, memory, results, bench-gate, dist.
 
 mod age;
 #[cfg(feature = "vectors")]
@@ -8,6 +8,7 @@ mod checked_in;
 mod compare;
 #[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod crash;
+mod dist;
 mod engines;
 mod fuzz;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -50,6 +51,8 @@ cargo xtask age [--full]              seal and open age files both ways with age
                                       full with rage, which it builds once, at each edge and of 1 GiB
 cargo xtask engines [--full|--costs]  the engines of examples/: with --full, 1,000 segments of a server that is killed;
                                       with --costs, what archiving a segment takes beside `cp`
+cargo xtask dist [--check|--try]      what users install, of the last commit, in target/dist; --check builds it twice and
+                                      compares, and tries each where nothing else is (as root); --try does that alone
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
 cargo xtask planted [NAME…]           plant known mistakes in a copy of the sources: the tests find each of them
@@ -107,6 +110,7 @@ fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
         ["vectors"] => vectors_task(root, Vectors::Write),
         ["vectors", "--check"] => vectors_task(root, Vectors::Check),
         ["crash", rest @ ..] => crash_task(root, rest),
+        ["dist", rest @ ..] => dist::run(root, rest),
         ["engines", rest @ ..] => engines::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["remote", rest @ ..] => remote::run(root, rest),

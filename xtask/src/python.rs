@@ -44,15 +44,8 @@ pub(crate) fn printed_by(tree: &Path, home: &Path, target: &Path, name: &str) ->
 /// Builds the wheel of the sources in `root`, and installs it. Returns Python's path: where the wheel is, and where the tools are. The sources are not in
 /// it: what is checked and tried is what was installed.
 fn install(root: &Path, home: &Path, target: &Path) -> Result<[PathBuf; 2], String> {
-    let [tools, wheels, installed] = ["tools", "wheels", "installed"].map(|name| home.join(name));
-    let stamp = tools.join(".installed");
-    let due = TOOLS.join(" ");
-    if fs::read_to_string(&stamp).ok().as_ref() != Some(&due) {
-        empty(&tools)?;
-        let pip = ["-m", "pip", "install", "--quiet", "--target", text(&tools)?];
-        python(&[], &[&pip[..], &TOOLS].concat(), root)?;
-        fs::write(&stamp, due).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
-    }
+    let [wheels, installed] = ["wheels", "installed"].map(|name| home.join(name));
+    let tools = tools_in(home)?;
     empty(&wheels)?;
     empty(&installed)?;
     let manifest = root.join("python/Cargo.toml");
@@ -66,6 +59,27 @@ fn install(root: &Path, home: &Path, target: &Path) -> Result<[PathBuf; 2], Stri
         ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", text(&installed)?];
     python(&[], &[&install[..], &[text(&wheel)?]].concat(), root)?;
     Ok([installed, tools])
+}
+
+/// Installs what builds and tries the wheel, once. Where it is.
+///
+/// # Errors
+/// What pip says.
+pub(crate) fn tools(root: &Path) -> Result<PathBuf, String> {
+    tools_in(&root.join("target/python"))
+}
+
+fn tools_in(home: &Path) -> Result<PathBuf, String> {
+    let tools = home.join("tools");
+    let stamp = tools.join(".installed");
+    let due = TOOLS.join(" ");
+    if fs::read_to_string(&stamp).ok().as_ref() != Some(&due) {
+        empty(&tools)?;
+        let pip = ["-m", "pip", "install", "--quiet", "--target", text(&tools)?];
+        python(&[], &[&pip[..], &TOOLS].concat(), home)?;
+        fs::write(&stamp, due).map_err(|error| format!("cannot write {}: {error}", stamp.display()))?;
+    }
+    Ok(tools)
 }
 
 /// What the tests are told of a server of S3, and the server, as long as they run.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::MetadataCommand;
 
 /// What is checked beside the workspace's members.
-const EXTRA_FOLDERS: [&str; 5] = ["fuzz", "docs", "examples", ".ci", ".cargo"];
+const EXTRA_FOLDERS: [&str; 6] = ["fuzz", "docs", "examples", "packaging", ".ci", ".cargo"];
 
 /// Folders that hold what programs made.
 pub(crate) const MADE_FOLDERS: [&str; 3] = ["target", "corpus", "artifacts"];
