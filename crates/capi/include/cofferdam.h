@@ -693,7 +693,9 @@ enum cfd_status cfd_source_free(struct cfd_source *source);
 /*
  A file at `path`, all or nothing: it is written beside its name, synced, renamed to it, and its directory is synced. A file that is there
  is refused before the first byte, unless cfd_sealer_set_if_exists or cfd_opener_set_if_exists says otherwise. A FIFO is written in
- order, each segment once it is verified. The path is copied. Yours, until a call takes it or cfd_sink_free.
+ order, each segment once it is verified. A symbolic link is refused, or followed where replacing was asked for: what it leads to is replaced.
+ So where others may write to the directory, make the file yourself (O_EXCL) and use cfd_sink_fd. The path is copied. Yours, until a call
+ takes it or cfd_sink_free.
  */
 struct cfd_sink *cfd_sink_path(const char *path);
 

@@ -15,7 +15,7 @@ use crate::error::cfd_error;
 use crate::handle::{self, Object};
 use crate::report::cfd_report;
 use crate::sealer::{cfd_sealer, sealer_of};
-use crate::sink::cfd_sink;
+use crate::sink::{cfd_sink, of_memory, too_little};
 use crate::status::cfd_status;
 
 /// Seals what is written to it, on threads of its own. One thread at a time may use it: another one waits. It belongs to the process that has
@@ -26,6 +26,21 @@ struct State {
     /// Before the lease: it has to end before what it writes to is given back.
     writer: Option<SealWriter>,
     lease: Option<Box<dyn Held>>,
+    /// Of the memory that it seals into, where it is memory.
+    capacity: Option<u64>,
+    /// Whether that was too little. A writer that has failed says what it was for ever, and why only once.
+    is_full: bool,
+}
+
+impl State {
+    fn failed(&mut self, error: Error) -> Error {
+        let error = match self.capacity.filter(|_| self.is_full) {
+            Some(capacity) => too_little(capacity),
+            None => of_memory(error, self.capacity),
+        };
+        self.is_full = self.capacity.is_some() && error.kind() == ErrorKind::Limit;
+        error
+    }
 }
 
 impl Object for cfd_seal_writer {
@@ -51,14 +66,15 @@ pub unsafe extern "C" fn cfd_seal_writer_new(
         let room = unsafe { Out::new(writer, "the place for the writer")? };
         // SAFETY: the header asks for a sealer.
         let sealer = unsafe { sealer_of(sealer)? };
-        let (writer, lease) = match sink.path() {
-            Some(output) => (sealer.writer_to(output)?, None),
+        let (writer, lease, capacity) = match sink.path() {
+            Some(output) => (sealer.writer_to(output)?, None, None),
             None => {
                 let opened = sink.open()?;
-                (sealer.writer(opened.sink)?, opened.lease)
+                (sealer.writer(opened.sink)?, opened.lease, opened.capacity)
             }
         };
-        room.write(handle::give(cfd_seal_writer(Mutex::new(State { writer: Some(writer), lease }))));
+        let state = State { writer: Some(writer), lease, capacity, is_full: false };
+        room.write(handle::give(cfd_seal_writer(Mutex::new(state))));
         Ok(())
     };
     // SAFETY: the header asks for NULL or room for a pointer.
@@ -81,7 +97,8 @@ pub unsafe extern "C" fn cfd_seal_writer_write(
         let bytes = unsafe { self::bytes(bytes, len, "the bytes to seal")? };
         let mut state = writer.0.lock();
         let open = state.writer.as_mut().ok_or_else(finished)?;
-        open.write_all(bytes).map_err(of_write)
+        let written = open.write_all(bytes);
+        written.map_err(|error| state.failed(of_write(error)))
     };
     // SAFETY: the header asks for NULL or room for a pointer.
     unsafe { call(error, work) }
@@ -100,7 +117,7 @@ pub unsafe extern "C" fn cfd_seal_writer_finish(
         let writer = unsafe { handle::borrow(writer)? };
         let mut state = writer.0.lock();
         let open = state.writer.take().ok_or_else(finished)?;
-        let sealed = open.finish();
+        let sealed = open.finish().map_err(|error| state.failed(error));
         // Its thread has ended: what it wrote to is given back.
         state.lease = None;
         // SAFETY: the header asks for NULL or room.

@@ -101,12 +101,14 @@ pub(crate) fn too_long(len: u64, capacity: u64) -> Error {
 /// The same, of a stream whose length was not known: the error is that of the write that no longer fitted.
 pub(crate) fn of_memory(error: Error, capacity: Option<u64>) -> Error {
     match capacity.filter(|_| lent::is_full(&error)) {
-        Some(capacity) => {
-            let what = format!("the stream is longer than the memory, which has room for {capacity} bytes");
-            Error::new(ErrorKind::Limit, what).advise("Give it more memory.").because(error)
-        }
+        Some(capacity) => too_little(capacity).because(error),
         None => error,
     }
+}
+
+pub(crate) fn too_little(capacity: u64) -> Error {
+    let what = format!("the stream is longer than the memory, which has room for {capacity} bytes");
+    Error::new(ErrorKind::Limit, what).advise("Give it more memory.")
 }
 
 fn given(target: impl FnOnce() -> Result<Target, Error>) -> *mut cfd_sink {
@@ -115,7 +117,9 @@ fn given(target: impl FnOnce() -> Result<Target, Error>) -> *mut cfd_sink {
 
 /// A file at `path`, all or nothing: it is written beside its name, synced, renamed to it, and its directory is synced. A file that is there
 /// is refused before the first byte, unless cfd_sealer_set_if_exists or cfd_opener_set_if_exists says otherwise. A FIFO is written in
-/// order, each segment once it is verified. The path is copied. Yours, until a call takes it or cfd_sink_free.
+/// order, each segment once it is verified. A symbolic link is refused, or followed where replacing was asked for: what it leads to is replaced.
+/// So where others may write to the directory, make the file yourself (O_EXCL) and use cfd_sink_fd. The path is copied. Yours, until a call
+/// takes it or cfd_sink_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_sink_path(path: *const c_char) -> *mut cfd_sink {
     // SAFETY: the header asks for a string.

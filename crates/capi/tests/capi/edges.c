@@ -167,6 +167,25 @@ static void memory_that_is_too_little_is_a_limit_where_the_length_was_not_known(
     cfd_sealer_free(sealer);
 }
 
+/* Told by the first call that comes to it, and by each one after. */
+static void memory_that_is_too_little_for_what_is_written_is_a_limit(void) {
+    cfd_sealer *sealer = new_sealer();
+    for (int writes_on = 0; writes_on < 2; writes_on++) {
+        cfd_seal_writer *writer = NULL;
+        cfd_error *error = NULL;
+        cfd_status status = CFD_OK;
+        CHECK(cfd_seal_writer_new(sealer, cfd_sink_memory(opened, 100000), &writer, NULL) == CFD_OK);
+        CHECK(cfd_seal_writer_write(writer, plain, 100000, NULL) == CFD_OK);
+        for (int again = 0; writes_on && status == CFD_OK && again < 100; again++)
+            status = cfd_seal_writer_write(writer, plain, LEN, &error);
+        if (writes_on)
+            expect(status, CFD_LIMIT, 0, &error);
+        expect(cfd_seal_writer_finish(writer, NULL, &error), CFD_LIMIT, 0, &error);
+        CHECK(cfd_seal_writer_free(writer) == CFD_OK);
+    }
+    cfd_sealer_free(sealer);
+}
+
 static void a_pipe_that_nobody_reads_is_an_error(void) {
     cfd_opener *opener = new_opener();
     cfd_error *error = NULL;
@@ -316,6 +335,7 @@ int main(int argc, char **argv) {
     callbacks_that_are_refused_are_released_once();
     a_sink_that_anybody_may_look_at_gets_no_byte_of_a_damaged_segment();
     memory_that_is_too_little_is_a_limit_where_the_length_was_not_known();
+    memory_that_is_too_little_for_what_is_written_is_a_limit();
     a_pipe_that_nobody_reads_is_an_error();
     files_of_keys_have_a_bound_and_no_error_shows_a_key();
     a_reader_over_callbacks_serves_many_threads();

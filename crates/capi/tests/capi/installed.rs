@@ -1,5 +1,7 @@
 //! The library as it is installed, and C programs built with it.
 
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -18,11 +20,15 @@ pub(crate) fn prefix() -> &'static Path {
     PREFIX
         .get_or_init(|| {
             let prefix = tempfile::tempdir().unwrap();
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh");
-            run(Command::new(script).arg(library()).arg(prefix.path()));
+            install(prefix.path());
             prefix
         })
         .path()
+}
+
+fn install(prefix: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh");
+    run(Command::new(script).arg(library()).arg(prefix));
 }
 
 /// How a program is built, and run.
@@ -83,4 +89,18 @@ pub(crate) fn run(command: &mut Command) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}: {errors}", output.status);
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A server that has it mapped goes on with what it has.
+#[test]
+fn a_library_that_is_in_use_is_replaced_and_not_written_to() {
+    let prefix = tempfile::tempdir().unwrap();
+    install(prefix.path());
+    let in_use = File::open(prefix.path().join("lib/libcofferdam.so")).unwrap();
+    install(prefix.path());
+    let installed = fs::metadata(prefix.path().join("lib/libcofferdam.so")).unwrap();
+    assert_eq!(installed.mode() & 0o777, 0o755);
+    assert_ne!(installed.ino(), in_use.metadata().unwrap().ino());
+    // The library, two links to it, and the folder of pkg-config: nothing else is left.
+    assert_eq!(fs::read_dir(prefix.path().join("lib")).unwrap().count(), 4);
 }
