@@ -367,6 +367,56 @@ fn what_was_kept_is_discarded_by_name_whether_there_is_a_target_or_not() {
     }
 }
 
+/// Some members alone: each as it was, with the directories that they are in, and a hard link without its target as the file itself.
+#[test]
+fn some_paths_come_back_alone_and_nothing_else_is_read() {
+    let place = Place::new();
+    let ran = place.run(&["--set-id", "--path", "/a/b/c", "--path", "*.txt", "sealed", "at/target"]);
+    ran.assert_done();
+    assert!(ran.stdout.contains("only these bytes were read and proved"), "{}", ran.stdout);
+    let whole = place.tree();
+    let chosen =
+        |path: &str| path.starts_with("a/b/c/") || ["", "a", "a/b", "a/b/c", "a.txt"].contains(&path);
+    let found = list(&place.target());
+    let text = |path: &Vec<u8>| String::from_utf8_lossy(path).into_owned();
+    let names = |listing: &Listing| listing.keys().map(text).filter(|path| chosen(path)).collect::<Vec<_>>();
+    assert_eq!(found.keys().map(text).collect::<Vec<_>>(), names(&whole));
+    for (path, found) in &found {
+        // The hard link's target was not chosen: the first of its names here is another.
+        let expected = fixture::Found { first_name: found.first_name.clone(), ..whole[path].clone() };
+        assert!(*found == expected, "{}", text(path));
+    }
+    assert_eq!(place.beside(), ["target"]);
+    place.run(&["--path", "/a", "sealed", "at/target"]).assert_failed(6, "--force");
+    place
+        .run(&["--force", "--path", "/nowhere", "sealed", "at/target"])
+        .assert_failed(2, "nothing in the tree");
+    place.run(&["--path", "a[", "sealed", "at/other"]).assert_failed(2, "--path");
+    place.run(&["--path", "a", "sealed", "-"]).assert_failed(2, "--path");
+    // A frame of another file is damaged: that is not read. One of its own is.
+    let sealed = fs::read(place.path("sealed")).unwrap();
+    let (mut done, mut failed) = (0, 0);
+    for at in (sealed.len() / 10..sealed.len() * 9 / 10).step_by(sealed.len() / 12) {
+        let mut damaged = sealed.clone();
+        damaged[at] ^= 1;
+        fs::write(place.path("damaged"), damaged).unwrap();
+        match place.run(&["--force", "--path", "/a/b/7", "damaged", "at/target"]).code {
+            Some(0) => done += 1,
+            Some(3) => failed += 1,
+            code => panic!("exit {code:?}"),
+        }
+        let found = fs::read(place.target().join("a/b/7")).ok();
+        assert!(found.is_none() || found == fs::read(place.path("tree/a/b/7")).ok());
+    }
+    assert!(done > 0 && failed > 0, "{done} {failed}");
+    // What an interrupted restore of all has left is not thrown away.
+    fs::remove_dir_all(place.target()).unwrap();
+    leave_half(&place);
+    place.run(&["--path", "/a", "sealed", "at/target"]).assert_failed(8, "would be lost");
+    place.run(&ALL).assert_done();
+    place.assert_restored();
+}
+
 /// TREE T5.4: every reader takes it as a plain file of what is before its tail.
 #[test]
 fn a_tree_without_a_catalog_is_restored_as_the_file_that_it_is() {

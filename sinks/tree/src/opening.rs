@@ -21,7 +21,7 @@ use crate::{
     merging,
     options::TreeOptions,
     recovery::{Evidence, Recovery, decide},
-    sink::{AtDrop, Begun, CatalogCopy, TreeSink},
+    sink::{AtDrop, CatalogCopy, StartedOver, TreeSink},
     staging::{Aim, Staging},
     target::{Target, unnamed_file},
 };
@@ -147,13 +147,13 @@ impl Opening {
             Recovery::Resume(found) => {
                 self.check()?;
                 let directory = self.target.stage_again()?;
-                let begun = Begun::Resumable { is_taken_back: false };
+                let begun = StartedOver::Resumable { is_taken_back: false };
                 let sink = self.sink(journal, directory, begun, AtDrop::Keep)?;
                 Ok(Opened::Resumable { sink, attempt_id: found })
             }
             Recovery::Published { attempt_id: found, intent, is_old_tree_there } => {
                 let directory = self.target.open_published()?;
-                let begun = Begun::Published { intent, is_old_tree_there };
+                let begun = StartedOver::Published { intent, is_old_tree_there };
                 let sink = self.sink(journal, directory, begun, AtDrop::RemoveUnused)?;
                 Ok(Opened::Published { sink, attempt_id: found })
             }
@@ -181,7 +181,7 @@ impl Opening {
         }
         match self.make_place(&journal, attempt_id) {
             Ok(directory) => {
-                let sink = self.sink(journal, directory, Begun::Fresh, AtDrop::RemoveUnused)?;
+                let sink = self.sink(journal, directory, StartedOver::Fresh, AtDrop::RemoveUnused)?;
                 Ok(Opened::Fresh(sink))
             }
             Err(error) => {
@@ -233,7 +233,7 @@ impl Opening {
         self,
         journal: Journal,
         directory: OwnedFd,
-        begun: Begun,
+        begun: StartedOver,
         at_drop: AtDrop,
     ) -> Result<TreeSink, TargetError> {
         let again = |it: &OwnedFd| {
@@ -242,8 +242,8 @@ impl Opening {
         };
         let (root, file_system) = (again(&directory)?, again(&directory)?);
         let aim = match begun {
-            Begun::Published { .. } => Aim::Compare,
-            Begun::Fresh | Begun::Resumable { .. } => Aim::Write,
+            StartedOver::Published { .. } => Aim::Compare,
+            StartedOver::Fresh | StartedOver::Resumable { .. } => Aim::Write,
         };
         let root = TreeRoot::of(root);
         let staging = Staging::new(root, self.layout, journal.skeleton(), self.plain_len, aim);

@@ -62,14 +62,14 @@ pub struct TreeSink {
     /// The catalog as it was when the sink was made.
     pub(crate) catalog: Arc<CatalogCopy>,
     pub(crate) cursor: Cursor,
-    pub(crate) begun: Begun,
+    pub(crate) begun: StartedOver,
     pub(crate) at_drop: AtDrop,
     pub(crate) restored: SharedRestored,
 }
 
 /// Over what the sink began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Begun {
+pub(crate) enum StartedOver {
     /// Nothing.
     Fresh,
     /// What an earlier attempt had left. Whose that was is for the caller to find out, before anything is changed there.
@@ -127,7 +127,7 @@ impl TreeSink {
     /// The medium's own.
     pub fn tidy(self) -> io::Result<()> {
         match self.begun {
-            Begun::Published { intent, is_old_tree_there } => {
+            StartedOver::Published { intent, is_old_tree_there } => {
                 self.staging.written.lock().close();
                 // Where it is not known what the root is to have, it stays its owner's alone.
                 if let Some(root) = self.staging.skeleton.root()? {
@@ -135,7 +135,7 @@ impl TreeSink {
                 }
                 self.put_away(intent.old_tree, is_old_tree_there).map(drop)
             }
-            Begun::Fresh | Begun::Resumable { .. } => Ok(()),
+            StartedOver::Fresh | StartedOver::Resumable { .. } => Ok(()),
         }
     }
 
@@ -152,7 +152,7 @@ impl TreeSink {
         let skeleton = SkeletonReader { skeleton: &self.staging.skeleton, len: skeleton_len };
         self.catalog.check_against(&skeleton)?;
         layout.check_archive_end(&skeleton)?;
-        if let Begun::Published { .. } = self.begun {
+        if let StartedOver::Published { .. } = self.begun {
             members::compare(&self.staging)?;
             return Ok((members::root(&self.staging)?, LeftOut::default()));
         }
@@ -241,7 +241,7 @@ impl TreeSink {
     fn close(&self, at_close: AtDrop) -> io::Result<()> {
         match (self.staging.written.lock().close(), at_close, self.begun) {
             (Closing::Again, _, _) | (Closing::First, AtDrop::Keep, _) => Ok(()),
-            (Closing::First, _, Begun::Published { intent, is_old_tree_there }) => {
+            (Closing::First, _, StartedOver::Published { intent, is_old_tree_there }) => {
                 // The engine has ended: no write is under way.
                 match self.staging.has_difference.load(Ordering::Relaxed) {
                     // What is left vouches for nothing any more.
@@ -260,22 +260,22 @@ impl StreamingSink for TreeSink {
     }
 
     fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
-        if self.begun == (Begun::Resumable { is_taken_back: false }) {
+        if self.begun == (StartedOver::Resumable { is_taken_back: false }) {
             // What could not be written by an earlier attempt is known before it is read.
             syncfs(&self.file_system)?;
             take_back(&self.staging)?;
-            self.begun = Begun::Resumable { is_taken_back: true };
+            self.begun = StartedOver::Resumable { is_taken_back: true };
         }
         Ok(None)
     }
 
     fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
-        (self.begun == Begun::Resumable { is_taken_back: true })
+        (self.begun == StartedOver::Resumable { is_taken_back: true })
             .then(|| Arc::new(KeptTree(self.staging.clone())) as Arc<dyn ReadAt>)
     }
 
     fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
-        if self.begun != (Begun::Resumable { is_taken_back: true }) {
+        if self.begun != (StartedOver::Resumable { is_taken_back: true }) {
             let message = format!("no earlier attempt was found: nothing to go on from at byte {at}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
@@ -286,7 +286,7 @@ impl StreamingSink for TreeSink {
     }
 
     fn confirm_segment(&mut self, index: u64, at: u64, len: u64) -> io::Result<()> {
-        if self.begun != (Begun::Resumable { is_taken_back: true }) {
+        if self.begun != (StartedOver::Resumable { is_taken_back: true }) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "nothing is kept of an earlier attempt"));
         }
         let count = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
@@ -324,7 +324,7 @@ impl StreamingSink for TreeSink {
         // Whatever fails from here on, nothing more is written and the sync is not tried again.
         self.staging.written.lock().fail();
         let (root, left_out) = self.finish(plain_len).map_err(CommitError::NotCommitted)?;
-        if let Begun::Published { intent, is_old_tree_there } = self.begun {
+        if let StartedOver::Published { intent, is_old_tree_there } = self.begun {
             self.staging.written.lock().close();
             let settled = self.settle(root, left_out, intent.old_tree, is_old_tree_there);
             return settled.map_err(CommitError::Unknown);

@@ -330,6 +330,6 @@ fn list(root: &Path) -> std::io::Result<Listing> {
 /// Power cuts of each setting.
 const CUTS: usize = 30;
 /// Calls at which the short run kills, before the last ones.
-const CALLS_SHORT_MAX: usize = 12;
+const CALLS_SHORT_MAX: usize = 8;
 /// The calls of publish and of what follows.
-const CALLS_LAST: usize = 20;
+const CALLS_LAST: usize = 12;
