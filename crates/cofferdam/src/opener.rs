@@ -367,7 +367,11 @@ impl Opener {
         match target {
             Target::Fifo(sink) => {
                 self.refuse_seed("the target is written to in order")?;
-                self.open_in_order(source()?, sink)
+                // Into a pipe a tree ends with its archive.
+                #[cfg(feature = "tree")]
+                return self.open_archive(source()?, sink, crate::IfNoTree::OpenAll);
+                #[cfg(not(feature = "tree"))]
+                self.open(source()?, sink)
             }
             Target::Staged { path, if_exists } => {
                 let seed = self.seed.as_deref().map(open_seed).transpose()?;
@@ -406,14 +410,6 @@ impl Opener {
                 restored.map_err(|error| tell_kept(error, path.components().as_path(), if_exists))
             }
         }
-    }
-
-    /// Into a pipe a tree ends with its archive.
-    fn open_in_order(&self, source: impl Source, sink: impl StreamingSink) -> Result<Restored, Error> {
-        #[cfg(feature = "tree")]
-        return self.open_archive(source, sink, crate::IfNoTree::OpenAll);
-        #[cfg(not(feature = "tree"))]
-        self.open(source, sink)
     }
 
     /// Checks all of `source`, and writes nothing. With a key every tag, MAC and digest is checked; without, every

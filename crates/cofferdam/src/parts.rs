@@ -1,4 +1,4 @@
-//! Parts of a stream: whole segments, opened into sinks of their own.
+//! Parts of a stream: whole segments of it, opened apart from the rest, with what that proves.
 //! It joins the parts and does none of their work.
 
 use std::ops::Range;
