@@ -16,6 +16,7 @@ mod failure;
 mod foreign;
 #[cfg_attr(not(feature = "foreign"), path = "no_foreign_args.rs")]
 mod foreign_args;
+mod format_args;
 mod interrupt;
 mod io_arg;
 mod key_args;

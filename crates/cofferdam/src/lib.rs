@@ -152,6 +152,7 @@ mod metrics;
 #[cfg(feature = "remote")]
 mod object_target;
 mod opener;
+mod parts;
 #[cfg(feature = "peer")]
 pub mod peer;
 mod resource_setters;

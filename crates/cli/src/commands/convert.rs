@@ -12,11 +12,11 @@ use cofferdam::{
 };
 use serde::Serialize;
 
-use crate::commands::seal::Format;
 use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::foreign::StreamFormat;
 use crate::foreign_args::{ForeignArgs, SealedAnew, tell_asserted_anew};
+use crate::format_args::Format;
 use crate::interrupt;
 use crate::io_arg::{End, if_exists};
 use crate::key_args::OpeningKeys;
