@@ -1,12 +1,17 @@
 //! A tar archive as the input of `seal`: what it is refused with, and what is told of its catalog.
-//! It reads no archive; the library does.
+//! The library reads it.
+
+use std::path::Path;
 
 use cofferdam::tree::{CatalogOutcome, EntryCounts, TreeError};
+use cofferdam::{Error, Sealed, Sealer, TarInput};
 
 use crate::failure::Failure;
 use crate::io_arg::End;
+use crate::peer::Goal;
 use crate::report::Report;
 use crate::tree_args::is_directory;
+use crate::uploading::Uploading;
 
 /// Whether the input is an archive.
 #[derive(clap::Args)]
@@ -39,6 +44,27 @@ impl TarArgs {
         }
         Ok(())
     }
+}
+
+/// Seals the archive that `input` gives, and says what has become of its catalog.
+pub(crate) fn seal(
+    sealer: &Sealer,
+    input: &End,
+    output: &Goal,
+    uploading: &Uploading,
+    state_dir: &Path,
+    report: Report,
+) -> Result<(Result<Sealed, Error>, CatalogOutcome), Failure> {
+    let archive = TarInput::new(state_dir)?;
+    let source = archive.source(input.source()?)?;
+    let (outcome, sealer) = (source.outcome(), sealer.clone().tree());
+    let sealed = match output {
+        Goal::Here(End::Path(output)) => sealer.seal_to(source, output),
+        Goal::Here(End::Standard) => sealer.seal(source, End::stdout()?),
+        Goal::There(url) => uploading.seal_source(&sealer, source, None, url, report),
+        Goal::Receiver(_) => unreachable!("an output is no receiver"),
+    };
+    Ok((sealed, outcome))
 }
 
 /// Adds what can be done about an archive that was not sealed.

@@ -169,7 +169,7 @@ impl<S: Source> TarSource<S> {
             Stage::Indexed(parts) => match end_catalog(*parts) {
                 Ok((catalog, counts)) => {
                     self.outcome.set(Ok(counts));
-                    self.stage = Stage::Behind { catalog, next: 0 };
+                    self.stage = Stage::Catalog { catalog, next: 0 };
                     return Ok(());
                 }
                 Err(error) => self.leave_profile(error)?,
@@ -184,7 +184,7 @@ impl<S: Source> TarSource<S> {
         if let Stage::Plain(because) = mem::replace(&mut self.stage, Stage::Failed) {
             self.outcome.set(Err(because));
         }
-        self.stage = Stage::Behind { catalog: Arc::new(catalog), next: 0 };
+        self.stage = Stage::Catalog { catalog: Arc::new(catalog), next: 0 };
         Ok(())
     }
 }
@@ -200,7 +200,7 @@ impl<S: Source> Source for TarSource<S> {
     }
 
     fn read_within(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Arrival> {
-        if let Stage::Behind { catalog, next } = &mut self.stage {
+        if let Stage::Catalog { catalog, next } = &mut self.stage {
             return read_behind(catalog, next, buffer);
         }
         let arrival = self.inner.read_within(buffer, patience)?;
@@ -231,7 +231,7 @@ enum Stage {
     /// An error has ended it.
     Failed,
     /// What follows it, from `next` on.
-    Behind { catalog: Arc<WrittenCatalog>, next: u64 },
+    Catalog { catalog: Arc<WrittenCatalog>, next: u64 },
 }
 
 /// Ends the catalog. What its writer has not looked at is where hard links lead.

@@ -8,10 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::tree::EntryCounts;
 use cofferdam::{
-    CancelToken, ErrorKind, OnPartial, Recipients, Sealed, SealedTree, Sealer, TarInput, TreeInput,
-    descriptor_named,
+    CancelToken, ErrorKind, OnPartial, Recipients, Sealed, SealedTree, Sealer, TreeInput, descriptor_named,
 };
 use serde::Serialize;
 
@@ -180,8 +178,11 @@ impl Seal {
             return self.finish(&output, &sealed.sealed, Some(record), due, begun, report);
         }
         if let (true, Some(state_dir)) = (is_archive, &state_dir) {
-            let (sealed, counts) = self.seal_archive(&sealer, &output, state_dir, report)?;
+            let (sealed, outcome) =
+                tar_args::seal(&sealer, &self.input, &output, &self.uploading, state_dir, report)?;
+            let sealed = sealed.map_err(|error| tar_args::explain(self.explain(&output, error), &outcome))?;
             watch.finish();
+            let counts = tar_args::counts_or_warning(&outcome, report);
             let record = TreeRecord::of_archive(counts, self.trees.compresses());
             return self.finish(&output, &sealed, Some(record), due, begun, report);
         }
@@ -248,26 +249,6 @@ impl Seal {
             _ => sealer.seal(planned.source(), End::stdout()?),
         };
         Ok(sealed.map(|sealed| planned.sealed_as(sealed)))
-    }
-
-    fn seal_archive(
-        &self,
-        sealer: &Sealer,
-        output: &Goal,
-        state_dir: &Path,
-        report: Report,
-    ) -> Result<(Sealed, Option<EntryCounts>), Failure> {
-        let input = TarInput::new(state_dir)?;
-        let source = input.source(self.input.source()?)?;
-        let (outcome, sealer) = (source.outcome(), sealer.clone().tree());
-        let sealed = match output {
-            Goal::Here(End::Path(output)) => sealer.seal_to(source, output),
-            Goal::Here(End::Standard) => sealer.seal(source, End::stdout()?),
-            Goal::There(url) => self.uploading.seal_source(&sealer, source, None, url, report),
-            Goal::Receiver(_) => unreachable!("an output is no receiver"),
-        };
-        let sealed = sealed.map_err(|error| tar_args::explain(self.explain(output, error), &outcome))?;
-        Ok((sealed, tar_args::counts_or_warning(&outcome, report)))
     }
 
     /// The signature that is to be made. Of what cannot be signed that is said before it is sealed.
