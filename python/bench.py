@@ -58,7 +58,8 @@ def row(name, rust, python, scale):
 
 
 def compare(rust, only):
-    ours = [sys.executable, __file__]
+    # Without the folder of this file in the path: the package there has no extension module.
+    ours = [sys.executable, "-P", __file__]
     with tempfile.TemporaryDirectory(dir=os.environ.get("COFFERDAM_BENCH_DIRECTORY")) as folder:
         sealed = Path(folder, "sealed")
         print("| plaintext | calls per sample | Rust, CPU ms per call | Python, CPU ms per call | Python to Rust | quartiles |\n|---|---|---|---|---|---|")
