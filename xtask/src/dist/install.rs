@@ -55,7 +55,12 @@ struct Trial<'a> {
 impl Trial<'_> {
     fn command(&self, program: &str) -> Command {
         let mut chroot = Command::new("chroot");
-        chroot.arg(self.root).arg(program).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        chroot
+            .arg(self.root)
+            .arg(program)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", "/");
         chroot
     }
 
