@@ -111,10 +111,13 @@ impl ArchiveCut {
             self.state = State::Other;
             return Ok(0);
         };
+        // What is no whole member may yet turn out to be the tail.
+        self.hold_tail(&bytes[..count], pass)?;
         if self.scanner.is_at_end() {
             self.state = State::End;
+            let held = std::mem::take(&mut self.held);
+            self.pass_on(&held, pass)?;
         }
-        self.pass_on(&bytes[..count], pass)?;
         Ok(count)
     }
 
@@ -146,7 +149,7 @@ impl ArchiveCut {
         let held: Vec<u8> = self.held.drain(..of_held).collect();
         let (of_bytes, rest) = bytes.split_at(over - of_held);
         self.held.extend_from_slice(rest);
-        if self.state == State::Other {
+        if self.state != State::Catalog {
             self.pass_on(&held, pass)?;
             self.pass_on(of_bytes, pass)?;
         }

@@ -104,17 +104,18 @@ fn what_is_kept_of_a_tree_can_be_discarded() {
 #[test]
 fn bytes_that_are_sealed_and_no_longer_the_trees_are_an_input_that_changed() {
     let place = place();
-    let killed = |at: u64| {
+    let killed = |name: &str, at: u64| {
         kill(&place, &RESUME);
-        let file = File::options().write(true).open(place.path("tree/m-long")).unwrap();
+        let file = File::options().write(true).open(place.path(name)).unwrap();
         file.write_all_at(b"other", at).unwrap();
         seal(&place, &RESUME)
     };
-    killed(0).assert_failed(12, "--restart");
+    // It is in the first segment.
+    killed("tree/0-before-its-target", 0).assert_failed(12, "--restart");
     seal(&place, &[&RESUME[..], &["--restart"]].concat()).assert_done();
     fs::remove_file(place.path("tree.cfd")).unwrap();
     // Behind what is sealed a change is one of a file that changes: it is sealed, and flagged.
-    let ran = killed(48 << 20);
+    let ran = killed("tree/m-long", 48 << 20);
     ran.assert_done();
     assert_eq!(records(&ran.stdout, "sealed")[0]["tree"]["changed_paths"][0], "m-long");
 }
