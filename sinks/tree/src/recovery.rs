@@ -92,7 +92,7 @@ mod tests {
         ];
         let intents = [None, Some(None), Some(Some(OLD))]
             .map(|intent| intent.map(|replaced| Intent { replaced, old_tree: OldTree::Remove }));
-        let ids = [None, Some(OURS), Some(OLD), Some(OTHER)];
+        let ids = &[None, Some(OURS), Some(OLD), Some(OTHER)];
         let mut resumed = 0;
         for header in headers {
             for intent in intents {
