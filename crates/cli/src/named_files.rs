@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cofferdam::{StagedFile, descriptor_named, is_pipe};
 
@@ -28,6 +28,8 @@ struct Use {
     owner: Option<String>,
     purpose: Purpose,
     identity: Identity,
+    /// Where it is, if it is read: what a directory would take along that is replaced.
+    place: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,12 @@ impl NamedFiles {
             End::Standard => Standard::Input.metadata(),
             End::Path(path) => fs::metadata(path).ok(),
         };
-        self.add(what, Purpose::Read, metadata.as_ref().and_then(Identity::of_file));
+        let place = match end {
+            End::Path(path) => fs::canonicalize(path).ok(),
+            End::Standard => None,
+        };
+        let read = |identity| Use { what, owner: None, purpose: Purpose::Read, identity, place };
+        self.uses.extend(metadata.as_ref().and_then(Identity::of_file).map(read));
         Ok(())
     }
 
@@ -148,9 +155,24 @@ impl NamedFiles {
                 owner,
                 purpose: Purpose::Written,
                 identity,
+                place: None,
             }));
         }
         Ok(())
+    }
+
+    /// Refuses a directory to be replaced that holds a file which is read: it would be removed with the directory.
+    pub(crate) fn refuse_within(&self, directory: &Path) -> Result<(), Failure> {
+        let Ok(directory) = fs::canonicalize(directory) else { return Ok(()) };
+        let is_within = |used: &&Use| used.place.as_ref().is_some_and(|place| place.starts_with(&directory));
+        match self.uses.iter().find(is_within) {
+            None => Ok(()),
+            Some(used) => Err(Failure::usage(format!(
+                "{} lies in the directory that is to be replaced, and would be removed with it",
+                used.what
+            ))
+            .advise("Move it away first, or keep the directory that is replaced (--keep-old).")),
+        }
     }
 
     /// Notes those of `others` as well.
@@ -196,7 +218,8 @@ impl NamedFiles {
     }
 
     fn add(&mut self, what: String, purpose: Purpose, identity: Option<Identity>) {
-        self.uses.extend(identity.map(|identity| Use { what, owner: None, purpose, identity }));
+        let added = |identity| Use { what, owner: None, purpose, identity, place: None };
+        self.uses.extend(identity.map(added));
     }
 }
 

@@ -61,6 +61,11 @@ pub(crate) struct RestoredTreeArgs {
 }
 
 impl RestoredTreeArgs {
+    /// Whether a directory that is replaced is removed.
+    pub(crate) fn removes_old(&self) -> bool {
+        !self.keep_old && !self.into
+    }
+
     /// Refuses them where no directory is made.
     pub(crate) fn check(&self, goal: &Goal) -> Result<(), Failure> {
         let is_here = matches!(goal, Goal::Here(End::Path(path)) if !is_pipe(path));
@@ -183,7 +188,10 @@ impl TreeRecord {
             ),
             (self.owners_left_out, "did not get their owner or group; root can give them"),
             (self.xattrs_left_out, "did not get all of their extended attributes or ACLs"),
-            (self.set_id_bits_left_out, "did not get their set-id bits; --set-id restores them"),
+            (
+                self.set_id_bits_left_out,
+                "did not get their set-id bits or capabilities; --set-id restores them",
+            ),
             (self.devices_left_out, "were not made, being device files; --devices makes them"),
         ];
         for (number, what) in lacks.into_iter().filter(|(number, _)| *number > 0) {

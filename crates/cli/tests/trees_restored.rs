@@ -163,6 +163,60 @@ fn a_target_that_is_no_directory_is_not_replaced() {
 }
 
 #[test]
+fn a_directory_that_holds_what_is_read_is_not_replaced_and_removed() {
+    let place = Place::new();
+    fs::create_dir(place.target()).unwrap();
+    for name in ["sealed", "key"] {
+        let within = place.target().join(name);
+        fs::rename(place.path(name), &within).unwrap();
+        let paths = ["sealed", "key"]
+            .map(|other| if other == name { format!("at/target/{name}") } else { other.to_owned() });
+        let run = |more: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+            command.args(["restore", "--force", &paths[0], "at/target", "--key-file", &paths[1]]).args(more);
+            Ran::of(command.current_dir(place.directory.path()).stdin(Stdio::null()).output().unwrap())
+        };
+        let refused = run(&[]);
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains("--keep-old"), "{}", refused.stderr);
+        assert!(within.exists());
+        fs::rename(&within, place.path(name)).unwrap();
+    }
+    place.run(&["--force", "sealed", "at/target"]).assert_done();
+    place.assert_restored();
+}
+
+/// capabilities(7) are as good as the bits.
+#[test]
+fn capabilities_come_back_with_set_id_bits_alone() {
+    // VFS_CAP_REVISION_2 with CAP_NET_RAW permitted and effective: linux/capability.h.
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let is_set = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let made = is_set.clone();
+    let place = Place::of(move |tree| {
+        let path = tree.join("program");
+        fs::write(&path, "a program").unwrap();
+        let set =
+            rustix::fs::setxattr(&path, "security.capability", &capability, rustix::fs::XattrFlags::empty());
+        made.store(set.is_ok(), std::sync::atomic::Ordering::Relaxed);
+    });
+    if !is_set.load(std::sync::atomic::Ordering::Relaxed) {
+        // Nobody but root may.
+        return;
+    }
+    let has = || {
+        let mut value = [0; 64];
+        rustix::fs::getxattr(place.target().join("program"), "security.capability", &mut value[..]).is_ok()
+    };
+    let run = place.run(&["sealed", "at/target"]);
+    run.assert_done();
+    assert!(run.stderr.contains("--set-id"), "{}", run.stderr);
+    assert!(!has());
+    place.run(&["--force", "--set-id", "sealed", "at/target"]).assert_done();
+    assert!(has());
+}
+
+#[test]
 fn options_for_directories_are_refused_where_there_is_none() {
     let place = Place::new();
     let sealed = |bytes: &[u8]| {

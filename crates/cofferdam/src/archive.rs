@@ -1,16 +1,15 @@
 //! The archive of a tree, and the check of one: what is done with a whole tree without restoring it.
 //! It joins the parts and does none of their work.
 
-use std::error::Error as _;
 use std::sync::Arc;
 
 use contract::StreamingSink;
 use sources::Source;
 use stream::{ContentKind, Opening};
-use tree::{Content, EntryCounts, PathCase, TreeError};
+use tree::{Content, EntryCounts, Layout, PathCase};
 use tree_sink::ArchiveSink;
 
-use crate::trees::{tree_content, tree_error};
+use crate::trees::{said_of_tree, tree_content, tree_error};
 use crate::{Error, ErrorKind, Opener, Reader, Restored};
 
 /// What becomes of a stream that is no tree, where the archive of one is asked for.
@@ -50,7 +49,7 @@ impl Opener {
             };
             Ok(Opening::plain(sink, envelope).into())
         });
-        opened.map_err(of_its_end)
+        opened.map_err(said_of_tree)
     }
 }
 
@@ -68,22 +67,11 @@ pub fn check_tree(reader: &Arc<Reader>) -> Result<Option<EntryCounts>, Error> {
             located.read_member(&**reader).map_err(tree_error)?;
         }
     }
-    Ok(Some(checked.counts()))
+    let counts = checked.counts();
+    Layout::new(Arc::new(checked)).check_archive_end_in(&**reader).map_err(tree_error)?;
+    Ok(Some(counts))
 }
 
 pub(crate) fn no_tree() -> Error {
     Error::new(ErrorKind::Usage, "the stream is no tree: it was not sealed from a directory or an archive")
-}
-
-/// An error of publish that says what is wrong with the end of the tree.
-fn of_its_end(error: Error) -> Error {
-    let mut cause = error.source();
-    while let Some(under) = cause {
-        let of_tree = under.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(TreeError::Catalog { at, what }) = of_tree.and_then(|inner| inner.downcast_ref()) {
-            return tree_error(TreeError::Catalog { at: *at, what: what.clone() });
-        }
-        cause = under.source();
-    }
-    error
 }

@@ -14,7 +14,7 @@ use tree_sink::{
     attempt_beside,
 };
 
-use crate::trees::{tree_content, tree_sink_error};
+use crate::trees::{said_of_tree, tree_content, tree_sink_error};
 use crate::{Error, ErrorKind, Opener, Warning};
 
 /// What came of a tree that was restored, to be asked for afterwards: see [`Opener::trees`].
@@ -177,7 +177,7 @@ impl Opener {
         }
         match options.placement_of() == Placement::Into && error.kind() == ErrorKind::DurabilityUnknown {
             true => half_moved(error),
-            false => error,
+            false => said_of_tree(error),
         }
     }
 }

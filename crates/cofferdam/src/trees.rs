@@ -1,6 +1,7 @@
 //! Trees through the engine: the stream says that it is one, and a reader finds its catalog.
 //! It joins the parts and does none of their work.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use stream::ContentKind;
@@ -69,9 +70,7 @@ pub fn tree_error(error: TreeError) -> Error {
             Ok(error) => error,
             Err(source) => Error::io(format!("the tree cannot be used: cannot {what}"), source),
         },
-        other => Error::new(ErrorKind::Damaged, other.to_string()).advise(
-            "Every byte is as it was sealed: whoever sealed it has sealed a tree that is none. Its archive may be of use to tar.",
-        ),
+        other => damaged(&other),
     }
 }
 
@@ -82,4 +81,23 @@ pub fn tree_sink_error(error: TreeSinkError) -> Error {
         TreeSinkError::Tree(error) => tree_error(error),
         other => Error::new(ErrorKind::Unsupported, other.to_string()),
     }
+}
+
+/// An error of publish, where what stopped it is that the tree is none: then it is of the stream, and not of the target.
+pub(crate) fn said_of_tree(error: Error) -> Error {
+    let mut cause = error.source();
+    while let Some(under) = cause {
+        let of_tree = under.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(tree) = of_tree.and_then(|inner| inner.downcast_ref::<TreeError>()) {
+            return damaged(tree);
+        }
+        cause = under.source();
+    }
+    error
+}
+
+fn damaged(error: &TreeError) -> Error {
+    Error::new(ErrorKind::Damaged, error.to_string()).advise(
+        "Every byte is as it was sealed: whoever sealed it has sealed a tree that is none. Its archive may be of use to tar.",
+    )
 }

@@ -15,7 +15,7 @@ use cofferdam::tree::{Content, OnChange, Plan, TreePath, TreeRoot, TreeSource, W
 use cofferdam::tree_sink::{SetIdBits, TreeOptions, TreeSink};
 use cofferdam::{
     BytesSource, CancelToken, ContentKind, Error, ErrorKind, IfExists, IfNoTree, MemorySink, Sealer,
-    TreeInput, check_tree, tree_content,
+    TreeInput, TreeOutcome, check_tree, tree_content,
 };
 use fixture::{difference, list, make_tree};
 
@@ -214,17 +214,21 @@ fn a_plaintext_that_does_not_end_as_a_tree_is_damaged_and_bytes_are_no_tree() {
 
 #[test]
 fn a_header_that_says_something_else_than_the_catalog_is_found() {
-    let (_scratch, listing, sealed) = sealed_tree();
+    let (scratch, listing, sealed) = sealed_tree();
     let check = |plaintext: &[u8]| {
         let (sink, sealed) = MemorySink::new();
         small_sealer().tree().seal(BytesSource::new(plaintext.to_vec()), sink).unwrap();
         let reader = Arc::new(opener().reader(BytesSource::new(sealed.take().unwrap())).unwrap());
         check_tree(&reader).map_err(|error| error.kind())
     };
-    let (mut plaintext, _) = plaintext_of(&sealed);
+    let (mut plaintext, tar_len) = plaintext_of(&sealed);
     let counts = check(&plaintext).unwrap().unwrap();
     let members = counts.files + counts.hard_links + counts.symlinks + counts.directories + counts.others;
     assert_eq!(members as usize, listing.len());
+    // A byte in the archive's end, which is zeros (TREE T1.1).
+    plaintext[tar_len - 1] = 1;
+    assert_eq!(check(&plaintext), Err(ErrorKind::Damaged));
+    plaintext[tar_len - 1] = 0;
     // The last digit of the mode in its ustar block, with a checksum that is right again.
     let at = plaintext.windows(8).position(|bytes| bytes == b"./a.txt\0").unwrap();
     plaintext[at + 106] ^= 1;
@@ -233,6 +237,15 @@ fn a_header_that_says_something_else_than_the_catalog_is_found() {
     let sum: u32 = field.iter().map(|byte| u32::from(*byte)).sum();
     field[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     assert_eq!(check(&plaintext), Err(ErrorKind::Damaged));
+    // Restored it is the same, and nothing is kept of it: no other run would come further.
+    let place = scratch.path().join("at");
+    let (sink, sealed) = MemorySink::new();
+    small_sealer().tree().seal(BytesSource::new(plaintext), sink).unwrap();
+    let opener = opener().trees(TreeOptions::default(), &TreeOutcome::default());
+    let refused =
+        opener.restore_to(BytesSource::new(sealed.take().unwrap()), place.join("target")).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Damaged, "{refused}");
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
     // Nothing to compare with.
     assert_eq!(check(&[&b"x"[..], &tail_without_catalog(1)].concat()), Ok(None));
 }

@@ -100,7 +100,7 @@ impl From<TreeError> for io::Error {
             TreeError::Io { what, source } => {
                 io::Error::new(source.kind(), format!("cannot {what}: {source}"))
             }
-            other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+            other => io::Error::new(io::ErrorKind::InvalidData, other),
         }
     }
 }

@@ -142,6 +142,19 @@ impl Layout {
     /// # Errors
     /// [`TreeError::OutsideProfile`] where it is not; the medium's own.
     pub fn check_archive_end(&self, skeleton: &dyn ReadAt) -> Result<(), TreeError> {
+        self.check_end(skeleton, self.data_len)
+    }
+
+    /// The same of the plaintext itself.
+    ///
+    /// # Errors
+    /// As [`check_archive_end`](Self::check_archive_end).
+    pub fn check_archive_end_in(&self, plaintext: &dyn ReadAt) -> Result<(), TreeError> {
+        self.check_end(plaintext, 0)
+    }
+
+    /// `left_out` bytes of the archive are not in `bytes`, all of them before its end.
+    fn check_end(&self, bytes: &dyn ReadAt, left_out: u64) -> Result<(), TreeError> {
         let catalog = self.catalog();
         let members_end = match catalog.pages() {
             0 => 0,
@@ -152,7 +165,7 @@ impl Layout {
         while at < catalog.tar_len() {
             let len = usize::try_from(catalog.tar_len() - at)
                 .map_or(END_BUFFER_LEN, |left| left.min(END_BUFFER_LEN));
-            let read = skeleton.read_exact_at(at - self.data_len, &mut buffer[..len]);
+            let read = bytes.read_exact_at(at - left_out, &mut buffer[..len]);
             read.map_err(|error| TreeError::io("read the end of the archive", error))?;
             if buffer[..len].iter().any(|byte| *byte != 0) {
                 return Err(TreeError::profile(at, "bytes behind the archive's end"));

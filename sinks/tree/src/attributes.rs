@@ -32,7 +32,7 @@ pub struct LeftOut {
     pub owners: u64,
     /// Extended attributes that this process may not set, or this file system does not have.
     pub xattrs: u64,
-    /// Files whose set-id bits were left out.
+    /// Files whose set-id bits or capabilities were left out.
     pub set_id_bits: u64,
     /// Device files that were not made.
     pub devices: u64,
@@ -109,6 +109,10 @@ impl<'a> Attributes<'a> {
         let place = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd());
         let place = [place.as_bytes(), name.as_bytes()].concat();
         for xattr in &member.xattrs {
+            if xattr.name == CAPABILITIES && self.options.set_id_bits == SetIdBits::LeaveOut {
+                self.left_out.set_id_bits += 1;
+                continue;
+            }
             match lsetxattr(&*place, &*xattr.name, &xattr.value, XattrFlags::empty()) {
                 Err(
                     Errno::PERM | Errno::NOTSUP | Errno::INVAL | Errno::RANGE | Errno::NOSPC | Errno::TOOBIG,
@@ -155,4 +159,6 @@ pub(crate) fn change_mode(directory: &impl AsFd, name: &OsStr, mode: u32) -> io:
     Ok(fchmodat(directory, name, Mode::from_bits_truncate(mode), FchmodatFlags::NoFollowSymlink)?)
 }
 
+/// capabilities(7): they let a file run with more rights than whoever runs it has, as set-id bits do.
+const CAPABILITIES: &[u8] = b"security.capability";
 const SET_ID_BITS: u32 = 0o6000;

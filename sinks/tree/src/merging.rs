@@ -95,19 +95,32 @@ pub(crate) fn merge(directory: &TreeRoot, staging: &Staging, options: &TreeOptio
             let Some(found) = Found::at(&from, name)? else { continue };
             let there = Found::at(&to, name)?;
             if found.is_directory() && there.is_some_and(|there| there.is_directory()) {
-                change_mode(&from, name, 0o700)?;
                 let below = path.join(name.as_bytes()).map_err(io::Error::other)?;
+                change_mode(&from, name, 0o700)?;
+                // It is given the sealed mode afterwards. One that the tree does not name keeps its own.
+                if staging.layout.catalog().find(&below)?.is_some() {
+                    change_mode(&to, name, 0o700).map_err(|error| cannot_move(&below, &error))?;
+                }
                 left.push((below, false));
             } else {
-                rename(&from, &to, name, &found)?;
+                let moved = rename(&from, &to, name, &found, options.if_exists);
+                moved.map_err(|error| {
+                    cannot_move(&path.join(name.as_bytes()).unwrap_or(path.clone()), &error)
+                })?;
             }
         }
     }
     Ok(attributes.left_out())
 }
 
-fn rename(from: &OwnedFd, to: &OwnedFd, name: &OsStr, found: &Found) -> io::Result<()> {
-    let flags = if found.is_directory() { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
+fn cannot_move(path: &TreePath, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot move {path} there: {error}"))
+}
+
+fn rename(from: &OwnedFd, to: &OwnedFd, name: &OsStr, found: &Found, if_exists: IfExists) -> io::Result<()> {
+    // Somebody may have put a file there since all was looked at.
+    let replaces = if_exists == IfExists::Replace && !found.is_directory();
+    let flags = if replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
     match renameat_with(from, name, to, name, flags) {
         // A directory that its owner may not write cannot get another parent.
         Err(Errno::ACCESS) if found.kind == FileType::Directory => {

@@ -173,7 +173,12 @@ impl Opening {
         attempt_id: &AttemptId,
         before: Before,
     ) -> Result<Opened, TreeSinkError> {
-        if let Err(refused) = self.check() {
+        let checked = match before {
+            // No journal vouches for what is there: it may be anybody's only copy.
+            Before::Nothing => self.target.refuse_unknown_staging().map_err(TreeSinkError::from),
+            Before::Journal => Ok(()),
+        };
+        if let Err(refused) = checked.and_then(|()| self.check()) {
             if before == Before::Nothing {
                 let _ = journal.remove(&self.target.parent);
             }

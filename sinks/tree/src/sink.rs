@@ -323,7 +323,12 @@ impl StreamingSink for TreeSink {
         self.staging.written.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
         // Whatever fails from here on, nothing more is written and the sync is not tried again.
         self.staging.written.lock().fail();
-        let (root, left_out) = self.finish(plain_len).map_err(CommitError::NotCommitted)?;
+        let finished = self.finish(plain_len);
+        if finished.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            // All bytes are there, and are no tree: nothing can come of it.
+            self.at_drop = AtDrop::Remove;
+        }
+        let (root, left_out) = finished.map_err(CommitError::NotCommitted)?;
         if let StartedOver::Published { intent, is_old_tree_there } = self.begun {
             self.staging.written.lock().close();
             let settled = self.settle(root, left_out, intent.old_tree, is_old_tree_there);

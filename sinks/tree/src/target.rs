@@ -31,6 +31,7 @@ use crate::{
     journal::{Intent, Journal, Locked},
     options::{OldTree, Placement, Room},
     removal::{Removal, remove_tree},
+    taking_back::names,
 };
 
 /// Where a tree is restored to.
@@ -189,6 +190,21 @@ impl Target {
             }
         }
         Err(self.held())
+    }
+
+    /// Refuses what is at the private directory's name and has something in it.
+    pub(crate) fn refuse_unknown_staging(&self) -> Result<(), TargetError> {
+        if self.find(&self.staging_name)?.is_none() {
+            return Ok(());
+        }
+        let Some(staging) = self.lock()? else {
+            return Err(self.held());
+        };
+        let listed = names(&staging).map_err(|error| TargetError::io(&self.staging_path(), "list", error))?;
+        match listed.is_empty() {
+            true => Ok(()),
+            false => Err(TargetError::InTheWay { staging: self.staging_path() }),
+        }
     }
 
     /// Locks the private directory of an earlier attempt.

@@ -536,6 +536,35 @@ fn a_tree_is_moved_into_a_directory_that_keeps_what_is_its_own() {
 }
 
 #[test]
+fn a_file_that_comes_while_a_tree_is_restored_into_its_directory_is_not_moved_over() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.target()).unwrap();
+    let Opened::Fresh(mut sink) = open(&fixture, into()).unwrap() else { panic!("nothing was there") };
+    write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
+    sink.commit_segment(&checkpoint()).unwrap();
+    fs::write(fixture.target().join("a.txt"), "precious").unwrap();
+    let refused = sink.publish(fixture.plaintext.len() as u64).unwrap_err();
+    assert!(refused.to_string().contains("a.txt"), "{refused}");
+    assert_eq!(fs::read(fixture.target().join("a.txt")).unwrap(), b"precious");
+}
+
+#[test]
+fn what_lies_at_the_private_directorys_name_without_a_journal_is_not_removed() {
+    for options in [fresh(), fresh().on_partial(OnPartial::Discard)] {
+        let fixture = Fixture::new();
+        let planted = fixture.target().with_file_name(".target.cofferdam-staging");
+        fs::create_dir(&planted).unwrap();
+        fs::write(planted.join("precious"), "precious").unwrap();
+        let refused = open(&fixture, options).unwrap_err();
+        assert!(matches!(refused, TreeSinkError::Target(TargetError::InTheWay { .. })), "{refused}");
+        assert_eq!(fs::read(planted.join("precious")).unwrap(), b"precious");
+        // Empty, it is nobody's.
+        fs::remove_file(planted.join("precious")).unwrap();
+        drop(new(&fixture, options));
+    }
+}
+
+#[test]
 fn what_cannot_be_merged_is_refused_before_anything_is_changed() {
     let outside = |fixture: &Fixture| fixture.scratch.path().join("outside");
     type Make<'a> = &'a dyn Fn(&Fixture);

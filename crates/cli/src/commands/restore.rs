@@ -344,6 +344,13 @@ impl Restore {
         if let Some(seed) = &self.seed {
             files.seeds("the seed", seed);
         }
+        if let Goal::Here(End::Path(target)) = &self.target
+            && self.force
+            && self.tree.removes_old()
+            && target.is_dir()
+        {
+            files.refuse_within(target)?;
+        }
         Ok(files)
     }
 
