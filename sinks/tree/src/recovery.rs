@@ -98,7 +98,8 @@ mod tests {
             for intent in intents {
                 for (place, staging, target) in ids
                     .iter()
-                    .flat_map(|a| ids.iter().flat_map(move |b| ids.iter().map(move |c| (*a, *b, *c))))
+                    .flat_map(|a| ids.iter().map(move |b| (*a, *b)))
+                    .flat_map(|(a, b)| ids.iter().map(move |c| (a, b, *c)))
                 {
                     let records = Records { header: header.clone(), place, intent };
                     let decided = decide(&Evidence { records, staging, target });
