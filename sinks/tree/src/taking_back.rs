@@ -47,7 +47,7 @@ pub(crate) fn take_back(staging: &Staging) -> io::Result<()> {
 }
 
 /// Acts on each name that is kept, the directories of this user's alone by then; removes all others.
-fn visit(staging: &Staging, act: &mut dyn FnMut(&OwnedFd, &[u8], &Kept) -> io::Result<()>) -> io::Result<()> {
+fn visit(staging: &Staging, mut act: impl FnMut(&OwnedFd, &[u8], &Kept) -> io::Result<()>) -> io::Result<()> {
     let top = Found::of(&staging.root)?;
     let mut left = vec![TreePath::root()];
     while let Some(path) = left.pop() {
