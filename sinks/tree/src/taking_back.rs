@@ -32,7 +32,7 @@ pub(crate) fn take_back(staging: &Staging) -> io::Result<()> {
         // Names first: a file that has lost its others is kept.
         visit(staging, &mut |_, _, _| Ok(()))?;
     }
-    visit(staging, &mut |directory, name, kept| match kept {
+    visit(staging, |directory, name, kept| match kept {
         Kept::File { found, .. } if found.links > 1 => remove(directory, name),
         Kept::File { path, number, len, found } => {
             make_private(directory, name, found, 0o600)?;
