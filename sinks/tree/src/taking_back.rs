@@ -32,7 +32,7 @@ pub(crate) fn take_back(staging: &Staging) -> io::Result<()> {
         // Names first: a file that has lost its others is kept.
         visit(staging, &mut |_, _, _| Ok(()))?;
     }
-    visit(staging, |directory, name, kept| match kept {
+    visit(staging, &mut |directory, name, kept| match kept {
         Kept::File { found, .. } if found.links > 1 => remove(directory, name),
         Kept::File { path, number, len, found } => {
             make_private(directory, name, found, 0o600)?;
@@ -46,8 +46,11 @@ pub(crate) fn take_back(staging: &Staging) -> io::Result<()> {
     })
 }
 
+/// What is done to a name in a directory.
+type Act<'a> = &'a mut dyn FnMut(&OwnedFd, &[u8], &Kept) -> io::Result<()>;
+
 /// Acts on each name that is kept, the directories of this user's alone by then; removes all others.
-fn visit(staging: &Staging, mut act: impl FnMut(&OwnedFd, &[u8], &Kept) -> io::Result<()>) -> io::Result<()> {
+fn visit(staging: &Staging, act: Act<'_>) -> io::Result<()> {
     let top = Found::of(&staging.root)?;
     let mut left = vec![TreePath::root()];
     while let Some(path) = left.pop() {
