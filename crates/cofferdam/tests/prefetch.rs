@@ -89,12 +89,12 @@ fn frames_are_fetched_in_the_order_of_the_list_and_adjacent_ones_together() {
         .map(|run: Range<usize>| wire[run.start].start as usize..wire[run.end - 1].end as usize);
     assert_eq!(reads, due);
     assert_reads(&reader, &plaintext, &[frames(20..22), frames(1..4)]);
-    assert!(noted.take().is_empty());
+    assert_eq!(noted.take(), Vec::<Range<usize>>::new());
     // A second time there is nothing to do.
     reader.prefetch(&[frames(0..8)]).unwrap();
     noted.take();
     reader.prefetch(&[frames(0..8)]).unwrap();
-    assert!(noted.take().is_empty());
+    assert_eq!(noted.take(), Vec::<Range<usize>>::new());
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_damaged_frame_is_the_callers_error_and_all_others_are_kept() {
         }
         noted.take();
         assert_reads(&near, &plaintext, &well);
-        assert!(noted.take().is_empty(), "all was there");
+        assert_eq!(noted.take(), Vec::<Range<usize>>::new(), "all was there");
         let before = place.tally().blocking.len();
         assert_reads(&far, &plaintext, &well);
         assert_eq!(place.tally().blocking.len(), before, "all was there");

@@ -92,14 +92,13 @@ mod tests {
         ];
         let intents = [None, Some(None), Some(Some(OLD))]
             .map(|intent| intent.map(|replaced| Intent { replaced, old_tree: OldTree::Remove }));
-        let ids = [None, Some(OURS), Some(OLD), Some(OTHER)];
+        let ids = &[None, Some(OURS), Some(OLD), Some(OTHER)];
         let mut resumed = 0;
         for header in headers {
             for intent in intents {
                 for (place, staging, target) in ids
                     .iter()
-                    .flat_map(|a| ids.iter().map(move |b| (*a, *b)))
-                    .flat_map(|(a, b)| ids.iter().map(move |c| (a, b, *c)))
+                    .flat_map(|a| ids.iter().flat_map(move |b| ids.iter().map(move |c| (*a, *b, *c))))
                 {
                     let records = Records { header: header.clone(), place, intent };
                     let decided = decide(&Evidence { records, staging, target });
