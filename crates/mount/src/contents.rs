@@ -31,7 +31,7 @@ pub struct Contents {
 }
 
 enum Shape {
-    Tree(TreeView),
+    Tree(Box<TreeView>),
     File(SingleFile),
 }
 
@@ -53,7 +53,7 @@ impl Contents {
                 Content::Tree(catalog) => {
                     let checked = catalog.check(PathCase::Sensitive)?;
                     let links = LinkCounts::of(checked.catalog(), checked.counts().hard_links)?;
-                    Shape::Tree(TreeView::new(source.clone(), checked, links, options.owners))
+                    Shape::Tree(Box::new(TreeView::new(source.clone(), checked, links, options.owners)))
                 }
             },
         };

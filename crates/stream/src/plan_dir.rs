@@ -136,6 +136,7 @@ mod tests {
         let at_work = PlanDir::unnamed(scratch.path()).unwrap();
         let left = scratch.path().join("walk-1-1.tree");
         fs::create_dir(&left).unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(left.join("plan"), "names").unwrap();
         let _next = PlanDir::unnamed(scratch.path()).unwrap();
         assert!(at_work.path().exists() && !left.exists());

@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn the_archive_ends_where_its_catalog_begins_whatever_the_pieces() {
         let many: Vec<_> = (0..300).map(|number| member(&format!("{number:04}"), 0)).collect();
-        let long = [member(&"d/".repeat(400), 3), member("z", 512)];
+        let long = [member(&format!("{}f", "d/".repeat(400)), 3), member("z", 512)];
         let long =
             [Member { path: TreePath::parse(&[b'n'; 200]).unwrap(), ..long[0].clone() }, long[1].clone()];
         for members in [&[][..], &[member("a", 0)], &[member("a", 511), member("b", 1_025)], &long, &many] {

@@ -362,14 +362,7 @@ impl TargetError {
             Self::Shared { .. } => "this file has a second name, a hard link, and what is written to the one would be in the \
                  other; remove this name"
                 .into(),
-            Self::NoRoom { needed: 0, .. } => "no room for another file".into(),
-            Self::NoRoom { needed, free: Some(free), .. } => format!(
-                "no room for {}, {} are free; an old file is kept until the new one is whole",
-                ByteCount(*needed),
-                ByteCount(*free)
-            )
-            .into(),
-            Self::NoRoom { needed, free: None, .. } => format!("no room for {}", ByteCount(*needed)).into(),
+            Self::NoRoom { needed, free, .. } => complaint_of_room(*needed, *free),
             Self::TooLarge { needed, .. } => format!(
                 "a file of {} is beyond this process's limit (ulimit -f) or the file system's",
                 ByteCount(*needed)
@@ -400,6 +393,19 @@ impl error::Error for TargetError {
             Self::NotWritable { source, .. } | Self::Io { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+fn complaint_of_room(needed: u64, free: Option<u64>) -> Cow<'static, str> {
+    match (needed, free) {
+        (0, _) => "no room for another file".into(),
+        (needed, Some(free)) => format!(
+            "no room for {}, {} are free; an old file is kept until the new one is whole",
+            ByteCount(needed),
+            ByteCount(free)
+        )
+        .into(),
+        (needed, None) => format!("no room for {}", ByteCount(needed)).into(),
     }
 }
 

@@ -46,8 +46,11 @@ pub(crate) fn take_back(staging: &Staging) -> io::Result<()> {
     })
 }
 
+/// What is done to a name in a directory.
+type Act<'a> = &'a mut dyn FnMut(&OwnedFd, &[u8], &Kept) -> io::Result<()>;
+
 /// Acts on each name that is kept, the directories of this user's alone by then; removes all others.
-fn visit(staging: &Staging, act: &mut dyn FnMut(&OwnedFd, &[u8], &Kept) -> io::Result<()>) -> io::Result<()> {
+fn visit(staging: &Staging, act: Act<'_>) -> io::Result<()> {
     let top = Found::of(&staging.root)?;
     let mut left = vec![TreePath::root()];
     while let Some(path) = left.pop() {

@@ -295,7 +295,7 @@ fn make_tree(root: &Path) -> std::io::Result<()> {
     for number in 0..30 {
         let directory = ["", "a", "a/b", "closed"][number % 4];
         let bytes: Vec<u8> =
-            (0..[0, 1, 5_000, 30_000][number % 4 ^ number % 3]).map(|_| rng.u8(..)).collect();
+            (0..[0, 1, 5_000, 30_000][(number % 4) ^ (number % 3)]).map(|_| rng.u8(..)).collect();
         fs::write(root.join(directory).join(format!("{number:02}")), bytes)?;
     }
     symlink("b/../b", root.join("a/link"))?;

@@ -16,8 +16,9 @@ pub(super) fn check(root: &Path, dist: &Path, products: &Products) -> Result<(),
     let commands = first_commands(&tidy::read(&root.join("README.md"))?)?;
     let trials = dist.join("trials");
     let product = |end: &str| {
-        let names = products.names()?.into_iter().filter(|name| name.ends_with(end) && !name.contains("-c-"));
-        names.last().map(|name| dist.join(name)).ok_or_else(|| format!("no product ends with {end}"))
+        let mut names =
+            products.names()?.into_iter().filter(|name| name.ends_with(end) && !name.contains("-c-"));
+        names.next_back().map(|name| dist.join(name)).ok_or_else(|| format!("no product ends with {end}"))
     };
     let library =
         products.names()?.into_iter().find(|name| name.contains("-c-")).ok_or("no archive of the library")?;

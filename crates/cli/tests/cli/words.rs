@@ -19,8 +19,8 @@ fn what_was_given_in_place_of_something_else_is_named() {
         (&["seal", "-r", "names", "plain"], 2, "This is a file: -R takes recipients from a file"),
         (&["seal", "-R", "bytes", "plain"], 2, "bytes: this is no text"),
         (&["seal", "-R", "key.txt", "plain"], 2, "this is a secret key; give its public half"),
-        (&["seal", "-r", &recipient, "folder"], 1, "folder: this is a directory"),
-        (&["seal", "-r", &recipient, "folder"], 1, "Pack it first"),
+        (&["seal", "--format", "age", "-r", &recipient, "folder"], 2, "cannot say that it is a directory"),
+        (&["seal", "--format", "age", "-r", &recipient, "folder"], 2, "or pack it: `tar c DIR"),
         (&["seal", "-r", &recipient, "-o", "", "plain"], 2, "the name is empty"),
         (&["seal", "-r", &recipient, ""], 2, "the name is empty"),
         (

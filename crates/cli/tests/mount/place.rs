@@ -59,7 +59,7 @@ impl Place {
     /// Seals a plain stream.
     pub(crate) fn seal_bytes(&self, bytes: &[u8], sealed: &str) {
         let file =
-            StagedFile::create(&self.path(sealed), &StageOptions::default().if_exists(IfExists::Replace))
+            StagedFile::create(self.path(sealed), &StageOptions::default().if_exists(IfExists::Replace))
                 .unwrap();
         self.sealer().seal(BytesSource::new(bytes.to_vec()), file).unwrap();
     }
@@ -88,7 +88,7 @@ impl Place {
     pub(crate) fn reader(&self, sealed: &str) -> Reader {
         let key = fs::read_to_string(self.path("key.txt")).unwrap();
         let opener = Opener::new(Identities::new().identity_file(&key).unwrap());
-        opener.reader(FileSource::open(&self.path(sealed)).unwrap()).unwrap()
+        opener.reader(FileSource::open(self.path(sealed)).unwrap()).unwrap()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -40,7 +40,7 @@ fn the_archive_is_the_same_from_a_pipe_to_a_pipe_and_by_restore() {
     let place = with_sealed_tree();
     let archive = open(&place, "cat", &["--tar"]);
     archive.assert_done();
-    assert!(archive.stdout.len() % 512 == 0 && archive.stdout.ends_with(&[0; 1024]));
+    assert!(archive.stdout.len().is_multiple_of(512) && archive.stdout.ends_with(&[0; 1024]));
     let sealed = place.read("tree.cfd");
     for command in [
         &["cat", "-i", "key.txt", "--tar", "-"][..],
