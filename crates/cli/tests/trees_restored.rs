@@ -140,7 +140,11 @@ fn what_is_left_out_is_said() {
     let place = Place::new();
     let ran = place.run(&["sealed", "at/target"]);
     ran.assert_done();
-    assert!(ran.stderr.contains("1 file: did not get their set-id bits or capabilities; --set-id"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("1 file: did not get their set-id bits or capabilities; --set-id"),
+        "{}",
+        ran.stderr
+    );
     let ran = place.run(&["--force", "--json", "sealed", "at/target"]);
     assert!(ran.stdout.contains("\"set_id_bits_left_out\":1"), "{}", ran.stdout);
 }

@@ -1,4 +1,4 @@
-//! What a file is given of what its header says: owner, extended attributes, mode, time, in this order.
+//! What a file is given of what its header says: owner, extended attributes, time, mode, in this order.
 //! Knows no tree.
 
 use std::{
@@ -90,12 +90,14 @@ impl<'a> Attributes<'a> {
             self.left_out.owners += 1;
         }
         self.set_xattrs(directory, name, member)?;
-        if member.kind != EntryKind::Symlink {
-            change_mode(directory, name, self.mode(member))?;
-        }
         let modified = Timespec { tv_sec: member.modified.seconds, tv_nsec: member.modified.nanos.into() };
         let times = Timestamps { last_access: modified, last_modification: modified };
-        Ok(utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+        utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        // Last: a directory may then no longer be searched by its owner, and not even its own `.` be found.
+        match member.kind {
+            EntryKind::Symlink => Ok(()),
+            _ => change_mode(directory, name, self.mode(member)),
+        }
     }
 
     fn is_ours(&self, member: &Member) -> bool {

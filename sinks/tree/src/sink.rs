@@ -241,11 +241,11 @@ impl TreeSink {
     fn close(&self, at_close: AtDrop) -> io::Result<()> {
         match (self.staging.written.lock().close(), at_close, self.begun) {
             (Closing::Again, _, _) | (Closing::First, AtDrop::Keep, _) => Ok(()),
-            (Closing::First, _, StartedOver::Published { intent, is_old_tree_there }) => {
+            (Closing::First, _, StartedOver::Published { is_old_tree_there, .. }) => {
                 // The engine has ended: no write is under way.
                 match self.staging.has_difference.load(Ordering::Relaxed) {
-                    // What is left vouches for nothing any more.
-                    true => self.put_away(intent.old_tree, is_old_tree_there).map(drop),
+                    // What is left vouches for nothing any more. The old tree is kept: a run that refuses takes nothing away.
+                    true => self.put_away(OldTree::Keep, is_old_tree_there).map(drop),
                     false => Ok(()),
                 }
             }

@@ -372,8 +372,11 @@ fn a_published_target_that_has_changed_since_is_a_target_like_any_other() {
         assert!(outcome.is_err());
         assert!(sink.difference().load(Ordering::Relaxed));
         drop(sink);
-        // What was kept says nothing any more: only the target is left, and it is refused or replaced.
-        assert_eq!(fixture.beside(), ["target"]);
+        // What was kept says nothing any more; the old tree is not taken away by a run that refuses. The target is refused or replaced.
+        assert_eq!(fixture.beside(), ["target", "target.cofferdam-old"]);
+        let old = fixture.target().with_file_name("target.cofferdam-old");
+        assert!(old.join("old").is_dir());
+        fs::remove_dir_all(old).unwrap();
         assert!(matches!(
             open(&fixture, fresh()).unwrap_err(),
             TreeSinkError::Target(TargetError::Exists { .. })
