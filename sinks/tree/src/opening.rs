@@ -10,6 +10,7 @@ use std::{
 
 use cofferdam_io::ReadAt;
 use contract::{AttemptId, IfExists, cursor::Cursor};
+use local::journal_header::Header;
 use parking_lot::Mutex;
 use storage::{OnPartial, TargetError};
 use tree::{Catalog, Content, Layout, TreeRoot};
@@ -134,7 +135,10 @@ impl Opening {
             // What a restore of a file has left: its journal vouches for it.
             return Err(TargetError::InTheWay { staging: self.target.staging_path() }.into());
         }
-        if self.target.is_merged() && records.intent.is_some() {
+        // Those of paths alone have one name, whatever the stream.
+        let is_ours =
+            matches!(&records.header, Header::Valid(id) if id == attempt_id && id.as_bytes() != NAMELESS);
+        if self.target.is_merged() && records.intent.is_some() && is_ours {
             // What is there may be this tree's already.
             self.options.if_exists = IfExists::Replace;
             self.is_moving = true;

@@ -619,6 +619,27 @@ fn a_move_that_is_cut_off_is_brought_to_its_end_without_force() {
     assert_merged(&fixture, &[]);
 }
 
+/// Whoever brings his own move to its end needs no force; whoever begins another one does.
+#[test]
+fn a_cut_off_move_lets_no_other_tree_replace_files() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.target()).unwrap();
+    let mut sink = new(&fixture, into());
+    write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
+    sink.commit_segment(&checkpoint()).unwrap();
+    fs::create_dir(fixture.target().join("a.txt")).unwrap();
+    sink.publish(fixture.plaintext.len() as u64).unwrap_err();
+    drop(sink);
+    fs::remove_dir(fixture.target().join("a.txt")).unwrap();
+    fs::write(fixture.target().join("a.txt"), "precious").unwrap();
+    let other = AttemptId::new(b"of another tree").unwrap();
+    let options = into().on_partial(OnPartial::Discard);
+    let refused = TreeSink::open(fixture.target(), &Memory(fixture.plaintext.clone()), &options, &other);
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::Exists { .. })), "{refused}");
+    assert_eq!(fs::read(fixture.target().join("a.txt")).unwrap(), b"precious");
+}
+
 #[test]
 fn what_a_restore_of_a_file_has_left_stays_its_own() {
     let fixture = Fixture::new();
