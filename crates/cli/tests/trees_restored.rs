@@ -186,7 +186,7 @@ fn a_directory_that_holds_what_is_read_is_not_replaced_and_removed() {
         assert!(within.exists());
         fs::rename(&within, place.path(name)).unwrap();
     }
-    place.run(&["--force", "sealed", "at/target"]).assert_done();
+    place.run(&["--force", "--set-id", "sealed", "at/target"]).assert_done();
     place.assert_restored();
 }
 

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use servers::installed::is_skipped_without;
 use servers::{FaultProxy, Nginx, Plan};
 
+use crate::mount_process::wait_until;
 use crate::place::{FRAME_LEN, Place, SEGMENT_LEN};
 
 fn is_eio<T>(outcome: io::Result<T>) -> bool {
@@ -85,7 +86,7 @@ fn a_stream_that_changes_under_a_mount_gives_its_old_bytes_or_errors() {
     }
     // What the kernel or the program kept is right, and that is not all of it.
     assert!(errors > 10, "{errors}");
-    assert!(mounted.said().contains("could not be read"));
+    wait_until("the warning", || mounted.said().contains("could not be read"));
 }
 
 #[test]
