@@ -13,12 +13,12 @@ use std::{
 };
 
 use cofferdam_io::ReadAt;
-use contract::{CommitError, IfExists, StreamingSink};
+use contract::{AttemptId, CommitError, IfExists, StreamingSink};
 use fixture::{difference, list};
 use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
 use storage::TargetError;
 use tree::{NameFault, PathCase, TreeError};
-use tree_sink::{OldTree, Room, TreeOptions, TreeSink, TreeSinkError};
+use tree_sink::{OldTree, Opened, Room, TreeOptions, TreeSink, TreeSinkError};
 
 #[test]
 fn a_tree_comes_back_as_it_was_in_whatever_order_it_is_written() {
@@ -204,6 +204,18 @@ fn two_restores_of_one_target_are_not_at_work_at_once() {
 fn what_a_crashed_restore_left_is_removed_and_what_is_no_directory_stays() {
     let fixture = Fixture::new();
     let staging = fixture.scratch.path().join("at/.target.cofferdam-staging");
+    // Of an attempt that has written something, and has a journal.
+    let attempt_id = AttemptId::new(b"a restore").unwrap();
+    let plaintext = Memory(fixture.plaintext.clone());
+    let Opened::Fresh(mut sink) =
+        TreeSink::open(fixture.target(), &plaintext, &fresh(), &attempt_id).unwrap()
+    else {
+        panic!("nothing was there");
+    };
+    sink.positioned().unwrap().write_all_at(0, &fixture.plaintext[..1]).unwrap();
+    sink.commit_segment(&checkpoint()).unwrap();
+    drop(sink);
+    assert!(staging.is_dir());
     fs::create_dir_all(staging.join("a/b")).unwrap();
     symlink(fixture.tree(), staging.join("out")).unwrap();
     fs::write(staging.join("a/b/f"), "stale").unwrap();
