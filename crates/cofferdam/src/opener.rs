@@ -49,9 +49,9 @@ pub struct Opener {
     durability: Durability,
     pub(crate) if_exists: IfExists,
     on_partial: OnPartial,
-    attributes: Attributes,
-    sparse: Sparse,
-    expected: Option<StreamDigest>,
+    pub(crate) attributes: Attributes,
+    pub(crate) sparse: Sparse,
+    pub(crate) expected: Option<StreamDigest>,
     pin_checks: Vec<Arc<dyn PinCheck>>,
     min_sequence: Option<u64>,
     #[cfg(feature = "wal")]
