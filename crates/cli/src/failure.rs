@@ -29,6 +29,8 @@ pub(crate) enum FailureKind {
     Library(ErrorKind),
     /// What was restored is what was sealed, and the operator's own check of it has failed.
     CheckFailed,
+    /// Parts of a plan have no receipt whose file is right.
+    PartsMissing,
 }
 
 impl From<ErrorKind> for FailureKind {
@@ -44,7 +46,7 @@ impl PartialEq<ErrorKind> for FailureKind {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(FailureKind, &str, u8); 22] = [
+const TABLE: [(FailureKind, &str, u8); 23] = [
     (FailureKind::Library(ErrorKind::Io), "io", 1),
     (FailureKind::Library(ErrorKind::Usage), "usage", 2),
     (FailureKind::Library(ErrorKind::Damaged), "damaged", 3),
@@ -64,6 +66,7 @@ const TABLE: [(FailureKind, &str, u8); 22] = [
     (FailureKind::Library(ErrorKind::NoProgress), "no-progress", 15),
     (FailureKind::CheckFailed, "check-failed", 16),
     (FailureKind::Library(ErrorKind::NotSigned), "not-signed", 17),
+    (FailureKind::PartsMissing, "parts-missing", 18),
     (FailureKind::Library(ErrorKind::Denied), "denied", 1),
     (FailureKind::Library(ErrorKind::Exhausted), "exhausted", 1),
     (FailureKind::Library(ErrorKind::Cancelled), "interrupted", interrupt::EXIT_INTERRUPTED),
