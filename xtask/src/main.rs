@@ -1,5 +1,5 @@
-//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, engines, fuzz, mutants, planted, remote,
-//! age, compare, memory, results, bench-gate.
+//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, engines, fuzz, mutants, parts, planted,
+//! remote, age, compare, memory, results, bench-gate.
 
 mod age;
 #[cfg(feature = "vectors")]
@@ -14,6 +14,7 @@ mod fuzz;
 mod gate;
 mod mutants;
 mod packages;
+mod parts;
 mod planted;
 mod programs;
 mod python;
@@ -52,6 +53,7 @@ cargo xtask engines [--full|--costs]  the engines of examples/: with --full, 1,0
                                       with --costs, what archiving a segment takes beside `cp`
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
+cargo xtask parts [--runs N] [--seed N]   restore by many processes that are killed and paused, by seeds, 500 times
 cargo xtask planted [NAME…]           plant known mistakes in a copy of the sources: the tests find each of them
 cargo xtask planted --check           whether they still can be planted
 cargo xtask planted --list            what they are
@@ -109,6 +111,7 @@ fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
         ["remote", rest @ ..] => remote::run(root, rest),
         ["age", rest @ ..] => age::run(root, rest),
         ["mutants", rest @ ..] => mutants::run(root, rest),
+        ["parts", rest @ ..] => parts::run(root, rest),
         ["planted", rest @ ..] => planted::run(root, rest),
         ["compare" | "compare-remote" | "memory" | "results" | "timed", rest @ ..] => {
             measuring_task(root, arguments[0], rest)
