@@ -229,7 +229,10 @@ mod tests {
             |name| lines.find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned())).unwrap();
         let (server, folder, left) = (value("server"), value("folder"), value("left"));
         let server = server.parse().unwrap();
-        assert!(is_running(server) && Path::new(&folder).exists() && Path::new(&left).exists());
+        // While it is becoming the server's program, a process has no command line.
+        assert!(
+            waits_until(|| is_running(server)) && Path::new(&folder).exists() && Path::new(&left).exists()
+        );
         starter.kill().unwrap();
         starter.wait().unwrap();
         assert!(waits_until(|| !is_running(server)));
