@@ -55,7 +55,8 @@ impl MountPoint {
 
     /// The file system that it is a directory of.
     pub(crate) fn file_system(&self) -> io::Result<(u32, u32)> {
-        let found = statx(&self.directory, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)?;
+        let found =
+            statx(&self.directory, "", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE)?;
         Ok((found.stx_dev_major, found.stx_dev_minor))
     }
 
