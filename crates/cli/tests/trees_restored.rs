@@ -449,7 +449,10 @@ fn some_paths_come_back_alone_and_nothing_else_is_read() {
     place
         .run(&["--force", "--path", "/nowhere", "sealed", "at/target"])
         .assert_failed(2, "nothing in the tree");
-    place.run(&["--path", "a[", "sealed", "at/other"]).assert_failed(2, "--path");
+    for glob in ["a[", "/", "", "."] {
+        place.run(&["--path", glob, "sealed", "at/other"]).assert_failed(2, "--path");
+    }
+    place.run(&["--path", ".nothing*", "sealed", "at/other"]).assert_failed(2, "matches");
     place.run(&["--path", "a", "sealed", "-"]).assert_failed(2, "--path");
     // A frame of another file is damaged: that is not read. One of its own is.
     let sealed = fs::read(place.path("sealed")).unwrap();

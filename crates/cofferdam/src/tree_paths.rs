@@ -9,7 +9,7 @@ use std::thread;
 use contract::{CommitError, ReadAt, StreamingSink, WriteAt};
 use sources::Source;
 use storage::OnPartial;
-use tree::{Content, PathSelection, Subtree};
+use tree::{Content, Globs, Subtree};
 use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside};
 
 use crate::tree_restore::half_moved;
@@ -41,7 +41,7 @@ impl Opener {
         &self,
         source: impl Source,
         target: impl AsRef<Path>,
-        selection: &PathSelection,
+        selection: &Globs,
         options: &TreeOptions,
     ) -> Result<RestoredPaths, Error> {
         let target = target.as_ref();
