@@ -315,7 +315,8 @@ fn a_directory_that_holds_the_sealed_stream_is_replaced_only_if_it_is_kept() {
         assert!(error.to_string().contains("would be removed with it"), "{error:?}");
         assert!(stream.is_file());
     }
-    restore(TreeOptions::default().old_tree(OldTree::Keep), &stream, &target).unwrap();
+    let kept = TreeOptions::default().old_tree(OldTree::Keep).set_id_bits(SetIdBits::Restore);
+    restore(kept, &stream, &target).unwrap();
     assert_eq!(difference(&listing, &list(&target)), None);
     assert_eq!(fs::read(scratch.path().join("target.cofferdam-old/backups/tree.cfd")).unwrap(), sealed);
 }
