@@ -108,7 +108,7 @@ pub(crate) fn restore(
     let timeout = seconds(py, timeout)?;
     let (source, target) = (Given::new(source, timeout)?, Target::new(target)?);
     let tree = tree_options::Asked { force, keep_old, into, numeric_owner, no_owner, set_id, devices };
-    tree.check(py, (&source, &target), identities)?;
+    tree.check(py, (&source, &target), tree_options::files(identities, [signed_by, signature])?)?;
     let outcome = TreeOutcome::default();
     let opener = tree.opener(opener, &outcome);
     let restored = call::run(py, progress, move |Control { cancel, observer }| {

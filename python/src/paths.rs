@@ -60,7 +60,7 @@ pub(crate) fn restore_paths(
         opener(py, keys::identities(py, identities, passphrase)?, asked)?.if_exists(if_exists(force));
     let ends = (Given::new(source, seconds(py, timeout)?)?, Target::new(target)?);
     let tree = tree_options::Asked { force, keep_old, into, numeric_owner, no_owner, set_id, devices };
-    tree.check(py, (&ends.0, &ends.1), identities)?;
+    tree.check(py, (&ends.0, &ends.1), tree_options::files(identities, [signed_by, signature])?)?;
     let (source, Target::Path(target)) = ends else {
         return Err(error::usage(py, "the target is a path: a directory is made there"));
     };

@@ -1,7 +1,7 @@
 //! What `restore` and `restore_paths` are told of the directory that a tree becomes.
 //! It restores nothing; the library does.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use cofferdam::tree_sink::{DeviceFiles, OldTree, Owners, Placement, SetIdBits, TreeOptions};
 use cofferdam::{Opener, TreeOutcome, is_pipe, refuse_within};
@@ -10,6 +10,16 @@ use pyo3::prelude::*;
 use crate::source::Given;
 use crate::target::Target;
 use crate::{error, keys};
+
+/// The files that a call reads beside the stream: of identities, and of `signed_by` and `signature`, as far as these name one.
+pub(crate) fn files(
+    identities: Option<&Bound<'_, PyAny>>,
+    signatures: [Option<&Bound<'_, PyAny>>; 2],
+) -> PyResult<Vec<PathBuf>> {
+    let mut files = keys::files(identities)?;
+    files.extend(signatures.into_iter().flatten().filter_map(|given| given.extract().ok()));
+    Ok(files)
+}
 
 /// The keywords, as they are given.
 pub(crate) struct Asked {
@@ -29,12 +39,7 @@ impl Asked {
     }
 
     /// Refuses what does not go together, and a directory to be replaced that holds what is read.
-    pub(crate) fn check(
-        &self,
-        py: Python<'_>,
-        ends: (&Given, &Target),
-        identities: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
+    pub(crate) fn check(&self, py: Python<'_>, ends: (&Given, &Target), files: Vec<PathBuf>) -> PyResult<()> {
         let refused = |what| Err(error::usage(py, what));
         match self {
             Asked { keep_old: true, force: false, .. } => return refused("`keep_old` goes with `force`"),
@@ -56,26 +61,14 @@ impl Asked {
             _ => return Ok(()),
         };
         if self.force && !self.keep_old && !self.into && directory.is_dir() {
-            self.refuse_within(py, directory, ends.0, identities)?;
+            let sealed = match ends.0 {
+                Given::Path(path) => Some(path.clone()),
+                _ => None,
+            };
+            let mut read = sealed.into_iter().chain(files);
+            read.try_for_each(|path| refuse_within(directory, path)).map_err(|why| error::raise(py, &why))?;
         }
         Ok(())
-    }
-
-    fn refuse_within(
-        &self,
-        py: Python<'_>,
-        directory: &Path,
-        source: &Given,
-        identities: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        let sealed = match source {
-            Given::Path(path) => Some(path.clone()),
-            _ => None,
-        };
-        let read = sealed.into_iter().chain(keys::files(identities)?);
-        read.into_iter()
-            .try_for_each(|path| refuse_within(directory, path))
-            .map_err(|why| error::raise(py, &why))
     }
 
     pub(crate) fn options(&self) -> TreeOptions {

@@ -394,6 +394,32 @@ def test_what_is_read_is_not_removed_with_the_directory_that_is_replaced(tmp_pat
     assert looks(target) == looks(tree) and looks(kept) == before
 
 
+def test_what_the_check_of_a_signature_reads_is_not_removed_either(tmp_path, tree, identity):
+    target, secret = tmp_path / "target", tmp_path / "secret"
+    target.mkdir()
+    try:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", secret], check=True)
+    except FileNotFoundError:
+        pytest.skip("there is no ssh-keygen")
+    sealed = tmp_path / "a.cfd"
+    line = f"cofferdam stream 1 blake3 {cofferdam.seal(tree, sealed, identity).stream_digest}\n"
+    sign = ["ssh-keygen", "-q", "-Y", "sign", "-n", "stream@cofferdam", "-f", secret]
+    signature = subprocess.run(sign, input=line.encode(), capture_output=True, check=True).stdout
+    for place in [tmp_path, target]:
+        (place / "a.sig").write_bytes(signature)
+        (place / "trusted.pub").write_bytes(secret.with_suffix(".pub").read_bytes())
+    before = looks(target)
+    for keys, signed in itertools.product([tmp_path, target], [tmp_path, target]):
+        how = {"force": True, "signed_by": keys / "trusted.pub", "signature": signed / "a.sig"}
+        if keys != signed or keys == target:
+            with pytest.raises(cofferdam.UsageError, match="removed with it"):
+                cofferdam.restore(sealed, target, identity, **how)
+            assert looks(target) == before
+    # Both are elsewhere.
+    cofferdam.restore(sealed, target, identity, force=True, signed_by=tmp_path / "trusted.pub", signature=tmp_path / "a.sig")
+    assert looks(target) == looks(tree)
+
+
 def test_paths_are_restored_alone(tmp_path, tree, identity):
     stream = sealed(tree, identity)
     restored = cofferdam.restore_paths(stream, tmp_path / "some", ["/base/1", "link"], identity)
