@@ -1,4 +1,5 @@
-//! What a random get takes through a mount and out of the restored directory, in turns. It asserts no time.
+//! What a random get takes through a mount, through the file system over the sealed tree, and out of the restored directory, in turns. It asserts
+//! no time.
 
 use std::path::Path;
 
@@ -24,5 +25,28 @@ fn what_a_get_through_a_mount_costs() {
     {
         let (mounted, restored) = (micros("mnt", times), micros("restored", times));
         println!("{round} | {mounted:.1} | {restored:.1} | {:.2}", mounted / restored);
+    }
+}
+
+#[test]
+fn what_a_get_out_of_the_sealed_tree_costs() {
+    if std::env::var_os("COFFERDAM_ENGINES_COSTS").is_none() {
+        return;
+    }
+    let Some(place) = Place::new(Some(Path::new(env!("CARGO_TARGET_TMPDIR"))), 2 << 30) else { return };
+    place.restore();
+    let micros = |database: &str, times: &str, threads: &str| -> f64 {
+        text(&place.rocksdb(&["gets", database, times, threads])).trim().parse().unwrap()
+    };
+    println!("random gets of 1 KiB | microseconds out of the sealed tree | out of the directory | ratio");
+    for (times, threads) in [("20000", "1"), ("200000", "1"), ("100000", "2")] {
+        // What the page cache has of either is there from then on.
+        micros("restored", times, threads);
+        for _ in 0..3 {
+            let (sealed, restored) =
+                (micros("sealed.cfd", times, threads), micros("restored", times, threads));
+            let ratio = sealed / restored;
+            println!("{times} by each of {threads} | {sealed:.1} | {restored:.1} | {ratio:.2}");
+        }
     }
 }
