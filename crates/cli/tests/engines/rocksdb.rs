@@ -78,7 +78,8 @@ impl Drop for Place {
     }
 }
 
-fn recipient_of(place: &Place) -> String {
+/// For whom it is sealed.
+pub(crate) fn recipient_of(place: &Place) -> String {
     let key = std::fs::read_to_string(place.path("key.txt")).unwrap();
     let line = key.lines().find_map(|line| line.strip_prefix("# public key: "));
     line.unwrap().to_owned()
