@@ -130,8 +130,9 @@ pub unsafe extern "C" fn cfd_tree_list(
             // SAFETY: it is not NULL, so it is a string.
             false => unsafe { tree_path(path)? },
         };
-        let mut place = tree.catalog.place_of(&path).map_err(tree_error)?;
-        while let Some(located) = tree.catalog.entry_in_order(place).map_err(tree_error)? {
+        let first = tree.catalog.place_of(&path).map_err(tree_error)?;
+        for located in tree.catalog.in_order(first..u64::MAX) {
+            let located = located.map_err(tree_error)?;
             let entry = &located.entry;
             if !(path.is_root() || entry.path == path || entry.path.is_below(&path)) {
                 break;
@@ -147,7 +148,6 @@ pub unsafe extern "C" fn cfd_tree_list(
                 let source = io::Error::from_raw_os_error(returned);
                 return Err(Error::io("the list was ended by its callback", source));
             }
-            place += 1;
         }
         Ok(())
     };

@@ -28,7 +28,7 @@ pub use cofferdam_io::ReadAt;
 
 pub use archive::{ArchiveScanner, ScannedMember};
 pub use catalog::{
-    Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, LocatedEntry, Page, PathCase,
+    Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, InOrder, LocatedEntry, Page, PathCase,
     WrittenCatalog,
 };
 pub use cut::ArchiveCut;

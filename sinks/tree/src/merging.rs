@@ -42,8 +42,8 @@ pub(crate) fn check(
     // What a directory lacks, all below it lacks as well; members of one follow one another.
     let mut missing: Option<TreePath> = None;
     let catalog = layout.catalog();
-    for place in 0..catalog.entries() {
-        let Some(located) = catalog.entry_in_order(place)? else { break };
+    for located in catalog.in_order(0..catalog.entries()) {
+        let located = located?;
         let member = &located.entry.path;
         if member.is_root() || missing.as_ref().is_some_and(|missing| member.is_below(missing)) {
             continue;

@@ -8,7 +8,7 @@ mod place;
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -268,6 +268,17 @@ fn what_is_kept_is_discarded_on_demand() {
     assert_eq!(removed, [at(&fixture, STAGING), at(&fixture, JOURNAL)]);
     assert!(fixture.beside().is_empty());
     assert!(remove_beside(fixture.target()).unwrap().is_empty());
+}
+
+#[test]
+fn a_run_that_is_refused_removes_the_journal_of_one_that_died_before_it_had_anything() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.target()).unwrap();
+    let mut empty = fs::OpenOptions::new();
+    empty.create_new(true).write(true).mode(0o600).open(at(&fixture, JOURNAL)).unwrap();
+    let refused = open(&fixture, fresh()).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::Exists { .. })), "{refused:?}");
+    assert_eq!(fixture.beside(), ["target"]);
 }
 
 #[test]
