@@ -3,7 +3,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -115,12 +114,19 @@ impl Tree {
         Ok(found.map(|found| Entry(found.entry)))
     }
 
-    /// Some of what is at `path` and below it, in the order of paths, from `place` on, or from the first; and the place behind that. None where no more follow.
-    fn batch(&self, py: Python<'_>, path: PathBuf, place: Option<u64>) -> PyResult<(Vec<Entry>, u64)> {
+    /// At most `count` of what is at `path` and below it, in the order of paths, from `place` on, or from the first; and the place behind that. None
+    /// where no more follow.
+    fn batch(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        place: Option<u64>,
+        count: u64,
+    ) -> PyResult<(Vec<Entry>, u64)> {
         self.reader.get().using(py, move |open| {
             let (catalog, path) = (open.catalog()?, parsed(&path)?);
             let first = place.map_or_else(|| catalog.place_of(&path), Ok).map_err(tree_error)?;
-            let entries = below(catalog, &path, first).map_err(tree_error)?;
+            let entries = below(catalog, &path, first, count).map_err(tree_error)?;
             if entries.is_empty() && place.is_none() {
                 return Err(not_there(&path));
             }
@@ -182,20 +188,20 @@ impl Member {
     fn close(&self) {}
 }
 
-/// The entries at `path` and below it from this place on, at most so many as are told at once.
-fn below(catalog: &Catalog, path: &TreePath, first: u64) -> Result<Vec<Entry>, TreeError> {
-    let mut entries = Vec::new();
-    catalog.for_each_in_order(first, |page, at| {
-        let entry = &page.entries()[at];
+/// The entries at `path` and below it from this place on: `count`, or fewer where no more follow, or their names are long.
+fn below(catalog: &Catalog, path: &TreePath, first: u64, count: u64) -> Result<Vec<Entry>, TreeError> {
+    let (mut entries, mut len) = (Vec::new(), 0);
+    for located in catalog.in_order(first..first.saturating_add(count)) {
+        let entry = located?.entry;
         if !(path.is_root() || entry.path == *path || entry.path.is_below(path)) {
-            return Ok::<_, TreeError>(ControlFlow::Break(()));
+            break;
         }
-        entries.push(Entry(entry.clone()));
-        Ok(match entries.len() < BATCH_LEN {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        })
-    })?;
+        len += entry.path.as_bytes().len() + entry.link.len();
+        entries.push(Entry(entry));
+        if len > BATCH_NAMES_LEN {
+            break;
+        }
+    }
     Ok(entries)
 }
 
@@ -237,5 +243,5 @@ fn not_there(path: &TreePath) -> Error {
     Error::io(format!("the tree has nothing at {path}"), io::ErrorKind::NotFound.into())
 }
 
-/// Entries that are told at once: what an iterator holds.
-const BATCH_LEN: usize = 1000;
+/// Bytes of the names that are told at once, about: what an iterator holds.
+const BATCH_NAMES_LEN: usize = 4 << 20;
