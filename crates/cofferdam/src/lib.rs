@@ -266,6 +266,6 @@ pub use tree_input::{PlannedTree, SealedTree, TreeInput};
 #[cfg(feature = "tree")]
 pub use tree_paths::RestoredPaths;
 #[cfg(feature = "tree")]
-pub use tree_restore::{TreeOutcome, discard};
+pub use tree_restore::{TreeOutcome, discard, refuse_within};
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};

@@ -292,6 +292,8 @@ impl Opener {
     ) -> Result<Restored, Error> {
         let (sealed, target) = (sealed.as_ref(), target.as_ref());
         refuse_same_file(sealed, target)?;
+        #[cfg(feature = "tree")]
+        self.refuse_sealed_within(sealed, target)?;
         #[cfg(feature = "wal")]
         if let Some(device) = self.device(target)? {
             device.refuse_source(sealed)?;

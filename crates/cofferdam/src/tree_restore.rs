@@ -1,6 +1,7 @@
 //! Trees restored: a stream that is one becomes a directory, with what an earlier attempt left of it.
 //! It joins the parts and does none of their work.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -85,6 +86,18 @@ impl Opener {
     pub fn only_trees(mut self) -> Opener {
         self.trees.iter_mut().for_each(|trees| trees.others = Others::Refuse);
         self
+    }
+
+    /// The sealed file is not removed with a directory that is replaced.
+    pub(crate) fn refuse_sealed_within(&self, sealed: &Path, target: &Path) -> Result<(), Error> {
+        match &self.trees {
+            Some(Trees { options, .. })
+                if self.if_exists == IfExists::Replace && options.removes_old() && target.is_dir() =>
+            {
+                refuse_within(target, sealed)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The sink of a stream that is a tree, if it is one and is to be a directory.
@@ -239,6 +252,25 @@ pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec
     };
     removed.extend(stream::discard(target, state_dir)?);
     Ok(removed)
+}
+
+/// Refuses `directory`, which is to be replaced and then removed, if the file at `read` lies in it: that would be gone, too. What cannot be looked at
+/// is left to whoever opens it.
+///
+/// # Errors
+/// [`ErrorKind::Usage`].
+pub fn refuse_within(directory: impl AsRef<Path>, read: impl AsRef<Path>) -> Result<(), Error> {
+    let read = read.as_ref();
+    let (Ok(within), Ok(file)) = (fs::canonicalize(directory), fs::canonicalize(read)) else { return Ok(()) };
+    if !file.starts_with(&within) {
+        return Ok(());
+    }
+    let what = format!(
+        "{} lies in the directory that is to be replaced, and would be removed with it",
+        read.display()
+    );
+    Err(Error::new(ErrorKind::Usage, what)
+        .advise("Move it away first, or have the directory that is replaced kept."))
 }
 
 fn unfinished(error: std::io::Error) -> Error {
