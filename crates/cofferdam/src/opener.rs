@@ -50,9 +50,9 @@ pub struct Opener {
     durability: Durability,
     pub(crate) if_exists: IfExists,
     pub(crate) on_partial: OnPartial,
-    attributes: Attributes,
+    pub(crate) attributes: Attributes,
     pub(crate) sparse: Sparse,
-    expected: Option<StreamDigest>,
+    pub(crate) expected: Option<StreamDigest>,
     pin_checks: Vec<Arc<dyn PinCheck>>,
     min_sequence: Option<u64>,
     #[cfg(feature = "wal")]
