@@ -101,6 +101,11 @@ impl Opener {
         }
     }
 
+    /// Whether a tree is moved into the target, which is a directory.
+    pub(crate) fn moves_into(&self) -> bool {
+        self.trees.as_ref().is_some_and(|trees| trees.options.placement_of() == Placement::Into)
+    }
+
     /// The sink of a stream that is a tree, if it is one and is to be a directory.
     pub(crate) fn tree_into<S>(
         &self,

@@ -85,7 +85,7 @@ impl Target {
 
     fn beside(path: &Path) -> Result<Target, TargetError> {
         let Some(name) = path.file_name() else {
-            return Err(TargetError::io(path, "restore to", io::Error::from(io::ErrorKind::InvalidInput)));
+            return Err(TargetError::NoName { path: path.to_owned() });
         };
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -153,13 +153,13 @@ impl Target {
 
     /// Opens the directory at the target's name, which an earlier attempt has put there.
     pub(crate) fn open_published(&self) -> Result<OwnedFd, TargetError> {
-        let open = || openat(&self.parent, &*self.name, DIRECTORY, Mode::empty());
-        let opened = match open() {
-            // It may have its mode already, which shuts its owner out. It gets it again.
-            Err(Errno::ACCESS) => change_mode(&self.parent, &self.name, 0o700).and_then(|()| Ok(open()?)),
-            opened => opened.map_err(io::Error::from),
-        };
-        let opened = opened.map_err(|error| TargetError::io(&self.path, "open", error))?;
+        let fault = |error: io::Error| TargetError::io(&self.path, "open", error);
+        // It may have its mode already, which may keep its owner out. It gets it again.
+        if !geteuid().is_root() && self.find(&self.name)?.is_some_and(|found| found.mode & 0o700 != 0o700) {
+            change_mode(&self.parent, &self.name, 0o700).map_err(fault)?;
+        }
+        let opened = openat(&self.parent, &*self.name, DIRECTORY, Mode::empty());
+        let opened = opened.map_err(|error| fault(error.into()))?;
         self.lock_directory(&opened)?;
         Ok(opened)
     }
@@ -393,10 +393,16 @@ impl Target {
     fn check_replaceable(&self, found: &Found, if_exists: IfExists) -> Result<(), TargetError> {
         let path = self.path.clone();
         if if_exists == IfExists::Refuse {
-            return Err(TargetError::Exists { path });
+            return Err(match found.kind {
+                FileType::Directory => TargetError::DirectoryExists { path },
+                _ => TargetError::Exists { path },
+            });
         }
         match found.kind {
-            FileType::Symlink => return Err(TargetError::Symlink { path }),
+            FileType::Symlink => {
+                let (kind, wanted) = (TargetKind::Symlink, TargetKind::Directory);
+                return Err(TargetError::OtherKind { path, kind, wanted });
+            }
             FileType::Directory => {}
             kind => return Err(TargetError::NotADirectory { path, kind: target_kind(kind) }),
         }
@@ -500,8 +506,10 @@ pub(crate) struct Put {
     pub(crate) is_old_tree_there: bool,
 }
 
-fn target_kind(kind: FileType) -> TargetKind {
+pub(crate) fn target_kind(kind: FileType) -> TargetKind {
     match kind {
+        FileType::Directory => TargetKind::Directory,
+        FileType::Symlink => TargetKind::Symlink,
         FileType::RegularFile => TargetKind::RegularFile,
         FileType::Fifo => TargetKind::Fifo,
         FileType::BlockDevice => TargetKind::BlockDevice,

@@ -390,7 +390,7 @@ fn a_published_target_that_has_changed_since_is_a_target_like_any_other() {
         fs::remove_dir_all(old).unwrap();
         assert!(matches!(
             open(&fixture, fresh()).unwrap_err(),
-            TreeSinkError::Target(TargetError::Exists { .. })
+            TreeSinkError::Target(TargetError::DirectoryExists { .. })
         ));
         fixture.restore(replacing());
         assert_restored(&fixture);
@@ -630,7 +630,7 @@ fn what_cannot_be_merged_is_refused_before_anything_is_changed() {
         let before = list(fixture.scratch.path());
         for options in [into(), into().if_exists(IfExists::Replace)] {
             let refused = open(&fixture, options).unwrap_err();
-            assert!(matches!(refused, TreeSinkError::Target(TargetError::Exists { .. })), "{refused}");
+            assert!(matches!(refused, TreeSinkError::Target(TargetError::OtherKind { .. })), "{refused}");
         }
         let after = list(fixture.scratch.path());
         assert!(before.keys().eq(after.keys()));
