@@ -2,7 +2,7 @@
 //! The library restores; nothing here does.
 
 use cofferdam::RestoredPaths;
-use cofferdam::tree::PathSelection;
+use cofferdam::tree::Globs;
 use pyo3::prelude::*;
 
 use crate::call::{self, Control, Failed};
@@ -64,7 +64,7 @@ pub(crate) fn restore_paths(
     let (source, Target::Path(target)) = ends else {
         return Err(error::usage(py, "the target is a path: a directory is made there"));
     };
-    let selection = PathSelection::new(strings(Some(paths), "paths")?.iter().map(String::as_str))
+    let selection = Globs::new(strings(Some(paths), "paths")?.iter().map(String::as_str))
         .map_err(|problem| error::usage(py, &format!("`paths`: {problem}")))?;
     let options = tree.options();
     let restored = call::run(py, None, move |Control { cancel, observer }| {

@@ -228,6 +228,9 @@ impl Opening {
             let directory = self.target.directory();
             let directory =
                 directory.map_err(|error| TargetError::io(&self.target.path, "restore to", error))?;
+            if self.is_moving {
+                merging::let_in(&directory, &self.layout)?;
+            }
             merging::check(&directory, &self.target.path, &self.layout, self.options.if_exists)?;
         }
         let data_len = self.layout.checked().counts().data_len;
