@@ -50,7 +50,7 @@ pub struct SealedTree {
     pub counts: EntryCounts,
     /// What the walk left out; none where the plan is an interrupted sealing's.
     pub left_out: Option<LeftOut>,
-    /// Files that were not what the plan says when they were read.
+    /// Files that were not what the plan says when they were read, and those that were gone.
     pub changed: ChangedFiles,
 }
 
@@ -113,8 +113,8 @@ impl TreeInput {
                 )
                 .remedied(Remedy::Restart(Kept::SealingState))
             })?;
-            let plan = Arc::new(plan);
-            return self.planned(WalkedPlan { plan, left_out: None, path }, plan_dir);
+            let (root, plan) = (self.root()?, Arc::new(plan));
+            return self.planned(WalkedPlan { root, plan, left_out: None, path }, plan_dir);
         }
         if sealer.if_exists == IfExists::Refuse
             && matches!(classify(output), Ok(TargetKind::RegularFile))
@@ -140,24 +140,24 @@ impl TreeInput {
         let options = self.walk.clone().without_directory(own.dev(), own.ino());
         let options = options.cancel_when(Arc::new(move || token.is_cancelled()));
         let path = plan_dir.join(name);
-        let walked = self.root().and_then(|root| Plan::create(&root, &path, &options));
-        let (plan, left_out) = walked.map_err(|error| match cancel.is_cancelled() {
-            true => Error::new(ErrorKind::Cancelled, "interrupted"),
-            false => input_error(error),
-        })?;
-        Ok(WalkedPlan { plan: Arc::new(plan), left_out: Some(left_out), path })
+        let root = self.root()?;
+        let (plan, left_out) =
+            Plan::create(&root, &path, &options).map_err(|error| match cancel.is_cancelled() {
+                true => Error::new(ErrorKind::Cancelled, "interrupted"),
+                false => input_error(error),
+            })?;
+        Ok(WalkedPlan { root, plan: Arc::new(plan), left_out: Some(left_out), path })
     }
 
     fn planned(&self, walked: WalkedPlan, plan_dir: PlanDir) -> Result<PlannedTree, Error> {
         let counts = walked.plan.layout().checked().counts();
-        let source = self.root().and_then(|root| TreeSource::new(root, walked.plan, self.on_change));
-        let source = source.map_err(input_error)?;
+        let source = TreeSource::new(walked.root, walked.plan, self.on_change).map_err(input_error)?;
         let (left_out, plan_path) = (walked.left_out, walked.path);
         Ok(PlannedTree { source, counts, left_out, plan_path, _plan_dir: plan_dir })
     }
 
-    fn root(&self) -> Result<TreeRoot, TreeError> {
-        TreeRoot::open(&self.directory)
+    fn root(&self) -> Result<TreeRoot, Error> {
+        TreeRoot::open(&self.directory).map_err(input_error)
     }
 
     /// Tells plans of other directories, and of other choices, from this one's.
@@ -200,8 +200,9 @@ impl TreeInput {
     }
 }
 
-/// A plan, and what the walk that made it left out.
+/// A plan, the directory that was walked, or is to be read by a plan of before, and what the walk left out.
 struct WalkedPlan {
+    root: TreeRoot,
     plan: Arc<Plan>,
     left_out: Option<LeftOut>,
     path: PathBuf,
@@ -239,7 +240,7 @@ impl Sealer {
     ///
     /// # Errors
     /// As [`Sealer::seal_file`] and [`TreeInput::plan`]. [`ErrorKind::Usage`] if `output` lies in the directory, and is not left out of it;
-    /// [`ErrorKind::SourceChanged`] if a file changes, and that is refused.
+    /// [`ErrorKind::SourceChanged`] if a file changes, and that is refused, or if the directory itself is removed, moved or replaced.
     pub fn seal_tree(
         &self,
         tree: &TreeInput,

@@ -184,7 +184,7 @@ impl LocatedEntry {
     pub fn member_of(&self, header: &[u8]) -> Result<Member, TreeError> {
         let member = Member::parse(header).map_err(|fault| of_header(self.header_at, fault))?;
         let entry = member.to_entry(header.len() as u64);
-        match (Entry { changed: self.entry.changed, ..entry }) == self.entry {
+        match (Entry { changed: self.entry.changed, gone: self.entry.gone, ..entry }) == self.entry {
             true => Ok(member),
             false => {
                 let what = format!("the header of {} says something else than the catalog", self.entry.path);

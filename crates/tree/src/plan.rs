@@ -12,6 +12,7 @@ use std::{
 };
 
 use cofferdam_io::ReadAt;
+use rustix::fs::OFlags;
 
 use crate::{
     Catalog, CatalogWriter, Content, Layout, LeftOut, Member, PathCase, TreeError, TreeRoot, WalkOptions,
@@ -65,11 +66,9 @@ impl Plan {
     /// # Errors
     /// It is none, or not whole; the medium's own.
     pub fn open(path: &Path) -> Result<Plan, TreeError> {
-        let file = File::open(path);
-        Plan::of_file(
-            file.map_err(|error| TreeError::io(format!("open the plan {}", path.display()), error))?,
-            path,
-        )
+        let file = open_regular(path, OpenOptions::new().read(true));
+        let fault = |error| TreeError::io(format!("open the plan {}", path.display()), error);
+        Plan::of_file(file.map_err(fault)?, path)
     }
 
     /// Bytes of the plaintext.
@@ -167,6 +166,16 @@ fn push(
     let written = out.write_all(&header).and_then(|()| out.write_all(&[0; BLOCK_LEN][..padding as usize]));
     written.map_err(|error| TreeError::io(format!("write the plan {}", path.display()), error))?;
     catalog.push(member.to_entry(header.len() as u64))
+}
+
+/// Opens a regular file: nobody waits for a FIFO that has its name, and no symbolic link is followed.
+pub(crate) fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = options.custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no regular file")),
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -4,12 +4,12 @@
 use std::{
     fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use cofferdam_io::retried;
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2},
+    fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2, stat},
     io::Errno,
 };
 
@@ -20,6 +20,8 @@ use crate::{TreeError, TreePath};
 #[derive(Debug)]
 pub struct TreeRoot {
     directory: OwnedFd,
+    /// Where it was when it was opened, without symbolic links; none of what was open already.
+    path: Option<PathBuf>,
 }
 
 impl TreeRoot {
@@ -32,12 +34,32 @@ impl TreeRoot {
         let opened = retried(|| openat(CWD, path, flags, Mode::empty()));
         let opened =
             opened.map_err(|error| TreeError::io(format!("open the directory {}", path.display()), error))?;
-        Ok(TreeRoot { directory: opened })
+        let real =
+            path.canonicalize().map_err(|error| TreeError::io(format!("find {}", path.display()), error))?;
+        Ok(TreeRoot { directory: opened, path: Some(real) })
     }
 
     /// A directory that is open already.
     pub fn of(directory: OwnedFd) -> TreeRoot {
-        TreeRoot { directory }
+        TreeRoot { directory, path: None }
+    }
+
+    /// Whether the directory was removed; of one that was opened by its path, also whether another one, or none, is there now. A symbolic
+    /// link that led to it may lead elsewhere meanwhile.
+    ///
+    /// # Errors
+    /// It cannot be examined.
+    pub fn is_gone(&self) -> Result<bool, TreeError> {
+        let fault = |error| TreeError::io("examine the tree's directory", error);
+        let own = fstat(&self.directory).map_err(fault)?;
+        let Some(path) = &self.path else { return Ok(own.st_nlink == 0) };
+        match retried(|| stat(path)) {
+            Ok(found) => Ok(own.st_nlink == 0 || (found.st_dev, found.st_ino) != (own.st_dev, own.st_ino)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(true),
+            // Nobody may look at what is above it any more: that says nothing of itself.
+            Err(Errno::ACCESS) => Ok(own.st_nlink == 0),
+            Err(error) => Err(fault(error)),
+        }
     }
 
     /// Opens what is at `path` beneath the directory. `mode` is that of a file that is made.

@@ -1,18 +1,7 @@
 //! A tree as a source: the plaintext that a plan says, read from the files of the tree at any offset, from any thread.
 //! Knows nothing of who seals it.
 
-use std::{
-    fmt,
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    num::NonZeroUsize,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, fs::File, io, num::NonZeroUsize, os::unix::fs::FileExt, sync::Arc, time::Duration};
 
 use cofferdam_io::{ReadAt, retried};
 use lru::LruCache;
@@ -23,12 +12,18 @@ use rustix::{
 };
 use sources::{Arrival, InputChanged, Source};
 
-use crate::{Entry, Place, Plan, TreeError, TreePath, TreeRoot, catalog::encode_entries, walk::modified};
+use crate::{
+    ChangedFiles, Entry, Place, Plan, TreeError, TreeRoot,
+    catalog::encode_entries,
+    changes::{Change, Changes},
+    walk::modified,
+};
 
 /// A directory as a source of bytes: those of its plan.
 ///
 /// A file that is not what the plan says is read all the same: what is missing at its end, or of a file that is gone, is zeros; what it has
-/// grown by is left out. It counts as changed, in the catalog too, unless [`OnChange::Refuse`] ends the read.
+/// grown by is left out. It counts as changed, or as gone, in the catalog too, unless [`OnChange::Refuse`] ends the read. Where the directory
+/// itself was removed, moved or replaced, the read that notices it is an error, [`InputChanged`]: at the latest that of the last byte.
 pub struct TreeSource {
     shared: Arc<Shared>,
     next: u64,
@@ -44,16 +39,6 @@ pub enum OnChange {
     Refuse,
 }
 
-/// Files that changed while they were read.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct ChangedFiles {
-    /// How many.
-    pub count: u64,
-    /// The first 1,000 of them.
-    pub first: Vec<TreePath>,
-}
-
 impl TreeSource {
     /// The plaintext that `plan` says of the tree at `root`.
     ///
@@ -67,7 +52,7 @@ impl TreeSource {
 
     /// Those that have changed so far.
     pub fn changed_files(&self) -> ChangedFiles {
-        self.shared.changes.known.lock().clone()
+        self.shared.changes.known()
     }
 }
 
@@ -121,7 +106,7 @@ impl ReadAt for Shared {
             let message = format!("{} bytes at {offset} go beyond the tree's {}", buffer.len(), self.len());
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         };
-        self.plan.layout().for_each_piece(offset..end, &mut |piece| {
+        let read = self.plan.layout().for_each_piece(offset..end, &mut |piece| {
             // Pieces lie within the range that was asked for.
             let start = (piece.at - offset) as usize;
             let buffer = &mut buffer[start..start + piece.len as usize];
@@ -132,7 +117,9 @@ impl ReadAt for Shared {
                     self.flag_changed(piece.at, buffer)
                 }
             }
-        })
+        });
+        // Whoever has the last byte may publish all of them.
+        if end == self.plan.plain_len() { read.and_then(|()| self.check_root()) } else { read }
     }
 
     fn len(&self) -> u64 {
@@ -142,20 +129,42 @@ impl ReadAt for Shared {
 
 impl Shared {
     fn read_file(&self, number: u64, entry: &Entry, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let fault =
+            |error: io::Error| io::Error::new(error.kind(), format!("cannot read {}: {error}", entry.path));
         let Some(file) = self.file(number, entry, buffer.len())? else {
-            buffer.fill(0);
-            return self.changed(number, entry);
+            return self.read_gone(number, entry, buffer);
         };
-        let is_whole = read_or_zero(&file, offset, buffer)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", entry.path)))?;
-        let stat = fstat(&file)?;
+        let stat = fstat(&file).map_err(|error| fault(error.into()))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return self.read_gone(number, entry, buffer);
+        }
+        let is_whole = read_or_zero(&file, &stat, offset, buffer).map_err(fault)?;
+        let stat = fstat(&file).map_err(|error| fault(error.into()))?;
         match is_whole && is_as_planned(&stat, entry) {
             true => Ok(()),
-            false => self.changed(number, entry),
+            false => self.note(number, entry, Change::Changed),
         }
     }
 
-    /// The open file of an entry; none where no regular file is there any more.
+    /// Zeros stand for a file that is gone, unless the directory is.
+    fn read_gone(&self, number: u64, entry: &Entry, buffer: &mut [u8]) -> io::Result<()> {
+        buffer.fill(0);
+        self.check_root()?;
+        self.note(number, entry, Change::Gone)
+    }
+
+    /// What is left of a directory that was removed is not what was to be sealed.
+    fn check_root(&self) -> io::Result<()> {
+        match self.root.is_gone()? {
+            true => {
+                let message = "the directory was removed, moved or replaced while it was read";
+                Err(InputChanged(message.to_owned()).into())
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// The open file of an entry; none where nothing that could be one is there any more.
     fn file(&self, number: u64, entry: &Entry, len: usize) -> io::Result<Option<Arc<File>>> {
         // What is read at once is opened once: no other file loses its place for it.
         let is_small = len as u64 == entry.size;
@@ -168,9 +177,6 @@ impl Shared {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
             file => file.map_err(|error| TreeError::io(format!("open {}", entry.path), error))?,
         };
-        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-            return Ok(None);
-        }
         let file = Arc::new(file);
         if !is_small {
             self.files.lock().put(number, file.clone());
@@ -179,13 +185,17 @@ impl Shared {
     }
 
     /// A file is not what the plan says.
-    fn changed(&self, number: u64, entry: &Entry) -> io::Result<()> {
+    fn note(&self, number: u64, entry: &Entry, change: Change) -> io::Result<()> {
         if self.on_change == OnChange::Refuse {
-            let message = format!("{} changed while it was read; nothing may be sealed of it", entry.path);
+            let what = match change {
+                Change::Changed => "changed while it was read",
+                Change::Gone => "was gone when it was read",
+            };
+            let message = format!("{} {what}; nothing may be sealed of it", entry.path);
             return Err(InputChanged(message).into());
         }
         let page = self.plan.layout().catalog().page_of(number);
-        self.changes.note(number, page, &entry.path)
+        self.changes.note(number, page, entry, change)
     }
 
     /// Sets the flags of files that have changed in the bytes of pages: `buffer` is what is at `at` of the plaintext.
@@ -194,8 +204,7 @@ impl Shared {
         let end = at + buffer.len() as u64;
         for index in catalog.pages_in(at..end) {
             let (page_at, page_end) = (catalog.page_bounds(index), catalog.page_bounds(index + 1));
-            // From here on a file of this page that changes is an error: see `Changes::note`.
-            self.changes.given[index].store(true, Ordering::SeqCst);
+            self.changes.give(index);
             let page = catalog.page(index)?;
             let numbers = page.first_entry()..page.first_entry() + page.entries().len() as u64;
             if !numbers.clone().any(|number| self.changes.is_noted(number)) {
@@ -203,7 +212,7 @@ impl Shared {
             }
             let mut entries = page.entries().to_vec();
             for (number, entry) in numbers.zip(&mut entries) {
-                entry.changed = self.changes.is_noted(number);
+                self.changes.flag(number, entry);
             }
             let mut bytes = Vec::new();
             encode_entries(&entries, &mut bytes);
@@ -216,106 +225,13 @@ impl Shared {
     }
 }
 
-/// Which files have changed. A page of the catalog that has been given out says so of its files for good.
-struct Changes {
-    /// A bit for each entry.
-    noted: Vec<AtomicU64>,
-    /// Of each page, whether bytes of it have been given out. With `noted`, each side sets its own before it looks at the other's, all of it
-    /// sequentially consistent: one of the two sees the other.
-    given: Vec<AtomicBool>,
-    known: Mutex<ChangedFiles>,
-    /// The numbers, for a sealing that goes on after this one.
-    notes: Mutex<Notes>,
-}
-
-/// A file of numbers, made when there is one.
-struct Notes {
-    path: std::path::PathBuf,
-    file: Option<File>,
-}
-
-impl Changes {
-    fn read(plan: &Plan) -> Result<Changes, TreeError> {
-        let catalog = plan.layout().catalog();
-        let path = plan.changes_path();
-        let fault = |error| TreeError::io(format!("read {}", path.display()), error);
-        let changes = Changes {
-            noted: (0..catalog.entries().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
-            given: (0..catalog.pages()).map(|_| AtomicBool::new(false)).collect(),
-            known: Mutex::default(),
-            notes: Mutex::new(Notes { path: path.clone(), file: None }),
-        };
-        let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            bytes => bytes.map_err(fault)?,
-        };
-        // A number that a crash has torn was never vouched for.
-        for bytes in bytes.chunks_exact(8) {
-            let number = bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-            if let Some(located) = catalog.entry(number)? {
-                changes.set(number);
-                changes.known.lock().add(&located.entry.path);
-            }
-        }
-        Ok(changes)
-    }
-
-    /// Notes, durably, that the entry `number` of this page has changed.
-    fn note(&self, number: u64, page: usize, path: &TreePath) -> io::Result<()> {
-        // Whoever comes second waits until it is durable as well.
-        let mut notes = self.notes.lock();
-        if !self.set(number) {
-            return Ok(());
-        }
-        if self.given[page].load(Ordering::SeqCst) {
-            let message = format!("{path} changed while its last bytes were read; seal the tree again");
-            return Err(InputChanged(message).into());
-        }
-        self.known.lock().add(path);
-        notes.append(number)
-    }
-
-    /// Sets the bit. Whether it was not set before.
-    fn set(&self, number: u64) -> bool {
-        let bit = 1 << (number % 64);
-        self.noted[(number / 64) as usize].fetch_or(bit, Ordering::SeqCst) & bit == 0
-    }
-
-    fn is_noted(&self, number: u64) -> bool {
-        self.noted[(number / 64) as usize].load(Ordering::SeqCst) >> (number % 64) & 1 == 1
-    }
-}
-
-impl Notes {
-    fn append(&mut self, number: u64) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                self.file.insert(OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?)
-            }
-        };
-        file.write_all(&number.to_le_bytes())?;
-        file.sync_all()
-    }
-}
-
-impl ChangedFiles {
-    fn add(&mut self, path: &TreePath) {
-        self.count += 1;
-        if self.first.len() < CHANGED_NAMED_MAX {
-            self.first.push(path.clone());
-        }
-    }
-}
-
 fn is_as_planned(stat: &Stat, entry: &Entry) -> bool {
     stat.st_size.cast_unsigned() == entry.size && modified(stat) == entry.modified
 }
 
 /// Fills `buffer` with what the file has from `offset` on, and with zeros behind its end. Whether all was there.
-fn read_or_zero(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<bool> {
+fn read_or_zero(file: &File, stat: &Stat, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<bool> {
     // lseek(2) moves a position that nobody uses. Where it says nothing, what is there is read.
-    let stat = fstat(file)?;
     let size = stat.st_size.cast_unsigned();
     let hole = |offset: u64| match seek(file, SeekFrom::Data(offset)) {
         Ok(data) => data.saturating_sub(offset),
@@ -350,5 +266,3 @@ fn read_or_zero(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Resu
 const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
 /// stat(2): blocks are counted in this unit, whatever the file system's own.
 const STAT_BLOCK_LEN: u64 = 512;
-/// Changed files whose paths are kept in memory.
-const CHANGED_NAMED_MAX: usize = 1_000;

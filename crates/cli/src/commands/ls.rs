@@ -125,7 +125,11 @@ impl Lines {
             Some(link) => write!(self.out, " -> {link}")?,
             None => {}
         }
-        self.out.write_all(if entry.changed { b" (changed while it was sealed)\n" } else { b"\n" })
+        self.out.write_all(match (entry.gone, entry.changed) {
+            (true, _) => b" (gone while it was sealed: zeros)\n",
+            (false, true) => b" (changed while it was sealed)\n",
+            (false, false) => b"\n",
+        })
     }
 }
 
@@ -143,6 +147,7 @@ struct EntryRecord {
     modified_seconds: i64,
     modified_nanos: u32,
     changed: bool,
+    gone: bool,
     link: Option<Name>,
 }
 
@@ -160,6 +165,7 @@ impl EntryRecord {
             modified_seconds: entry.modified.seconds,
             modified_nanos: entry.modified.nanos,
             changed: entry.changed,
+            gone: entry.gone,
             link: link(entry),
         }
     }
