@@ -5,7 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -51,9 +51,9 @@ pub(crate) struct Changes {
     notes: Mutex<Notes>,
 }
 
-/// A file of numbers, made when there is one.
+/// A file of numbers, made when there is one; none where nothing goes on.
 struct Notes {
-    path: PathBuf,
+    path: Option<PathBuf>,
     file: Option<File>,
 }
 
@@ -62,7 +62,6 @@ impl Changes {
     pub(crate) fn read(plan: &Plan) -> Result<Changes, TreeError> {
         let catalog = plan.layout().catalog();
         let path = plan.changes_path();
-        let fault = |error| TreeError::io(format!("read {}", path.display()), error);
         let changes = Changes {
             changed: EntryBits::new(catalog.entries()),
             gone: EntryBits::new(catalog.entries()),
@@ -70,11 +69,11 @@ impl Changes {
             known: Mutex::default(),
             notes: Mutex::new(Notes { path: path.clone(), file: None }),
         };
-        let mut bytes = Vec::new();
-        match open_regular(&path, OpenOptions::new().read(true)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            file => drop(file.and_then(|mut file| file.read_to_end(&mut bytes)).map_err(fault)?),
-        }
+        let bytes = match &path {
+            Some(path) => noted_before(path)
+                .map_err(|error| TreeError::io(format!("read {}", path.display()), error))?,
+            None => Vec::new(),
+        };
         // A number that a crash has torn was never vouched for.
         for bytes in bytes.chunks_exact(8) {
             let noted = bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
@@ -164,17 +163,28 @@ impl EntryBits {
 
 impl Notes {
     fn append(&mut self, noted: u64) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
         let file = match &mut self.file {
             Some(file) => file,
             None => {
                 let mut options = OpenOptions::new();
-                let made = open_regular(&self.path, options.append(true).create(true).mode(0o600))?;
+                let made = open_regular(path, options.append(true).create(true).mode(0o600))?;
                 self.file.insert(made)
             }
         };
         file.write_all(&noted.to_le_bytes())?;
         file.sync_all()
     }
+}
+
+/// The numbers that an earlier sealing has noted.
+fn noted_before(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match open_regular(path, OpenOptions::new().read(true)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        file => drop(file?.read_to_end(&mut bytes)?),
+    }
+    Ok(bytes)
 }
 
 /// In a note, beside the number of an entry, which is far below it: the file was gone.

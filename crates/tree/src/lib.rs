@@ -24,6 +24,7 @@ mod source;
 mod subtree;
 mod tar;
 mod walk;
+mod xattrs;
 
 pub use cofferdam_io::ReadAt;
 

@@ -7,7 +7,7 @@ use cofferdam_io::{ReadAt, retried};
 use lru::LruCache;
 use parking_lot::Mutex;
 use rustix::{
-    fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, seek},
+    fs::{FileType, SeekFrom, Stat, fstat, seek},
     io::Errno,
 };
 use sources::{Arrival, InputChanged, Source};
@@ -16,6 +16,8 @@ use crate::{
     ChangedFiles, Entry, Place, Plan, TreeError, TreeRoot,
     catalog::encode_entries,
     changes::{Change, Changes},
+    layout::Window,
+    root::FileOpener,
     walk::modified,
 };
 
@@ -106,14 +108,17 @@ impl ReadAt for Shared {
             let message = format!("{} bytes at {offset} go beyond the tree's {}", buffer.len(), self.len());
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         };
+        let (mut window, mut opener) = (Window::new(WINDOW_LEN), FileOpener::new(&self.root));
         let read = self.plan.layout().for_each_piece(offset..end, &mut |piece| {
             // Pieces lie within the range that was asked for.
             let start = (piece.at - offset) as usize;
             let buffer = &mut buffer[start..start + piece.len as usize];
             match piece.place {
-                Place::File { number, entry, offset } => self.read_file(number, entry, offset, buffer),
+                Place::File { number, entry, offset } => {
+                    self.read_file(&mut opener, number, entry, offset, buffer)
+                }
                 Place::Skeleton(at) => {
-                    self.plan.skeleton().read_exact_at(at, buffer)?;
+                    self.read_skeleton(&mut window, at, buffer, end - piece.at)?;
                     self.flag_changed(piece.at, buffer)
                 }
             }
@@ -128,19 +133,41 @@ impl ReadAt for Shared {
 }
 
 impl Shared {
-    fn read_file(&self, number: u64, entry: &Entry, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    /// Fills `buffer` with what is at `at` of the skeleton. Short pieces come out of what `window` has read ahead: `left` bytes of the
+    /// plaintext are asked for in all from there on.
+    fn read_skeleton(&self, window: &mut Window, at: u64, buffer: &mut [u8], left: u64) -> io::Result<()> {
+        let skeleton = self.plan.skeleton();
+        if buffer.len() >= WINDOW_LEN {
+            return skeleton.read_exact_at(at, buffer);
+        }
+        let end = skeleton.len().min(at + left);
+        buffer.copy_from_slice(window.read(skeleton, at, buffer.len(), end)?);
+        Ok(())
+    }
+
+    fn read_file(
+        &self,
+        opener: &mut FileOpener<'_>,
+        number: u64,
+        entry: &Entry,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<()> {
         let fault =
             |error: io::Error| io::Error::new(error.kind(), format!("cannot read {}: {error}", entry.path));
-        let Some(file) = self.file(number, entry, buffer.len())? else {
+        let stat = |file: &File| fstat(file).map_err(|error| fault(error.into()));
+        let Some(file) = self.file(opener, number, entry, buffer.len())? else {
             return self.read_gone(number, entry, buffer);
         };
-        let stat = fstat(&file).map_err(|error| fault(error.into()))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        // Of a short file no hole is worth a question.
+        let before = if entry.size > SHORT_LEN_MAX { Some(stat(&file)?) } else { None };
+        let read = read_or_zero(&file, before.as_ref(), offset, buffer);
+        // What was read before something happened to the file is what the plan says, if it looks like that now.
+        let after = stat(&file)?;
+        if FileType::from_raw_mode(after.st_mode) != FileType::RegularFile {
             return self.read_gone(number, entry, buffer);
         }
-        let is_whole = read_or_zero(&file, &stat, offset, buffer).map_err(fault)?;
-        let stat = fstat(&file).map_err(|error| fault(error.into()))?;
-        match is_whole && is_as_planned(&stat, entry) {
+        match read.map_err(fault)? && is_as_planned(&after, entry) {
             true => Ok(()),
             false => self.note(number, entry, Change::Changed),
         }
@@ -165,15 +192,19 @@ impl Shared {
     }
 
     /// The open file of an entry; none where nothing that could be one is there any more.
-    fn file(&self, number: u64, entry: &Entry, len: usize) -> io::Result<Option<Arc<File>>> {
+    fn file(
+        &self,
+        opener: &mut FileOpener<'_>,
+        number: u64,
+        entry: &Entry,
+        len: usize,
+    ) -> io::Result<Option<Arc<File>>> {
         // What is read at once is opened once: no other file loses its place for it.
         let is_small = len as u64 == entry.size;
         if !is_small && let Some(file) = self.files.lock().get(&number) {
             return Ok(Some(file.clone()));
         }
-        // A FIFO that has taken the file's place is not waited for.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let file = match self.root.open_at(&entry.path, flags, Mode::empty()) {
+        let file = match opener.open(&entry.path) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
             file => file.map_err(|error| TreeError::io(format!("open {}", entry.path), error))?,
         };
@@ -230,16 +261,23 @@ fn is_as_planned(stat: &Stat, entry: &Entry) -> bool {
 }
 
 /// Fills `buffer` with what the file has from `offset` on, and with zeros behind its end. Whether all was there.
-fn read_or_zero(file: &File, stat: &Stat, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<bool> {
+/// Holes are looked for if `stat` of it is given.
+fn read_or_zero(
+    file: &File,
+    stat: Option<&Stat>,
+    mut offset: u64,
+    mut buffer: &mut [u8],
+) -> io::Result<bool> {
     // lseek(2) moves a position that nobody uses. Where it says nothing, what is there is read.
-    let size = stat.st_size.cast_unsigned();
+    let size = stat.map_or(0, |stat| stat.st_size.cast_unsigned());
     let hole = |offset: u64| match seek(file, SeekFrom::Data(offset)) {
         Ok(data) => data.saturating_sub(offset),
         // No data up to the end.
         Err(Errno::NXIO) => size.saturating_sub(offset),
         Err(_) => 0,
     };
-    let is_sparse = stat.st_blocks.cast_unsigned().saturating_mul(STAT_BLOCK_LEN) < size;
+    let is_sparse =
+        stat.is_some_and(|stat| stat.st_blocks.cast_unsigned().saturating_mul(STAT_BLOCK_LEN) < size);
     while !buffer.is_empty() {
         let skip = if is_sparse { hole(offset) } else { 0 };
         let skip = usize::try_from(skip).map_or(buffer.len(), |skip| skip.min(buffer.len()));
@@ -262,6 +300,10 @@ fn read_or_zero(file: &File, stat: &Stat, mut offset: u64, mut buffer: &mut [u8]
     Ok(true)
 }
 
+/// What is read of the skeleton at a time: the headers of some small files.
+const WINDOW_LEN: usize = 16 << 10;
+/// Files up to this length, in bytes, are read with their holes.
+const SHORT_LEN_MAX: u64 = 128 << 10;
 /// Files that are kept open because they are read in several pieces.
 const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
 /// stat(2): blocks are counted in this unit, whatever the file system's own.

@@ -389,6 +389,75 @@ fn globs_say_what_is_left_out_and_what_is_taken() {
 }
 
 #[test]
+fn each_name_has_its_own_attributes_before_within_and_after_directories() {
+    let scratch = fixture();
+    let tree = scratch.path().join("tree");
+    let mut directory = tree.clone();
+    let mut due = 0;
+    // Deeper than directories are kept open.
+    for level in 0..100 {
+        for name in ["a", "m", "z"] {
+            let place = directory.join(name);
+            match name {
+                "m" => fs::create_dir(&place).unwrap(),
+                _ => fs::write(&place, "").unwrap(),
+            }
+            let note = format!("{name} of level {level}");
+            rustix::fs::setxattr(&place, "user.note", note.as_bytes(), rustix::fs::XattrFlags::empty())
+                .unwrap();
+            due += 1;
+        }
+        directory.push("m");
+    }
+    let note_due = |path: &TreePath| {
+        let level = path.as_bytes().iter().filter(|byte| **byte == b'/').count();
+        format!("{} of level {level}", String::from_utf8_lossy(path.name()))
+    };
+    let mut found = 0;
+    let mut look_at = |member: tree::Member| {
+        if !member.path.is_root() {
+            let notes = member.xattrs.iter().filter(|xattr| xattr.name == b"user.note");
+            let notes: Vec<_> = notes.map(|xattr| String::from_utf8_lossy(&xattr.value)).collect();
+            assert_eq!(notes, [note_due(&member.path)], "{}", member.path);
+            found += 1;
+        }
+        Ok(())
+    };
+    let before = std::env::current_dir().unwrap();
+    tree::walk(&TreeRoot::open(&tree).unwrap(), &WalkOptions::default(), &mut look_at).unwrap();
+    // As the walk of a plan finds them.
+    let (plan, _) = plan(&scratch, &WalkOptions::default());
+    let layout = plan.layout();
+    for page in 0..layout.catalog().pages() {
+        layout.for_each_member(page, plan.skeleton(), &mut |_, member| look_at(member)).unwrap();
+    }
+    assert_eq!((found, std::env::current_dir().unwrap()), (2 * due, before));
+}
+
+#[test]
+fn a_plan_without_a_name_leaves_nothing_and_says_the_same() {
+    let scratch = fixture();
+    let tree = scratch.path().join("tree");
+    make_tree(&tree);
+    let root = || TreeRoot::open(&tree).unwrap();
+    let (unnamed, _) = Plan::create_unnamed(&root(), scratch.path(), &WalkOptions::default()).unwrap();
+    let unnamed = Arc::new(unnamed);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing is beside the tree");
+    let (named, _) = plan(&scratch, &WalkOptions::default());
+    let of_plan =
+        |plan: &Arc<Plan>| read_all(&mut source(&scratch, plan, OnChange::Refuse), 1 << 20).unwrap();
+    assert!(of_plan(&unnamed) == of_plan(&named));
+    named.remove().unwrap();
+    // What changes is flagged as well, and noted nowhere.
+    fs::remove_file(tree.join("a.txt")).unwrap();
+    let mut changed = source(&scratch, &unnamed, OnChange::Flag);
+    read_all(&mut changed, 1 << 20).unwrap();
+    assert_eq!(changed.changed_files().first_gone, [path("a.txt")]);
+    unnamed.remove().unwrap();
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing is beside the tree");
+}
+
+#[test]
 fn sockets_are_left_out_and_counted() {
     let scratch = fixture();
     let tree = scratch.path().join("tree");
