@@ -177,7 +177,7 @@ typedef enum cfd_status {
     /*
      A fault of this library, which was caught. The objects that the call was given are refused from then on; free them.
      */
-    CFD_PANIC = 23,
+    CFD_PANIC = 23
 } cfd_status;
 
 /*
@@ -191,7 +191,7 @@ typedef enum cfd_if_exists {
     /*
      It is replaced at publish, atomically.
      */
-    CFD_REPLACE = 1,
+    CFD_REPLACE = 1
 } cfd_if_exists;
 
 /*
@@ -205,7 +205,7 @@ typedef enum cfd_on_partial {
     /*
      It is removed unread.
      */
-    CFD_DISCARD = 1,
+    CFD_DISCARD = 1
 } cfd_on_partial;
 
 /*
@@ -219,7 +219,7 @@ typedef enum cfd_suite {
     /*
      ChaCha20-Poly1305.
      */
-    CFD_CHACHA20_POLY1305 = 2,
+    CFD_CHACHA20_POLY1305 = 2
 } cfd_suite;
 
 /*
@@ -237,7 +237,7 @@ typedef enum cfd_digest {
     /*
      The AEAD's tags themselves: no pin, and nothing to verify without a key.
      */
-    CFD_TAGS = 3,
+    CFD_TAGS = 3
 } cfd_digest;
 
 /*

@@ -113,6 +113,7 @@ Environment, each the name of a file; looked at only where no option says what o
   COFFERDAM_RECIPIENTS       as -R of seal, rewrap and convert
   COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, mount, verify, sign,
                              recipients, rewrap and convert
+  COFFERDAM_PLAN_KEY         as --plan-key of restore
 
 A sealed stream to read may be a URL: s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, http://…, https://…; a file of such a name \
 is ./s3:…. Credentials and endpoints come from the environment, under the names that the stores' own tools use (AWS_…, GOOGLE_…, AZURE_…).
@@ -137,6 +138,7 @@ Exit codes:
    16  a drill has restored the stream, and the check of it failed
    17  nobody whom --signed-by names has signed the stream
    18  `diff` has found that the directory is not what the tree holds
+   19  parts of a plan are missing: run them, then commit again
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
@@ -153,6 +155,11 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             state_directory; null where a sealing resumed)
   restored  input, output, format, stream_id, segments, plaintext_len, stream_digest, signed_by, kept, seeded,
             sequence, metadata, seconds
+  planned   plan, plan_id, output, stream_id, stream_digest, parts, plaintext_len, was_there (the same was planned before)
+  part      plan, part, parts, state (\"written\", \"written before\", \"committed\"), plaintext_len, seconds
+  committed as planned; was_there: it has been put in place before
+  plan      plan, output, parts, missing (their numbers), committed, strange: `restore --status`
+  given_up  as planned
   read      input, path (of a tree), format, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
   entry     path, type (\"file\", \"directory\", \"symlink\", \"hard link\", \"character device\", \"block device\", \"fifo\"), size,
             mode (octal), uid, gid, modified (null outside of 1970 to 9999), modified_seconds, modified_nanos, changed
@@ -213,7 +220,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   error     kind, message, advice, segment, frame, position, kept, exit_code
 Kinds of errors, with their exit codes: io, denied and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
 truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), target-held (9), durability-unknown (10), \
-not-a-stream (11), source-changed (12), unproven (13), stale (14), no-progress (15), check-failed (16), not-signed (17), different (18), interrupted (129, 130, 143).
+not-a-stream (11), source-changed (12), unproven (13), stale (14), no-progress (15), check-failed (16), not-signed (17), different (18), parts-missing (19), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
 Metadata is a list of {key, value}; names, paths and metadata that are not UTF-8 are {\"hex\": …}. \
 A signer is {fingerprint, comment}. Absent values are null.";

@@ -29,6 +29,7 @@ mod named_files;
 mod opening_args;
 mod passphrase;
 mod peer;
+mod plan_args;
 mod printable;
 mod program;
 mod progress;

@@ -1,7 +1,7 @@
 //! The options of a restore whose stream is a tree, and what is said of the directory that it becomes.
 //! It restores nothing; the library does.
 
-use cofferdam::tree::PathSelection;
+use cofferdam::tree::Globs;
 use cofferdam::tree_sink::{
     DeviceFiles, LeftOut, OldTree, Owners, Placement, Restored, SetIdBits, TreeOptions,
 };
@@ -86,13 +86,14 @@ impl RestoredTreeArgs {
     }
 
     /// The members that are to be restored, if not all of them are.
-    pub(crate) fn selection(&self) -> Result<Option<PathSelection>, Failure> {
+    pub(crate) fn selection(&self) -> Result<Option<Globs>, Failure> {
         if self.path.is_empty() {
             return Ok(None);
         }
-        let selection = PathSelection::new(self.path.iter().map(String::as_str));
+        let selection = Globs::new(self.path.iter().map(String::as_str));
         selection.map(Some).map_err(|problem| {
-            Failure::usage(format!("--path: {problem}")).advise("A [ that means itself is written [[].")
+            Failure::usage(format!("--path: {problem}"))
+                .advise("A [ that means itself is written [[]. Without --path all is restored.")
         })
     }
 

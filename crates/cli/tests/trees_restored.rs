@@ -449,7 +449,10 @@ fn some_paths_come_back_alone_and_nothing_else_is_read() {
     place
         .run(&["--force", "--path", "/nowhere", "sealed", "at/target"])
         .assert_failed(2, "nothing in the tree");
-    place.run(&["--path", "a[", "sealed", "at/other"]).assert_failed(2, "--path");
+    for glob in ["a[", "/", "", "."] {
+        place.run(&["--path", glob, "sealed", "at/other"]).assert_failed(2, "--path");
+    }
+    place.run(&["--path", ".nothing*", "sealed", "at/other"]).assert_failed(2, "matches");
     place.run(&["--path", "a", "sealed", "-"]).assert_failed(2, "--path");
     // A frame of another file is damaged: that is not read. One of its own is.
     let sealed = fs::read(place.path("sealed")).unwrap();
@@ -531,5 +534,66 @@ fn a_tree_from_a_pipe_comes_back_as_from_a_file() {
     let feeding = std::thread::spawn(move || input.write_all(&sealed));
     Ran::of(child.wait_with_output().unwrap()).assert_done();
     feeding.join().unwrap().unwrap();
+    place.assert_restored();
+}
+
+/// Whoever takes the directory's name away while a tree is restored into it hears where it is, and nothing is said to be restored.
+#[test]
+fn a_directory_that_is_renamed_while_a_tree_is_restored_into_it_is_not_called_restored() {
+    let place = Place::of(|tree| {
+        for name in 0..8 {
+            let mut bytes = vec![0; 256 << 10];
+            fastrand::Rng::with_seed(name).fill(&mut bytes);
+            fs::write(tree.join(format!("{name}")), bytes).unwrap();
+        }
+    });
+    for options in [&["--into"][..], &["--into", "--path", "**"]] {
+        fs::create_dir(place.target()).unwrap();
+        let mut child = place
+            .command(&[options, &["--limit-rate", "1MiB", "sealed", "at/target"]].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !place.target().join(".cofferdam-staging").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it has ended before it could be disturbed");
+            std::thread::yield_now();
+        }
+        fs::rename(place.target(), place.path("at/elsewhere")).unwrap();
+        fs::create_dir(place.target()).unwrap();
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        ran.assert_failed(1, "nothing was moved into the target");
+        assert!(ran.stderr.contains("at/elsewhere"), "{}", ran.stderr);
+        assert_eq!(fs::read_dir(place.target()).unwrap().count(), 0);
+        fs::remove_dir(place.target()).unwrap();
+        fs::rename(place.path("at/elsewhere"), place.target()).unwrap();
+        place.run(&[options, &["sealed", "at/target"]].concat()).assert_done();
+        for name in 0..8 {
+            let name = format!("{name}");
+            assert!(
+                fs::read(place.target().join(&name)).unwrap()
+                    == fs::read(place.path("tree").join(&name)).unwrap()
+            );
+        }
+        assert_eq!(fs::read_dir(place.target()).unwrap().count(), 8);
+        fs::remove_dir_all(place.target()).unwrap();
+    }
+}
+
+#[test]
+fn a_directory_that_another_process_has_locked_is_neither_replaced_nor_moved_into() {
+    let place = Place::new();
+    fs::create_dir(place.target()).unwrap();
+    let held = fs::File::open(place.target()).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    for option in ["--force", "--into"] {
+        place.run(&[&[option], &ALL[..]].concat()).assert_failed(9, "another process");
+        assert_eq!(
+            (place.beside(), fs::read_dir(place.target()).unwrap().count()),
+            (vec!["target".to_owned()], 0)
+        );
+    }
+    drop(held);
+    place.run(&[&["--force"], &ALL[..]].concat()).assert_done();
     place.assert_restored();
 }

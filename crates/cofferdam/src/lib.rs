@@ -117,6 +117,7 @@
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
 //! - `foreign`: streams that other programs have sealed: age files are opened (`Opener::foreign`), and made (`Sealer::sealed_as`).
+//! - `parts`: one stream restored by many processes or machines: the module `parts`.
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `remote`: sealed streams in object stores and on HTTP servers: `RemoteSource`, and the module `remote`; objects in stores as
 //!   targets: `ObjectTarget`.
@@ -152,12 +153,14 @@ mod metrics;
 #[cfg(feature = "remote")]
 mod object_target;
 mod opener;
-mod parts;
+#[cfg(feature = "parts")]
+pub mod parts;
 #[cfg(feature = "peer")]
 pub mod peer;
 mod resource_setters;
 mod seal_writer;
 mod sealer;
+mod segments;
 #[cfg(feature = "signatures")]
 mod signed_by;
 mod simple;
@@ -266,6 +269,6 @@ pub use tree_input::{PlannedTree, SealedTree, TreeInput};
 #[cfg(feature = "tree")]
 pub use tree_paths::RestoredPaths;
 #[cfg(feature = "tree")]
-pub use tree_restore::{TreeOutcome, discard};
+pub use tree_restore::{TreeOutcome, discard, refuse_within};
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};

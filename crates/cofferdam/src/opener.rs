@@ -50,9 +50,9 @@ pub struct Opener {
     durability: Durability,
     pub(crate) if_exists: IfExists,
     pub(crate) on_partial: OnPartial,
-    attributes: Attributes,
+    pub(crate) attributes: Attributes,
     pub(crate) sparse: Sparse,
-    expected: Option<StreamDigest>,
+    pub(crate) expected: Option<StreamDigest>,
     pin_checks: Vec<Arc<dyn PinCheck>>,
     min_sequence: Option<u64>,
     #[cfg(feature = "wal")]
@@ -292,12 +292,14 @@ impl Opener {
     ) -> Result<Restored, Error> {
         let (sealed, target) = (sealed.as_ref(), target.as_ref());
         refuse_same_file(sealed, target)?;
+        #[cfg(feature = "tree")]
+        self.refuse_sealed_within(sealed, target)?;
         #[cfg(feature = "wal")]
         if let Some(device) = self.device(target)? {
             device.refuse_source(sealed)?;
             return self.open_onto(|| open_source(sealed), device);
         }
-        let target = Target::resolve(target, self.if_exists, &self.resources.cancel)?;
+        let target = self.resolve(target)?;
         self.open_to(|| open_source(sealed), target)
     }
 
@@ -331,8 +333,17 @@ impl Opener {
         if let Some(device) = self.device(target.as_ref())? {
             return self.open_onto(|| Ok(source), device);
         }
-        let target = Target::resolve(target.as_ref(), self.if_exists, &self.resources.cancel)?;
+        let target = self.resolve(target.as_ref())?;
         self.open_to(|| Ok(source), target)
+    }
+
+    fn resolve<'a>(&self, target: &'a Path) -> Result<Target<'a>, Error> {
+        // A link to it is as good; a file is not put in the place of either.
+        #[cfg(feature = "tree")]
+        if self.moves_into() && target.is_dir() {
+            return Ok(Target::Staged { path: target, if_exists: self.if_exists });
+        }
+        Target::resolve(target, self.if_exists, &self.resources.cancel)
     }
 
     #[cfg(feature = "wal")]

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use contract::{CommitError, ReadAt, StreamingSink, WriteAt};
+use contract::{ReadAt, StreamingSink, WriteAt};
 use sources::Source;
 use storage::OnPartial;
-use tree::{Content, PathSelection, Subtree};
+use tree::{Content, Globs, PathCase, Subtree};
 use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside};
 
-use crate::tree_restore::half_moved;
-use crate::trees::{tree_content, tree_error, tree_sink_error};
+use crate::tree_restore::stopped_move;
+use crate::trees::{said_of_tree, tree_content, tree_error, tree_sink_error};
 use crate::{Error, ErrorKind, Kept, Metadata, Opener, Remedy, StreamId};
 
 /// Some paths of a tree that were restored.
@@ -41,7 +41,7 @@ impl Opener {
         &self,
         source: impl Source,
         target: impl AsRef<Path>,
-        selection: &PathSelection,
+        selection: &Globs,
         options: &TreeOptions,
     ) -> Result<RestoredPaths, Error> {
         let target = target.as_ref();
@@ -54,9 +54,12 @@ impl Opener {
             )
             .advise("Restore it without choosing."));
         };
+        // As before all others that make files: in what is chosen could be two of one name.
+        let catalog = catalog.check(PathCase::Sensitive).map_err(tree_error)?;
+        let catalog = catalog.catalog();
         self.refuse_lost(target, options)?;
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let chosen = Subtree::new(reader.clone(), &catalog, selection, parent.unwrap_or(Path::new(".")));
+        let chosen = Subtree::new(reader.clone(), catalog, selection, parent.unwrap_or(Path::new(".")));
         let Some(chosen) = chosen.map_err(tree_error)? else {
             return Err(Error::new(ErrorKind::Usage, "nothing in the tree matches what was chosen")
                 .advise("A path that begins with / is one from the tree's root on; without it, it may be at any depth."));
@@ -66,9 +69,9 @@ impl Opener {
         let mut sink = TreeSink::create(target, &chosen, &options).map_err(tree_sink_error)?;
         self.copy(&chosen, &sink)?;
         let outcome = sink.restored();
-        sink.publish(chosen.len()).map_err(|error| match (&error, options.placement_of()) {
-            (CommitError::Unknown(_), Placement::Into) => half_moved(Error::publish(error)),
-            _ => Error::publish(error),
+        sink.publish(chosen.len()).map_err(|error| match options.placement_of() {
+            Placement::Into => stopped_move(Error::publish(error)),
+            Placement::Whole => said_of_tree(Error::publish(error)),
         })?;
         let restored = outcome.lock().clone();
         let tree = restored.ok_or_else(|| Error::new(ErrorKind::Io, "nothing was restored"))?;

@@ -1,12 +1,14 @@
 //! Trees restored: a stream that is one becomes a directory, with what an earlier attempt left of it.
 //! It joins the parts and does none of their work.
 
+use std::error::Error as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::{IfExists, StreamingSink};
-use storage::{OnPartial, Sparse, TargetError};
+use storage::{Misplaced, OnPartial, Sparse, TargetError};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
 use tree_sink::{
@@ -85,6 +87,23 @@ impl Opener {
     pub fn only_trees(mut self) -> Opener {
         self.trees.iter_mut().for_each(|trees| trees.others = Others::Refuse);
         self
+    }
+
+    /// The sealed file is not removed with a directory that is replaced.
+    pub(crate) fn refuse_sealed_within(&self, sealed: &Path, target: &Path) -> Result<(), Error> {
+        match &self.trees {
+            Some(Trees { options, .. })
+                if self.if_exists == IfExists::Replace && options.removes_old() && target.is_dir() =>
+            {
+                refuse_within(target, sealed)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a tree is moved into the target, which is a directory.
+    pub(crate) fn moves_into(&self) -> bool {
+        self.trees.as_ref().is_some_and(|trees| trees.options.placement_of() == Placement::Into)
     }
 
     /// The sink of a stream that is a tree, if it is one and is to be a directory.
@@ -175,19 +194,48 @@ impl Opener {
         if outcome.has_difference() {
             return changed_since();
         }
-        match options.placement_of() == Placement::Into && error.kind() == ErrorKind::DurabilityUnknown {
-            true => half_moved(error),
-            false => said_of_tree(error),
+        match options.placement_of() {
+            Placement::Into => stopped_move(error),
+            Placement::Whole => said_of_tree(error),
         }
     }
 }
 
-/// What a tree that is moved into a directory leaves when it stops half-way.
-pub(crate) fn half_moved(error: Error) -> Error {
-    let what = "some of the tree has been moved into the target, and perhaps not all of it";
-    Error::new(ErrorKind::DurabilityUnknown, what)
-        .advise("Run the same command again: it brings it to its end.")
-        .because(error)
+/// An error of a tree that was to be moved into a directory: what of it is where.
+pub(crate) fn stopped_move(error: Error) -> Error {
+    match (is_misplaced(&error), error.kind()) {
+        (true, ErrorKind::DurabilityUnknown) => Error::new(
+            ErrorKind::DurabilityUnknown,
+            "the tree was moved into the directory that the target was at the start, and the target is another one now",
+        )
+        .advise("Look at both directories. Nothing of the tree is in the one that is the target now.")
+        .because(error),
+        (true, _) => Error::new(
+            ErrorKind::Io,
+            "nothing was moved into the target, which is another directory than at the start",
+        )
+        .advise("Move that directory back and run the same command again, or discard what is kept in it.")
+        .because(error),
+        (false, ErrorKind::DurabilityUnknown) => Error::new(
+            ErrorKind::DurabilityUnknown,
+            "some of the tree has been moved into the target, and perhaps not all of it",
+        )
+        .advise("The same command brings it to its end, as soon as nothing is in its way.")
+        .because(error),
+        (false, _) => said_of_tree(error),
+    }
+}
+
+fn is_misplaced(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(under) = cause {
+        let inner = under.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<Misplaced>()) {
+            return true;
+        }
+        cause = under.source();
+    }
+    false
 }
 
 /// How streams that are trees are restored.
@@ -239,6 +287,25 @@ pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec
     };
     removed.extend(stream::discard(target, state_dir)?);
     Ok(removed)
+}
+
+/// Refuses `directory`, which is to be replaced and then removed, if the file at `read` lies in it: that would be gone, too. What cannot be looked at
+/// is left to whoever opens it.
+///
+/// # Errors
+/// [`ErrorKind::Usage`].
+pub fn refuse_within(directory: impl AsRef<Path>, read: impl AsRef<Path>) -> Result<(), Error> {
+    let read = read.as_ref();
+    let (Ok(within), Ok(file)) = (fs::canonicalize(directory), fs::canonicalize(read)) else { return Ok(()) };
+    if !file.starts_with(&within) {
+        return Ok(());
+    }
+    let what = format!(
+        "{} lies in the directory that is to be replaced, and would be removed with it",
+        read.display()
+    );
+    Err(Error::new(ErrorKind::Usage, what)
+        .advise("Move it away first, or have the directory that is replaced kept."))
 }
 
 fn unfinished(error: std::io::Error) -> Error {

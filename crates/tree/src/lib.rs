@@ -12,6 +12,7 @@ mod changes;
 mod cut;
 mod entry;
 mod error;
+mod globs;
 mod header;
 mod layout;
 pub mod limits;
@@ -30,13 +31,14 @@ pub use cofferdam_io::ReadAt;
 
 pub use archive::{ArchiveScanner, ScannedMember};
 pub use catalog::{
-    Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, LocatedEntry, Page, PathCase,
+    Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, InOrder, LocatedEntry, Page, PathCase,
     WrittenCatalog,
 };
 pub use changes::ChangedFiles;
 pub use cut::ArchiveCut;
 pub use entry::{Entry, EntryKind, Member, Timestamp, Xattr};
 pub use error::TreeError;
+pub use globs::Globs;
 pub use header::HeaderFault;
 pub use layout::{Layout, Piece, Place};
 pub use path::{NameFault, TreePath};
@@ -44,6 +46,6 @@ pub use plan::Plan;
 pub use root::TreeRoot;
 pub use selection::{Mounts, WalkOptions};
 pub use source::{OnChange, TreeSource};
-pub use subtree::{PathSelection, Subtree};
+pub use subtree::Subtree;
 pub use tar::{CatalogOutcome, TarSource};
 pub use walk::{LeftOut, walk};

@@ -4,7 +4,7 @@
 use std::{error, fmt, path::PathBuf};
 
 /// Found once the rename was made: somebody has moved things at the same time. It is the inner error of
-/// [`CommitError::Unknown`](contract::CommitError::Unknown).
+/// [`CommitError::Unknown`](contract::CommitError::Unknown); of [`CommitError::NotCommitted`](contract::CommitError::NotCommitted), if it was seen in time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Misplaced {
@@ -18,6 +18,13 @@ pub enum Misplaced {
         /// The target.
         path: PathBuf,
     },
+    /// The target is a directory that is written into, and its name leads to another one, or to none.
+    Renamed {
+        /// The target.
+        path: PathBuf,
+        /// Where the directory is now that it was at the start, where the system tells.
+        now: Option<PathBuf>,
+    },
 }
 
 impl fmt::Display for Misplaced {
@@ -28,6 +35,17 @@ impl fmt::Display for Misplaced {
             }
             Self::Moved { path: None } => {
                 write!(out, "the target's directory was moved meanwhile, and the target with it")
+            }
+            Self::Renamed { path, now: Some(now) } => {
+                let (path, now) = (path.display(), now.display());
+                write!(out, "{path} was renamed meanwhile: what was restored is in {now}")
+            }
+            Self::Renamed { path, now: None } => {
+                write!(
+                    out,
+                    "{} was renamed or removed meanwhile, with what was restored in it",
+                    path.display()
+                )
             }
             Self::Swapped { path } => {
                 write!(out, "{}: another file stands here than the one that was verified", path.display())

@@ -76,4 +76,5 @@ impl From<Statx> for Found {
     }
 }
 
-const MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
+/// What is asked of a directory or file.
+pub(crate) const MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);

@@ -23,6 +23,7 @@ mod spooled;
 mod staging;
 mod taking_back;
 mod target;
+mod target_lock;
 
 pub use archive_sink::ArchiveSink;
 pub use attributes::LeftOut;

@@ -166,11 +166,8 @@ fn set_directories(staging: &Staging, options: &TreeOptions) -> Result<(Option<M
     while end > 0 {
         // With the one before them, which tells what directories are implied.
         let start = end.saturating_sub(PLACES_AT_ONCE);
-        let mut entries = Vec::new();
-        catalog.gather_in_order(start.saturating_sub(1)..end, &mut |located| {
-            entries.push(located);
-            Ok(())
-        })?;
+        let mut entries =
+            catalog.in_order(start.saturating_sub(1)..end).collect::<Result<Vec<_>, TreeError>>()?;
         while let Some(located) = entries.pop() {
             if entries.is_empty() && start > 0 {
                 break;

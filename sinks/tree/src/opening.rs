@@ -109,6 +109,7 @@ impl TreeSink {
 /// What was at the journal's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Before {
+    /// Nothing, or a journal that vouches for nothing.
     Nothing,
     Journal,
 }
@@ -144,6 +145,8 @@ impl Opening {
             self.is_moving = true;
         }
         match decide(&Evidence { records, staging, target }) {
+            // It vouches for nothing: an attempt died before it had anything, and one that is refused leaves no trace.
+            Recovery::StartAnew if staging.is_none() => self.begin(journal, attempt_id, Before::Nothing),
             Recovery::Resume(found) if is_discarded || found.as_bytes() == NAMELESS => {
                 self.begin(journal, attempt_id, Before::Journal)
             }
@@ -225,6 +228,9 @@ impl Opening {
             let directory = self.target.directory();
             let directory =
                 directory.map_err(|error| TargetError::io(&self.target.path, "restore to", error))?;
+            if self.is_moving {
+                merging::let_in(&directory, &self.layout)?;
+            }
             merging::check(&directory, &self.target.path, &self.layout, self.options.if_exists)?;
         }
         let data_len = self.layout.checked().counts().data_len;

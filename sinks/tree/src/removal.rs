@@ -75,14 +75,15 @@ fn visit(
     modes: Modes,
     act: &mut Act<'_>,
 ) -> io::Result<bool> {
-    let top = match open(parent, name, modes) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && modes == Modes::Leave => {
-            return Ok(false);
-        }
-        top => top?,
+    let is_passed_over =
+        |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied && modes == Modes::Leave;
+    let opened = open(parent, name, modes).and_then(|top| Ok((names(&top)?, top)));
+    let (listed, top) = match opened {
+        Err(error) if is_passed_over(&error) => return Ok(false),
+        opened => opened?,
     };
     // Paths beneath `top`, and the names in them that are left. Descriptors are not kept: a tree may be deeper than a process has any.
-    let mut stack = vec![(Vec::new(), names(&top)?)];
+    let mut stack = vec![(Vec::new(), listed)];
     while let Some((path, left)) = stack.last_mut() {
         let Some(name) = left.pop() else {
             let (path, _) = stack.pop().unwrap_or_default();
@@ -97,7 +98,11 @@ fn visit(
         let mut next = Some(name);
         let mut below = None;
         while let Some(name) = next {
-            let Some(found) = Found::at(&directory.fd()?, OsStr::from_bytes(&name))? else {
+            let found = match Found::at(&directory.fd()?, OsStr::from_bytes(&name)) {
+                Err(Errno::ACCESS) if modes == Modes::Leave => None,
+                found => found?,
+            };
+            let Some(found) = found else {
                 next = left.pop();
                 continue;
             };
@@ -113,11 +118,10 @@ fn visit(
         }
         if let Some(name) = below {
             let path = if path.is_empty() { name } else { [path, b"/".as_slice(), &name].concat() };
-            let names = match reopen(&top, &path, modes) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && modes == Modes::Leave => {
-                    Vec::new()
-                }
-                directory => names(&directory?.fd()?)?,
+            let listed = reopen(&top, &path, modes).and_then(|directory| names(&directory.fd()?));
+            let names = match listed {
+                Err(error) if is_passed_over(&error) => Vec::new(),
+                names => names?,
             };
             stack.push((path, names));
         }
@@ -151,8 +155,15 @@ fn open(parent: &impl AsFd, path: &OsStr, modes: Modes) -> io::Result<OwnedFd> {
 }
 
 fn reopen(top: &OwnedFd, path: &[u8], modes: Modes) -> io::Result<Dir> {
-    let path = if path.is_empty() { b".".as_slice() } else { path };
-    Ok(Dir::new(open(top, OsStr::from_bytes(path), modes)?)?)
+    let mut rest = if path.is_empty() { b".".as_slice() } else { path };
+    let mut above = None;
+    // The system takes no longer path at once, and whoever made the tree need not have given one.
+    while rest.len() > PATH_LEN_MAX {
+        let end = rest[..PATH_LEN_MAX].iter().rposition(|byte| *byte == b'/').unwrap_or(rest.len());
+        above = Some(open(above.as_ref().unwrap_or(top), OsStr::from_bytes(&rest[..end]), modes)?);
+        rest = rest.get(end + 1..).unwrap_or(b".");
+    }
+    Ok(Dir::new(open(above.as_ref().unwrap_or(top), OsStr::from_bytes(rest), modes)?)?)
 }
 
 fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
@@ -168,4 +179,35 @@ fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
 
 fn last(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+/// Bytes of a path that is opened at once: PATH_MAX, less the NUL.
+const PATH_LEN_MAX: usize = 4_095;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rustix::fs::{mkdirat, openat};
+
+    use super::*;
+
+    #[test]
+    fn a_tree_that_is_deeper_than_a_path_may_be_long_is_removed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let parent = OwnedFd::from(fs::File::open(scratch.path()).unwrap());
+        for (name_len, depth) in [(255, 40), (200, 21)] {
+            let name = "n".repeat(name_len);
+            mkdirat(&parent, "deep", Mode::RWXU).unwrap();
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let mut directory = openat(&parent, "deep", flags, Mode::empty()).unwrap();
+            for _ in 0..depth {
+                mkdirat(&directory, &*name, Mode::RWXU).unwrap();
+                openat(&directory, "file", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+                directory = openat(&directory, &*name, flags, Mode::empty()).unwrap();
+            }
+            assert_eq!(remove_tree(&parent, OsStr::new("deep")).unwrap(), Removal::Done);
+            assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "{depth} names of {name_len} bytes");
+        }
+    }
 }

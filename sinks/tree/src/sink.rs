@@ -207,11 +207,14 @@ impl TreeSink {
         self.target.sync()?;
         self.journal.remove(&self.target.parent)?;
         self.target.sync()?;
+        self.target.unlock(&self.directory)?;
         Ok(old)
     }
 
     /// The tree is moved into the target, name by name.
     fn merge(&self, mut left_out: LeftOut) -> Result<(), CommitError> {
+        // Nobody would look for the files in a directory that is called otherwise by now.
+        self.target.check_path().map_err(CommitError::NotCommitted)?;
         self.journal.intend(&MOVING, &self.target.parent).map_err(CommitError::NotCommitted)?;
         // From here on some of it may be there: what is left is kept for the next attempt, whatever comes.
         self.staging.written.lock().close();
@@ -222,9 +225,10 @@ impl TreeSink {
             self.journal.sync()?;
             self.target.remove_staging(&self.directory)?;
             self.journal.remove(&self.target.parent)?;
-            self.target.sync()
+            self.target.sync()?;
+            self.target.unlock(&self.directory)
         });
-        merged.map_err(CommitError::Unknown)?;
+        merged.and_then(|()| self.target.check_path()).map_err(CommitError::Unknown)?;
         let counts = self.staging.layout.checked().counts();
         *self.restored.lock() = Some(Restored { counts, left_out, old_tree: None, not_removed: None });
         Ok(())
@@ -235,7 +239,8 @@ impl TreeSink {
         // First, so that nothing vouches for the directory whenever a crash comes.
         self.journal.erase()?;
         self.target.remove_staging(&self.directory)?;
-        self.journal.remove(&self.target.parent)
+        self.journal.remove(&self.target.parent)?;
+        self.target.unlock(&self.directory)
     }
 
     fn close(&self, at_close: AtDrop) -> io::Result<()> {

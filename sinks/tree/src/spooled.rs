@@ -149,7 +149,9 @@ pub fn attempt_beside(
 
 fn refused(error: TreeSinkError) -> CommitError {
     let kind = match &error {
-        TreeSinkError::Target(TargetError::Exists { .. }) => io::ErrorKind::AlreadyExists,
+        TreeSinkError::Target(TargetError::Exists { .. } | TargetError::DirectoryExists { .. }) => {
+            io::ErrorKind::AlreadyExists
+        }
         TreeSinkError::Tree(_) => io::ErrorKind::InvalidData,
         _ => io::ErrorKind::Other,
     };

@@ -151,6 +151,7 @@ fn remove(directory: &OwnedFd, name: &[u8]) -> io::Result<()> {
     }
 }
 
+/// The names in a directory, in the order of paths: whoever looks them up in a catalog comes to its pages one after the other.
 pub(crate) fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -159,6 +160,7 @@ pub(crate) fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
             names.push(name);
         }
     }
+    names.sort_unstable();
     Ok(names)
 }
 

@@ -13,8 +13,8 @@ use cofferdam_io::retried;
 use contract::{CommitError, IfExists};
 use rustix::{
     fs::{
-        AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fremovexattr, fstatvfs,
-        fsync, mkdirat, openat, renameat_with, unlinkat,
+        AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fremovexattr, fstatvfs, fsync, mkdirat, openat,
+        renameat_with, unlinkat,
     },
     io::Errno,
     process::geteuid,
@@ -27,11 +27,13 @@ use storage::{
 use tree::TreeRoot;
 
 use crate::{
+    attributes::change_mode,
     directory_id::{DirectoryId, Found},
     journal::{Intent, Journal, Locked},
     options::{OldTree, Placement, Room},
     removal::{Removal, remove_tree},
     taking_back::names,
+    target_lock,
 };
 
 /// Where a tree is restored to.
@@ -45,6 +47,8 @@ pub(crate) struct Target {
     journal_name: OsString,
     /// The directory that is to be replaced.
     replaced: Option<DirectoryId>,
+    /// The same, locked; or none, because this user may not read it.
+    locked: Option<OwnedFd>,
     placement: Placement,
 }
 
@@ -74,13 +78,14 @@ impl Target {
             staging_name,
             journal_name,
             replaced: None,
+            locked: None,
             placement: Placement::Into,
         })
     }
 
     fn beside(path: &Path) -> Result<Target, TargetError> {
         let Some(name) = path.file_name() else {
-            return Err(TargetError::io(path, "restore to", io::Error::from(io::ErrorKind::InvalidInput)));
+            return Err(TargetError::NoName { path: path.to_owned() });
         };
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -99,6 +104,7 @@ impl Target {
             staging_name,
             journal_name,
             replaced: None,
+            locked: None,
             placement: Placement::Whole,
         })
     }
@@ -111,6 +117,7 @@ impl Target {
         self.replaced = match self.find(&self.name)? {
             Some(found) => {
                 self.check_replaceable(&found, if_exists)?;
+                self.locked = self.lock_replaced()?;
                 Some(found.id)
             }
             None => None,
@@ -118,8 +125,12 @@ impl Target {
         Ok(())
     }
 
-    /// Locks the journal that is beside the target, or makes one.
+    /// Locks the journal that is beside the target, or makes one. A directory that a tree is moved into is locked first, so that nobody replaces it
+    /// meanwhile.
     pub(crate) fn lock_journal(&self, on_partial: OnPartial) -> Result<Locked, TargetError> {
+        if self.is_merged() {
+            self.lock_directory(&self.parent)?;
+        }
         Journal::lock(&self.parent, &self.journal_name, &self.journal_path(), on_partial)
     }
 
@@ -142,8 +153,48 @@ impl Target {
 
     /// Opens the directory at the target's name, which an earlier attempt has put there.
     pub(crate) fn open_published(&self) -> Result<OwnedFd, TargetError> {
+        let fault = |error: io::Error| TargetError::io(&self.path, "open", error);
+        // It may have its mode already, which may keep its owner out. It gets it again.
+        if !geteuid().is_root() && self.find(&self.name)?.is_some_and(|found| found.mode & 0o700 != 0o700) {
+            change_mode(&self.parent, &self.name, 0o700).map_err(fault)?;
+        }
         let opened = openat(&self.parent, &*self.name, DIRECTORY, Mode::empty());
-        opened.map_err(|error| TargetError::io(&self.path, "open", error))
+        let opened = opened.map_err(|error| fault(error.into()))?;
+        self.lock_directory(&opened)?;
+        Ok(opened)
+    }
+
+    /// Locks the directory that is to be replaced, as whoever moves a tree into it does. None: this user may not read it, or it is gone.
+    fn lock_replaced(&self) -> Result<Option<OwnedFd>, TargetError> {
+        match retried(|| openat(&self.parent, &*self.name, DIRECTORY, Mode::empty())) {
+            // Whether it is still the same is seen when it is replaced.
+            Err(Errno::ACCESS | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(error) => Err(TargetError::io(&self.path, "open", error)),
+            Ok(directory) => {
+                self.lock_directory(&directory)?;
+                Ok(Some(directory))
+            }
+        }
+    }
+
+    fn lock_directory(&self, directory: &OwnedFd) -> Result<(), TargetError> {
+        match target_lock::lock(directory) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TargetError::Held { path: self.path.clone(), staging: self.path.clone() }),
+            Err(error) => Err(TargetError::io(&self.path, "lock", error)),
+        }
+    }
+
+    /// Gives up what is locked, of an attempt that has come to its end in `directory`.
+    pub(crate) fn unlock(&self, directory: &OwnedFd) -> io::Result<()> {
+        target_lock::unlock(directory)?;
+        self.locked.iter().try_for_each(target_lock::unlock)?;
+        if self.is_merged() { target_lock::unlock(&self.parent) } else { Ok(()) }
+    }
+
+    /// Whether the directory that the tree is moved into is still what the target names.
+    pub(crate) fn check_path(&self) -> io::Result<()> {
+        target_lock::check_path(&self.parent, &self.path)
     }
 
     /// Refuses a tree for which there is no room, or no inode for each member.
@@ -342,10 +393,16 @@ impl Target {
     fn check_replaceable(&self, found: &Found, if_exists: IfExists) -> Result<(), TargetError> {
         let path = self.path.clone();
         if if_exists == IfExists::Refuse {
-            return Err(TargetError::Exists { path });
+            return Err(match found.kind {
+                FileType::Directory => TargetError::DirectoryExists { path },
+                _ => TargetError::Exists { path },
+            });
         }
         match found.kind {
-            FileType::Symlink => return Err(TargetError::Symlink { path }),
+            FileType::Symlink => {
+                let (kind, wanted) = (TargetKind::Symlink, TargetKind::Directory);
+                return Err(TargetError::OtherKind { path, kind, wanted });
+            }
             FileType::Directory => {}
             kind => return Err(TargetError::NotADirectory { path, kind: target_kind(kind) }),
         }
@@ -387,9 +444,8 @@ impl Target {
         if found.owner.0 != geteuid().as_raw() {
             return Err(TargetError::NotOurs { path: self.staging_path(), owner: found.owner.0 });
         }
-        match flock(&staging, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Err(self.held()),
-            locked => locked.map_err(fault)?,
+        if !target_lock::lock(&staging).map_err(fault)? {
+            return Err(self.held());
         }
         let there = self.find(&self.staging_name)?;
         Ok(there.is_some_and(|there| there.id == found.id).then_some(staging))
@@ -450,8 +506,10 @@ pub(crate) struct Put {
     pub(crate) is_old_tree_there: bool,
 }
 
-fn target_kind(kind: FileType) -> TargetKind {
+pub(crate) fn target_kind(kind: FileType) -> TargetKind {
     match kind {
+        FileType::Directory => TargetKind::Directory,
+        FileType::Symlink => TargetKind::Symlink,
         FileType::RegularFile => TargetKind::RegularFile,
         FileType::Fifo => TargetKind::Fifo,
         FileType::BlockDevice => TargetKind::BlockDevice,

@@ -135,7 +135,7 @@ fn a_target_that_is_there_is_refused_or_replaced_as_a_whole() {
     let fixture = Fixture::new();
     fs::create_dir_all(fixture.target().join("old/deep")).unwrap();
     fs::write(fixture.target().join("old/deep/f"), "old").unwrap();
-    assert!(matches!(fixture.refusal(fresh()), TreeSinkError::Target(TargetError::Exists { .. })));
+    assert!(matches!(fixture.refusal(fresh()), TreeSinkError::Target(TargetError::DirectoryExists { .. })));
     let restored = fixture.restore(replacing());
     assert_eq!((restored.old_tree, restored.not_removed), (None, None));
     assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
@@ -157,7 +157,7 @@ fn only_a_directory_is_replaced() {
     assert!(matches!(fixture.refusal(replacing()), TreeSinkError::Target(_)));
     fs::remove_file(fixture.target()).unwrap();
     symlink(fixture.tree(), fixture.target()).unwrap();
-    assert!(matches!(fixture.refusal(replacing()), TreeSinkError::Target(TargetError::Symlink { .. })));
+    assert!(matches!(fixture.refusal(replacing()), TreeSinkError::Target(TargetError::OtherKind { .. })));
     assert_eq!(fixture.beside(), ["target"]);
 }
 

@@ -8,7 +8,7 @@ mod place;
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -271,6 +271,17 @@ fn what_is_kept_is_discarded_on_demand() {
 }
 
 #[test]
+fn a_run_that_is_refused_removes_the_journal_of_one_that_died_before_it_had_anything() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.target()).unwrap();
+    let mut empty = fs::OpenOptions::new();
+    empty.create_new(true).write(true).mode(0o600).open(at(&fixture, JOURNAL)).unwrap();
+    let refused = open(&fixture, fresh()).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::Exists { .. })), "{refused:?}");
+    assert_eq!(fixture.beside(), ["target"]);
+}
+
+#[test]
 fn a_sink_that_is_at_work_is_not_in_anybodys_reach() {
     let fixture = Fixture::new();
     break_off(&fixture, fresh());
@@ -379,7 +390,7 @@ fn a_published_target_that_has_changed_since_is_a_target_like_any_other() {
         fs::remove_dir_all(old).unwrap();
         assert!(matches!(
             open(&fixture, fresh()).unwrap_err(),
-            TreeSinkError::Target(TargetError::Exists { .. })
+            TreeSinkError::Target(TargetError::DirectoryExists { .. })
         ));
         fixture.restore(replacing());
         assert_restored(&fixture);
@@ -551,6 +562,33 @@ fn a_file_that_comes_while_a_tree_is_restored_into_its_directory_is_not_moved_ov
     assert_eq!(fs::read(fixture.target().join("a.txt")).unwrap(), b"precious");
 }
 
+/// One that replaces the directory would take the other's files away; one that moves into it would fill what is about to go.
+#[test]
+fn who_replaces_a_directory_and_who_moves_a_tree_into_it_see_one_another() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.target()).unwrap();
+    let link = fixture.scratch.path().join("link");
+    symlink(fixture.target(), &link).unwrap();
+    let plaintext = Memory(fixture.plaintext.clone());
+    let held = |target: &Path, options: TreeOptions| {
+        let refused = TreeSink::open(target, &plaintext, &options, &attempt_id()).unwrap_err();
+        assert!(matches!(refused, TreeSinkError::Target(TargetError::Held { .. })), "{refused}");
+    };
+    let moving = new(&fixture, into());
+    held(&fixture.target(), replacing());
+    held(&fixture.target(), replacing().on_partial(OnPartial::Discard));
+    held(&fixture.target(), into());
+    drop(moving);
+    assert_eq!(fixture.beside(), ["target"]);
+    let replacing_one = new(&fixture, replacing());
+    held(&fixture.target(), into());
+    held(&link, into());
+    assert_eq!(fs::read_dir(fixture.target()).unwrap().count(), 0);
+    drop(replacing_one);
+    merge(&fixture, into()).unwrap();
+    assert_merged(&fixture, &[]);
+}
+
 #[test]
 fn what_lies_at_the_private_directorys_name_without_a_journal_is_not_removed() {
     for options in [fresh(), fresh().on_partial(OnPartial::Discard)] {
@@ -592,7 +630,7 @@ fn what_cannot_be_merged_is_refused_before_anything_is_changed() {
         let before = list(fixture.scratch.path());
         for options in [into(), into().if_exists(IfExists::Replace)] {
             let refused = open(&fixture, options).unwrap_err();
-            assert!(matches!(refused, TreeSinkError::Target(TargetError::Exists { .. })), "{refused}");
+            assert!(matches!(refused, TreeSinkError::Target(TargetError::OtherKind { .. })), "{refused}");
         }
         let after = list(fixture.scratch.path());
         assert!(before.keys().eq(after.keys()));

@@ -1,10 +1,13 @@
 //! `cofferdam restore`: a sealed stream into a file or a pipe.
 //! It turns options into an opener; the library restores.
 
+mod plan;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use clap::builder::ArgPredicate::IsPresent;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{
     CancelToken, IfNoTree, Opener, Remedy, Restored, RestoredPaths, Source, TreeOutcome, is_pipe,
@@ -23,6 +26,7 @@ use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
 use crate::peer::{Goal, Protection};
+use crate::plan_args::PlanArgs;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::rate::RateArgs;
@@ -67,12 +71,24 @@ pub(crate) struct Restore {
     if_no_tree: IfNoTree,
 
     /// The sealed stream: a file, a block device, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
-    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
+    #[arg(
+        value_name = "SEALED",
+        required = false,
+        required_unless_present_any = BY_PLAN,
+        default_value_ifs = BY_PLAN.map(|step| (step, IsPresent, Some(STANDARD))),
+        value_parser = OsStringValueParser::new().try_map(Sealed::parse)
+    )]
     sealed: Sealed,
 
     /// Where the plaintext goes: a file, a block device (with --wal), a FIFO, - for standard output, a receiver at tcp://HOST:PORT or
     /// unix:PATH, or an object in a store, as s3://BUCKET/KEY (gs:, az:), WHERE IT LIES UNENCRYPTED
-    #[arg(value_name = "TARGET", value_parser = OsStringValueParser::new().try_map(Goal::parse))]
+    #[arg(
+        value_name = "TARGET",
+        required = false,
+        required_unless_present_any = BY_PLAN,
+        default_value_ifs = BY_PLAN.map(|step| (step, IsPresent, Some(STANDARD))),
+        value_parser = OsStringValueParser::new().try_map(Goal::parse)
+    )]
     target: Goal,
 
     /// Replace a target that exists: a file atomically, an object if it is still the one that was there at the start, a block device
@@ -124,6 +140,9 @@ pub(crate) struct Restore {
     foreign: ForeignArgs,
 
     #[command(flatten)]
+    plan: PlanArgs,
+
+    #[command(flatten)]
     protection: Protection,
 
     #[command(flatten)]
@@ -166,6 +185,7 @@ impl Restore {
             signed_by,
             keys,
             foreign,
+            plan: PlanArgs::default(),
             protection: Protection::default(),
             uploading: Uploading::default(),
             resources,
@@ -178,6 +198,9 @@ impl Restore {
         self.sealed.set_timeout(self.timeout);
         self.signed_by.set_timeout(self.timeout);
         self.target.set_timeout(self.timeout);
+        if let Some((plan, step)) = self.plan.step().map(|(plan, step)| (plan.to_owned(), step)) {
+            return self.run_step(&plan, step, report);
+        }
         self.target = self.target.as_output();
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
         let salvaged = salvaged.map(Path::to_owned);
@@ -532,6 +555,10 @@ impl Record {
 
 const NOT_FOR_RECEIVERS: &str = "A receiver takes only what is proved. Restore it to a file with --accept-unproven, look at that, and send the file.";
 
+/// The steps of a plan that know stream and target from it. What is not given then reads as standard input and output, which no step has.
+const BY_PLAN: [&str; 4] = ["part", "commit", "status", "give_up"];
+const STANDARD: &str = "-";
+
 const EXPECT_DIGEST: &str = "\
 The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
 
@@ -555,9 +582,12 @@ Examples:
   cofferdam restore -i key.txt s3://backups/db.cfd gs://lab/db.img  from store to store: the plaintext lies there as it is
   cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged    what is whole of a damaged stream; exit code 3
   cofferdam restore -i key.txt --force --wal /var/tmp/sdb.wal db.cfd /dev/sdb   over a block device, through a log
+  cofferdam restore -i key.txt --plan p --parts 8 db.cfd db.img    by many machines: plan, then on any of them
+  cofferdam restore -i key.txt --plan p --part 3                   one part of it, and at the end
+  cofferdam restore --plan p --commit                              the target, all or nothing
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
 target, or in the log, is of another stream, device or user, 9 another process writes the target, or a device is in use, 10 in place but its durability is unknown, or a device is not written to the end, \
 11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 13 in place, and nothing proves that it is whole, \
-14 the stream is older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted: the target is as it was, unless it is a device that was being written.";
+14 the stream is older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 18 parts of the plan are missing, 130 interrupted: the target is as it was, unless it is a device that was being written.";

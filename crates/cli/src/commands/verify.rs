@@ -1,11 +1,10 @@
 //! `cofferdam verify`: checks a sealed stream and writes nothing.
 //! It says how much the check has shown; the library checks.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, ContentKind, Opener, Restored};
+use cofferdam::{CancelToken, Opener, Restored};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -25,6 +24,7 @@ use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
 use crate::text::{Pair, count, pace, pairs};
 use crate::tree_args::counted_gone;
+use crate::tree_reading::check_tree;
 
 /// Check a sealed stream, with a key or without
 ///
@@ -119,13 +119,11 @@ impl Verify {
         cancel: &CancelToken,
         report: Report,
     ) -> Result<Option<TreeCounts>, Failure> {
-        let is_tree = ContentKind::of_metadata(&verified.metadata).ok().flatten() == Some(ContentKind::Tree);
-        if !is_tree || self.sealed.is_in_order() {
+        if self.sealed.is_in_order() {
             return Ok(None);
         }
-        let of_input = |error| Failure::from(error).of_input(&self.sealed);
-        let reader = Arc::new(opener.reader(self.sealed.source(cancel, report)?).map_err(of_input)?);
-        let counts = cofferdam::check_tree(&reader).map_err(of_input)?;
+        let counts = check_tree(verified, || Ok(opener.reader(self.sealed.source(cancel, report)?)?));
+        let counts = counts.map_err(|failure| failure.of_input(&self.sealed))?;
         Ok(counts.map(|counts| TreeCounts {
             files: counts.files,
             directories: counts.directories,

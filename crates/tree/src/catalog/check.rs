@@ -92,8 +92,9 @@ impl Catalog {
 
     fn check_name_index(&self) -> Result<(), TreeError> {
         let mut order = PathOrder::default();
-        self.gather_in_order(0..self.entries(), &mut |found| {
-            order.push(&found.entry.path, found.entry.kind == EntryKind::Directory)
+        self.in_order(0..self.entries()).try_for_each(|found| {
+            let entry = found?.entry;
+            order.push(&entry.path, entry.kind == EntryKind::Directory)
         })
     }
 
@@ -122,7 +123,8 @@ impl Catalog {
     fn check_targets(&self, mut links: Vec<(TreePath, u64, TreePath)>) -> Result<(), TreeError> {
         links.sort_unstable();
         let mut links = links.iter().peekable();
-        self.gather_in_order(0..self.entries(), &mut |found| {
+        for found in self.in_order(0..self.entries()) {
+            let found = found?;
             while let Some((target, number, path)) = links.next_if(|(target, ..)| *target <= found.entry.path)
             {
                 let kind = found.entry.kind;
@@ -131,8 +133,7 @@ impl Catalog {
                     return Err(link_fault(path));
                 }
             }
-            Ok(())
-        })?;
+        }
         links.next().map_or(Ok(()), |(.., path)| Err(link_fault(path)))
     }
 }

@@ -33,7 +33,7 @@ use self::{
     locked_file::LockedFile,
     notice::Notices,
     progress::Progress,
-    staging::{Kept, Staging},
+    staging::{Kept, Staging, Written},
 };
 use crate::journal::{Journal, WriterId};
 
@@ -158,6 +158,12 @@ impl StagedFile {
         self.cursor.write(at, count)?;
         self.staging.written.lock().claim(at, count)?;
         Ok(taken)
+    }
+
+    /// What has been written so far, to be read back before it is published. What lies behind its end reads as zeros: those that a
+    /// file ends with are left out until then.
+    pub fn tentative(&self) -> Arc<dyn ReadAt> {
+        Arc::new(Written { file: self.staging.file.clone() })
     }
 
     /// Refuses a target of `len` bytes for which there is no room, beside what the staging file has already.
