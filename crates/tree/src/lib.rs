@@ -8,6 +8,7 @@
 
 mod archive;
 mod catalog;
+mod changes;
 mod cut;
 mod entry;
 mod error;
@@ -24,6 +25,7 @@ mod source;
 mod subtree;
 mod tar;
 mod walk;
+mod xattrs;
 
 pub use cofferdam_io::ReadAt;
 
@@ -32,6 +34,7 @@ pub use catalog::{
     Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, InOrder, LocatedEntry, Page, PathCase,
     WrittenCatalog,
 };
+pub use changes::ChangedFiles;
 pub use cut::ArchiveCut;
 pub use entry::{Entry, EntryKind, Member, Timestamp, Xattr};
 pub use error::TreeError;
@@ -42,7 +45,7 @@ pub use path::{NameFault, TreePath};
 pub use plan::Plan;
 pub use root::TreeRoot;
 pub use selection::{Mounts, WalkOptions};
-pub use source::{ChangedFiles, OnChange, TreeSource};
+pub use source::{OnChange, TreeSource};
 pub use subtree::Subtree;
 pub use tar::{CatalogOutcome, TarSource};
 pub use walk::{LeftOut, walk};

@@ -3,22 +3,20 @@
 
 use std::{
     collections::HashMap,
-    ffi::{CString, OsStr},
+    ffi::OsStr,
     io,
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     vec,
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Stat, lgetxattr, llistxattr, major, minor, readlinkat, statat},
+    fs::{AtFlags, Dir, FileType, Stat, major, minor, readlinkat, statat},
     io::Errno,
 };
 
 use crate::{
-    EntryKind, Member, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions, Xattr, owners::OwnerNames,
+    EntryKind, Member, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions, owners::OwnerNames,
+    xattrs::XattrReader,
 };
 
 /// What a walk left out.
@@ -46,6 +44,16 @@ pub fn walk(
     options: &WalkOptions,
     take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
 ) -> Result<LeftOut, TreeError> {
+    walk_with(root, options, XattrReader::new(), take)
+}
+
+/// As [`walk`], by what reads attributes.
+pub(crate) fn walk_with(
+    root: &TreeRoot,
+    options: &WalkOptions,
+    xattrs: XattrReader,
+    take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+) -> Result<LeftOut, TreeError> {
     let path = TreePath::root();
     let directory = open(root, &path)?;
     let stat = rustix::fs::fstat(&directory)
@@ -55,13 +63,16 @@ pub fn walk(
         options,
         device: stat.st_dev,
         owners: OwnerNames::default(),
+        xattrs,
         links: HashMap::new(),
+        listings: 0,
         left_out: LeftOut::default(),
     };
     let mut member = walk.member(path.clone(), EntryKind::Directory, &stat);
-    member.xattrs = read_xattrs(&directory, b".", &path)?;
+    member.xattrs = walk.xattrs.read(&directory, walk.listings, b".", &path)?;
     take(member)?;
-    walk.directories(Listing::read(directory, path, options.includes_all())?, take)?;
+    let top = walk.list(directory, path, options.includes_all())?;
+    walk.directories(top, take)?;
     Ok(walk.left_out)
 }
 
@@ -71,13 +82,18 @@ struct Walk<'a> {
     /// Of the root.
     device: u64,
     owners: OwnerNames,
+    xattrs: XattrReader,
     /// The first path of each file that has several names.
     links: HashMap<(u64, u64), TreePath>,
+    /// Directories that were listed so far.
+    listings: u64,
     left_out: LeftOut,
 }
 
 /// A directory that is being walked.
 struct Listing {
+    /// No other one's.
+    number: u64,
     path: TreePath,
     /// Closed while directories far below are walked.
     directory: Option<OwnedFd>,
@@ -162,7 +178,7 @@ impl Walk<'_> {
                 target.map_err(|error| TreeError::io(format!("read the link {path}"), error))?.into_bytes();
         }
         if member.kind != EntryKind::HardLink {
-            member.xattrs = read_xattrs(directory, name, &path)?;
+            member.xattrs = self.xattrs.read(directory, listing.number, name, &path)?;
         }
         take(member)?;
         match kind {
@@ -173,10 +189,15 @@ impl Walk<'_> {
             EntryKind::Directory => match self.root.directory_at(&path) {
                 Err(Errno::NOENT) => Ok(None),
                 Err(error) => Err(TreeError::io(format!("open the directory {path}"), error)),
-                Ok(below) => Listing::read(below, path, is_included).map(Some),
+                Ok(below) => self.list(below, path, is_included).map(Some),
             },
             _ => Ok(None),
         }
+    }
+
+    fn list(&mut self, directory: OwnedFd, path: TreePath, is_included: bool) -> Result<Listing, TreeError> {
+        self.listings += 1;
+        Listing::read(directory, self.listings, path, is_included)
     }
 
     /// The member of what `stat` says, link and attributes apart.
@@ -205,7 +226,12 @@ impl Walk<'_> {
 }
 
 impl Listing {
-    fn read(directory: OwnedFd, path: TreePath, is_included: bool) -> Result<Listing, TreeError> {
+    fn read(
+        directory: OwnedFd,
+        number: u64,
+        path: TreePath,
+        is_included: bool,
+    ) -> Result<Listing, TreeError> {
         let fault = |error| TreeError::io(format!("list the directory {path}"), error);
         let mut names: Vec<Box<[u8]>> = Vec::new();
         for entry in Dir::read_from(&directory).map_err(fault)? {
@@ -216,7 +242,7 @@ impl Listing {
             }
         }
         names.sort_unstable();
-        Ok(Listing { path, directory: Some(directory), names: names.into_iter(), is_included })
+        Ok(Listing { number, path, directory: Some(directory), names: names.into_iter(), is_included })
     }
 }
 
@@ -241,39 +267,5 @@ fn kind(stat: &Stat) -> Option<EntryKind> {
     })
 }
 
-/// The extended attributes of what is called `name` in `directory`, links not followed. A descriptor of the file itself would have to be opened
-/// for reading, which not every file allows; hence by the directory's.
-fn read_xattrs(directory: &impl AsFd, name: &[u8], path: &TreePath) -> Result<Vec<Xattr>, TreeError> {
-    let fault = |error| TreeError::io(format!("read the extended attributes of {path}"), error);
-    let place = [format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).as_bytes(), name].concat();
-    let Ok(place) = CString::new(place) else {
-        return Ok(Vec::new());
-    };
-    let mut names = vec![0; XATTRS_LEN_FIRST];
-    let len = loop {
-        match llistxattr(&place, &mut *names) {
-            Err(Errno::RANGE) if names.len() < XATTRS_LEN_MAX => names.resize(names.len() * 16, 0),
-            // Gone, or a file system without any.
-            Err(Errno::NOENT | Errno::NOTSUP) => return Ok(Vec::new()),
-            len => break len.map_err(fault)?,
-        }
-    };
-    let mut xattrs = Vec::new();
-    let mut value = Vec::new();
-    for name in names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        value.resize(XATTRS_LEN_MAX, 0);
-        match lgetxattr(&place, OsStr::from_bytes(name), &mut *value) {
-            Err(Errno::NODATA | Errno::NOENT) => {}
-            len => xattrs.push(Xattr { name: name.to_vec(), value: value[..len.map_err(fault)?].to_vec() }),
-        }
-    }
-    xattrs.sort();
-    Ok(xattrs)
-}
-
 /// Directories above the one that is walked that are kept open.
 const OPEN_LEVELS_MAX: usize = 64;
-/// What a list of names is first given room for.
-const XATTRS_LEN_FIRST: usize = 256;
-/// Linux keeps lists and values within this.
-const XATTRS_LEN_MAX: usize = 64 << 10;

@@ -11,6 +11,7 @@ mod place;
 mod reading;
 mod resuming;
 mod sealing;
+mod vanishing;
 
 use std::ffi::OsStr;
 use std::fs;
