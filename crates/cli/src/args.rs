@@ -199,8 +199,9 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             input, stream_id, generation, authentic, recipients: each with number, kind (\"age\", \"passphrase\",
             \"key-file\", \"external\", \"unknown\"), recipient, opens, post_quantum
   rewrapped file, generation, slots, room_bytes, removed
-  status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"unknown\"), staging,
-            staging_len, durable_len, journal, state, stream_id, input_len, plan, problems
+  status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"moving\",
+            \"in-the-way\", \"unknown\"), staging, staging_len, durable_len, journal, state, stream_id, input_len,
+            plan, problems, within (a directory: attempt, staging, journal, problems of what is in it)
   discarded target, removed
   upload    key, id, begun, age_seconds, aborted: of a store
   uploads   listed, aborted: after them

@@ -28,7 +28,7 @@ mod target_lock;
 pub use archive_sink::ArchiveSink;
 pub use attributes::LeftOut;
 pub use error::TreeSinkError;
-pub use leftovers::{is_beside, remove_beside};
+pub use leftovers::{TreeLeft, TreeLeftovers, is_beside, look, remove_beside};
 pub use opening::Opened;
 pub use options::{DeviceFiles, OldTree, Owners, Placement, Room, SetIdBits, TreeOptions};
 pub use sink::{Restored, SharedRestored, TreeSink};

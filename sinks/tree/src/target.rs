@@ -29,7 +29,7 @@ use tree::TreeRoot;
 use crate::{
     attributes::change_mode,
     directory_id::{DirectoryId, Found},
-    journal::{Intent, Journal, Locked},
+    journal::{Intent, Journal, Locked, Records},
     options::{OldTree, Placement, Room},
     removal::{Removal, remove_tree},
     taking_back::names,
@@ -137,6 +137,40 @@ impl Target {
     /// Locks the journal that is beside the target, if there is one.
     pub(crate) fn find_journal(&self) -> Result<Option<Journal>, TargetError> {
         Journal::find(&self.parent, &self.journal_name, &self.journal_path())
+    }
+
+    /// What the journal says, if there is one. It may be at work.
+    pub(crate) fn read_journal(&self) -> Result<Option<Records>, TargetError> {
+        Journal::look(&self.parent, &self.journal_name, &self.journal_path())
+    }
+
+    /// Whether anything is at the private directory's name, and at the journal's.
+    pub(crate) fn find_both(&self) -> Result<(bool, bool), TargetError> {
+        Ok((self.find(&self.staging_name)?.is_some(), self.find(&self.journal_name)?.is_some()))
+    }
+
+    /// Refuses what is at the private directory's name and is no directory, or another user's.
+    pub(crate) fn check_staging(&self) -> Result<(), TargetError> {
+        match self.find(&self.staging_name)? {
+            Some(found) if !found.is_directory() => {
+                Err(TargetError::InTheWay { staging: self.staging_path() })
+            }
+            Some(found) if found.owner.0 != geteuid().as_raw() => {
+                Err(TargetError::NotOurs { path: self.staging_path(), owner: found.owner.0 })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a directory at that name that has something in it.
+    pub(crate) fn check_empty_staging(&self) -> Result<(), TargetError> {
+        let fault = |error: io::Error| TargetError::io(&self.staging_path(), "list", error);
+        match retried(|| openat(&self.parent, &*self.staging_name, DIRECTORY, Mode::empty())) {
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(fault(error.into())),
+            Ok(staging) if names(&staging).map_err(fault)?.is_empty() => Ok(()),
+            Ok(_) => Err(TargetError::InTheWay { staging: self.staging_path() }),
+        }
     }
 
     /// Which directories are at the private directory's name and at the target's.
