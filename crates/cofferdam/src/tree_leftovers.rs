@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use storage::TargetError;
 use tree_sink::{Placement, TreeLeft, TreeLeftovers, look};
 
 use crate::{Attempt, Error, Leftovers, Within};
@@ -62,7 +63,9 @@ pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec
     let target = target.as_ref().components().as_path();
     let mut removed = match tree_sink::is_beside(target) {
         Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
-        Ok(false) | Err(_) => Vec::new(),
+        // Nothing of a tree can be there.
+        Ok(false) | Err(TargetError::NoDirectory { .. } | TargetError::NoName { .. }) => Vec::new(),
+        Err(error) => return Err(Error::target(error)),
     };
     removed.extend(stream::discard(target, state_dir)?);
     Ok(removed)

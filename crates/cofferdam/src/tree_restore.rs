@@ -12,8 +12,8 @@ use storage::{Misplaced, OnPartial, Sparse, TargetError};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
 use tree_sink::{
-    Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink, TreeSinkError,
-    attempt_beside,
+    Attempt, Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink,
+    TreeSinkError, attempt_beside,
 };
 
 use crate::trees::{said_of_tree, tree_content, tree_sink_error};
@@ -134,12 +134,13 @@ impl Opener {
                 Others::Refuse => Err(no_tree()),
             };
         }
+        let new = id.attempt_id();
+        let attempt = Attempt { id: &new, is_ours: &|found| id.check(found).is_ok() };
         for _ in 0..ATTEMPTS_MAX {
-            let opened = self.open_with_room(|room| {
-                TreeSink::open(path, &*plaintext, &options.room(room), &id.attempt_id())
-            });
+            let opened =
+                self.open_with_room(|room| TreeSink::open(path, &*plaintext, &options.room(room), &attempt));
             let (sink, found) = match opened.map_err(tree_sink_error)? {
-                Opened::Fresh(sink) => (sink, id.attempt_id()),
+                Opened::Fresh(sink) => (sink, new.clone()),
                 Opened::Resumable { sink, attempt_id } => (sink, attempt_id),
                 Opened::Published { sink, attempt_id } if id.check(&attempt_id).is_ok() => {
                     outcome.follow(sink.restored(), Some(sink.difference()));

@@ -10,12 +10,12 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Stat, major, minor, readlinkat, statat},
+    fs::{AtFlags, Dir, FileType, Stat, Statx, makedev, readlinkat, statx},
     io::Errno,
 };
 
 use crate::{
-    EntryKind, Member, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions, owners::OwnerNames,
+    EntryKind, Member, MountId, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions, owners::OwnerNames,
     xattrs::XattrReader,
 };
 
@@ -56,19 +56,19 @@ pub(crate) fn walk_with(
 ) -> Result<LeftOut, TreeError> {
     let path = TreePath::root();
     let directory = open(root, &path)?;
-    let stat = rustix::fs::fstat(&directory)
+    let told = statx(&directory, "", AtFlags::EMPTY_PATH, MountId::MASK)
         .map_err(|error| TreeError::io("examine the tree's directory", error))?;
     let mut walk = Walk {
         root,
         options,
-        device: stat.st_dev,
+        mount: MountId::of(&told),
         owners: OwnerNames::default(),
         xattrs,
         links: HashMap::new(),
         listings: 0,
         left_out: LeftOut::default(),
     };
-    let mut member = walk.member(path.clone(), EntryKind::Directory, &stat);
+    let mut member = walk.member(path.clone(), EntryKind::Directory, &told);
     member.xattrs = walk.xattrs.read(&directory, walk.listings, b".", &path)?;
     take(member)?;
     let top = walk.list(directory, path, options.includes_all())?;
@@ -80,7 +80,7 @@ struct Walk<'a> {
     root: &'a TreeRoot,
     options: &'a WalkOptions,
     /// Of the root.
-    device: u64,
+    mount: MountId,
     owners: OwnerNames,
     xattrs: XattrReader,
     /// The first path of each file that has several names.
@@ -145,14 +145,16 @@ impl Walk<'_> {
         if self.options.is_cancelled() {
             return Err(TreeError::io("walk the tree", io::ErrorKind::Interrupted));
         }
-        let stat = match statat(directory, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
+        // As statat(2) does it: nothing is mounted by being looked at.
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let told = match statx(directory, OsStr::from_bytes(name), flags, MountId::MASK) {
             Err(Errno::NOENT) => {
                 self.left_out.gone += 1;
                 return Ok(None);
             }
-            stat => stat.map_err(|error| TreeError::io(format!("examine {path}"), error))?,
+            told => told.map_err(|error| TreeError::io(format!("examine {path}"), error))?,
         };
-        let Some(kind) = kind(&stat) else {
+        let Some(kind) = kind(&told) else {
             self.left_out.sockets += 1;
             return Ok(None);
         };
@@ -160,18 +162,18 @@ impl Walk<'_> {
             self.left_out.by_globs += 1;
             return Ok(None);
         }
-        if kind == EntryKind::Directory && self.options.is_own_directory(stat.st_dev, stat.st_ino) {
+        if kind == EntryKind::Directory && self.options.is_own_directory(device(&told), told.stx_ino) {
             self.left_out.own_directories += 1;
             return Ok(None);
         }
         let is_included = listing.is_included || self.options.includes(&path, kind);
-        let is_elsewhere = !self.options.enters_mounts() && stat.st_dev != self.device;
+        let is_elsewhere = !self.options.enters_mounts() && MountId::of(&told) != self.mount;
         if kind != EntryKind::Directory && (!is_included || is_elsewhere) {
             self.left_out.by_globs += u64::from(!is_included);
             self.left_out.mounts += u64::from(is_included);
             return Ok(None);
         }
-        let mut member = self.member(path.clone(), kind, &stat);
+        let mut member = self.member(path.clone(), kind, &told);
         if member.kind == EntryKind::Symlink {
             let target = readlinkat(directory, OsStr::from_bytes(name), Vec::new());
             member.link =
@@ -200,14 +202,15 @@ impl Walk<'_> {
         Listing::read(directory, self.listings, path, is_included)
     }
 
-    /// The member of what `stat` says, link and attributes apart.
-    fn member(&mut self, path: TreePath, kind: EntryKind, stat: &Stat) -> Member {
-        let mut member = Member::new(path, kind, stat.st_mode & 0o7777);
-        (member.uid, member.gid) = (stat.st_uid, stat.st_gid);
-        (member.user, member.group) = (self.owners.user(stat.st_uid), self.owners.group(stat.st_gid));
-        member.modified = modified(stat);
-        if kind != EntryKind::Directory && stat.st_nlink > 1 {
-            let first = self.links.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| member.path.clone());
+    /// The member of what statx(2) told, link and attributes apart.
+    fn member(&mut self, path: TreePath, kind: EntryKind, told: &Statx) -> Member {
+        let mut member = Member::new(path, kind, u32::from(told.stx_mode) & 0o7777);
+        (member.uid, member.gid) = (told.stx_uid, told.stx_gid);
+        (member.user, member.group) = (self.owners.user(told.stx_uid), self.owners.group(told.stx_gid));
+        member.modified = Timestamp { seconds: told.stx_mtime.tv_sec, nanos: told.stx_mtime.tv_nsec };
+        if kind != EntryKind::Directory && told.stx_nlink > 1 {
+            let first =
+                self.links.entry((device(told), told.stx_ino)).or_insert_with(|| member.path.clone());
             if *first != member.path {
                 member.link = first.as_bytes().to_vec();
                 member.kind = EntryKind::HardLink;
@@ -215,9 +218,9 @@ impl Walk<'_> {
             }
         }
         match kind {
-            EntryKind::File => member.size = stat.st_size.cast_unsigned(),
+            EntryKind::File => member.size = told.stx_size,
             EntryKind::CharDevice | EntryKind::BlockDevice => {
-                member.device = (major(stat.st_rdev), minor(stat.st_rdev));
+                member.device = (told.stx_rdev_major, told.stx_rdev_minor);
             }
             _ => {}
         }
@@ -255,8 +258,12 @@ fn open(root: &TreeRoot, path: &TreePath) -> Result<OwnedFd, TreeError> {
     root.directory_at(path).map_err(|error| TreeError::io(format!("open the directory {path}"), error))
 }
 
-fn kind(stat: &Stat) -> Option<EntryKind> {
-    Some(match FileType::from_raw_mode(stat.st_mode) {
+fn device(told: &Statx) -> u64 {
+    makedev(told.stx_dev_major, told.stx_dev_minor)
+}
+
+fn kind(told: &Statx) -> Option<EntryKind> {
+    Some(match FileType::from_raw_mode(told.stx_mode.into()) {
         FileType::RegularFile => EntryKind::File,
         FileType::Directory => EntryKind::Directory,
         FileType::Symlink => EntryKind::Symlink,
