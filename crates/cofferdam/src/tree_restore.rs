@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use contract::{IfExists, StreamingSink};
+use contract::{AttemptId, IfExists, StreamingSink};
 use storage::{Misplaced, OnPartial, Sparse, TargetError};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
@@ -123,7 +123,8 @@ impl Opener {
         }
         for _ in 0..ATTEMPTS_MAX {
             let opened = self.open_with_room(|room| {
-                TreeSink::open(path, &*plaintext, &options.room(room), &id.attempt_id())
+                let is_known = |found: &AttemptId| id.check(found).is_ok();
+                TreeSink::open_known(path, &*plaintext, &options.room(room), &id.attempt_id(), &is_known)
             });
             let (sink, found) = match opened.map_err(tree_sink_error)? {
                 Opened::Fresh(sink) => (sink, id.attempt_id()),

@@ -90,6 +90,21 @@ impl TreeSink {
         options: &TreeOptions,
         attempt_id: &AttemptId,
     ) -> Result<Opened, TreeSinkError> {
+        TreeSink::open_known(target, plaintext, options, attempt_id, &|found| found == attempt_id)
+    }
+
+    /// As [`open`](Self::open), where ids of one and the same restore can differ: `is_known` says whether an id is of this restore. An earlier attempt of it may
+    /// have moved some of the tree into the target, and goes on with that whether files are to be replaced or not.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_known(
+        target: impl AsRef<Path>,
+        plaintext: &dyn ReadAt,
+        options: &TreeOptions,
+        attempt_id: &AttemptId,
+        is_known: &dyn Fn(&AttemptId) -> bool,
+    ) -> Result<Opened, TreeSinkError> {
         let target = Target::open(target.as_ref(), options.placement)?;
         let fault = |error: io::Error| TargetError::io(&target.path, "restore to", error);
         let catalog = Arc::new(CatalogCopy::read(plaintext, unnamed_file(&target).map_err(fault)?)?);
@@ -101,7 +116,7 @@ impl TreeSink {
         let opening = Opening { target, layout, catalog, plain_len, options: *options, is_moving: false };
         match opening.target.lock_journal(options.on_partial)? {
             Locked::New(journal) => opening.begin(journal, attempt_id, Before::Nothing),
-            Locked::Found(journal) => opening.recover(journal, attempt_id),
+            Locked::Found(journal) => opening.recover(journal, attempt_id, is_known),
         }
     }
 }
@@ -126,7 +141,12 @@ struct Opening {
 
 impl Opening {
     /// Does what the table says. The journal is locked.
-    fn recover(mut self, journal: Journal, attempt_id: &AttemptId) -> Result<Opened, TreeSinkError> {
+    fn recover(
+        mut self,
+        journal: Journal,
+        attempt_id: &AttemptId,
+        is_known: &dyn Fn(&AttemptId) -> bool,
+    ) -> Result<Opened, TreeSinkError> {
         let path = self.target.journal_path();
         let records = journal.read().map_err(|error| TargetError::io(&path, "read", error))?;
         let [staging, target] = self.target.ids()?;
@@ -137,7 +157,7 @@ impl Opening {
         }
         // Those of paths alone have one name, whatever the stream.
         let is_ours =
-            matches!(&records.header, Header::Valid(id) if id == attempt_id && id.as_bytes() != NAMELESS);
+            matches!(&records.header, Header::Valid(id) if id.as_bytes() != NAMELESS && is_known(id));
         if self.target.is_merged() && records.intent.is_some() && is_ours {
             // What is there may be this tree's already.
             self.options.if_exists = IfExists::Replace;

@@ -86,7 +86,9 @@ impl SpooledTree {
     fn make_tree(&self, plain_len: u64) -> Result<(), CommitError> {
         let plaintext = Plaintext { spool: &self.spool, len: plain_len };
         for _ in 0..ATTEMPTS_MAX {
-            let opened = TreeSink::open(&self.path, &plaintext, &self.options, &self.attempt_id);
+            let is_known = |found: &AttemptId| self.known.contains(found);
+            let opened =
+                TreeSink::open_known(&self.path, &plaintext, &self.options, &self.attempt_id, &is_known);
             let sink = match opened.map_err(refused)? {
                 Opened::Fresh(sink) => sink,
                 Opened::Resumable { mut sink, attempt_id } if self.known.contains(&attempt_id) => {
