@@ -23,6 +23,7 @@ use crate::sealed::Sealed;
 use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
 use crate::text::{Pair, count, pace, pairs};
+use crate::tree_args::counted_gone;
 use crate::tree_reading::check_tree;
 
 /// Check a sealed stream, with a key or without
@@ -131,6 +132,8 @@ impl Verify {
             others: counts.others,
             data_len: counts.data_len,
             changed: counts.changed,
+            gone: counts.gone,
+            gone_len: counts.gone_len,
         }))
     }
 }
@@ -162,6 +165,29 @@ struct TreeCounts {
     others: u64,
     data_len: u64,
     changed: u64,
+    gone: u64,
+    gone_len: u64,
+}
+
+impl TreeCounts {
+    /// What the catalog says of files that were not the same all the time, a line each.
+    fn flags(&self) -> String {
+        let mut text = String::new();
+        match self.changed - self.gone {
+            0 => {}
+            written => text.push_str(&format!(
+                "\n{} changed while the directory was sealed; the bytes may be of several moments",
+                count(written, "file")
+            )),
+        }
+        if self.gone > 0 {
+            let (gone, len) = (counted_gone(self.gone), Size(self.gone_len));
+            text.push_str(&format!(
+                "\n{gone} gone when the directory was sealed; {len} of zeros stand for them"
+            ));
+        }
+        text
+    }
 }
 
 impl Record {
@@ -215,7 +241,8 @@ impl Record {
         let sequence = self.sequence.map_or(String::new(), |sequence| format!("\nsequence {sequence}"));
         let tree = self.tree.as_ref().map_or(String::new(), |tree| {
             let entries = tree.files + tree.directories + tree.symlinks + tree.hard_links + tree.others;
-            format!("\na tree of {}; its catalog says what its headers say", count(entries, "member"))
+            let members = count(entries, "member");
+            format!("\na tree of {members}; its catalog says what its headers say{}", tree.flags())
         });
         format!(
             "{}: {found}\n{} in {}, {}{tree}\nstream digest {stream_digest}{signed}{sequence}",
