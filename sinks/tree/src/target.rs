@@ -32,6 +32,7 @@ use crate::{
     journal::{Intent, Journal, Locked, Records},
     options::{OldTree, Placement, Room},
     removal::{Removal, remove_tree},
+    taking_back::names,
     target_lock,
 };
 
