@@ -209,8 +209,7 @@ impl Walk<'_> {
         (member.user, member.group) = (self.owners.user(told.stx_uid), self.owners.group(told.stx_gid));
         member.modified = Timestamp { seconds: told.stx_mtime.tv_sec, nanos: told.stx_mtime.tv_nsec };
         if kind != EntryKind::Directory && told.stx_nlink > 1 {
-            let first =
-                self.links.entry((device(told), told.stx_ino)).or_insert_with(|| member.path.clone());
+            let first = self.links.entry((device(told), told.stx_ino)).or_insert_with(|| member.path.clone());
             if *first != member.path {
                 member.link = first.as_bytes().to_vec();
                 member.kind = EntryKind::HardLink;

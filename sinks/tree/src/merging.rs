@@ -25,8 +25,8 @@ use crate::{
     letting_in::widen_at,
     members::read_member,
     options::TreeOptions,
+    removal::names,
     staging::Staging,
-    taking_back::names,
     target::{INSIDE, target_kind},
 };
 

@@ -176,7 +176,8 @@ fn reopen(top: &OwnedFd, path: &[u8], modes: Modes) -> io::Result<Dir> {
     Ok(Dir::new(open(above.as_ref().unwrap_or(top), OsStr::from_bytes(rest), modes)?)?)
 }
 
-fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
+/// The names in a directory, in the order of paths: whoever looks them up in a catalog comes to its pages one after the other.
+pub(crate) fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let name = entry?.file_name().to_bytes().to_vec();
@@ -184,6 +185,7 @@ fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
             names.push(name);
         }
     }
+    names.sort_unstable();
     Ok(names)
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, llistxattr, lremovexattr, unlinkat},
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, llistxattr, lremovexattr, unlinkat},
     io::Errno,
     process::{getegid, geteuid},
 };
@@ -21,7 +21,7 @@ use tree::{EntryKind, TreePath};
 use crate::{
     attributes::change_mode,
     directory_id::Found,
-    removal::{Removal, remove_tree},
+    removal::{Removal, names, remove_tree},
     staging::Staging,
 };
 
@@ -154,19 +154,6 @@ fn remove(directory: &OwnedFd, name: &[u8], found: &Found) -> io::Result<()> {
         Removal::HoldsMounts => Err(mounted()),
         Removal::Another => Err(io::Error::other("somebody changes what was to be gone on with")),
     }
-}
-
-/// The names in a directory, in the order of paths: whoever looks them up in a catalog comes to its pages one after the other.
-pub(crate) fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if !matches!(&*name, b"." | b"..") {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 /// Bytes of the names of a file's attributes: Linux has no more.

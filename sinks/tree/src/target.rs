@@ -31,8 +31,7 @@ use crate::{
     directory_id::{DirectoryId, Found},
     journal::{Intent, Journal, Locked, Records},
     options::{OldTree, Placement, Room},
-    removal::{Removal, remove_tree},
-    taking_back::names,
+    removal::{Removal, names, remove_tree},
     target_lock,
 };
 
