@@ -268,7 +268,7 @@ fn of_pipe<S>(sink: SpooledTree, outcome: &TreeOutcome, envelope: &Envelope) -> 
     Tentative::Boxed(Opening::plain(sink, envelope))
 }
 
-/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files and of trees, and of
+/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files, of trees and of shards, and of
 /// sealings. The target stays as it is.
 ///
 /// # Errors
@@ -280,6 +280,8 @@ pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec
         Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
         Ok(false) | Err(_) => Vec::new(),
     };
+    #[cfg(all(feature = "parts", feature = "signatures"))]
+    removed.extend(crate::shards::discard(target)?);
     removed.extend(stream::discard(target, state_dir)?);
     Ok(removed)
 }
