@@ -47,7 +47,7 @@ pub(crate) struct Open {
 enum Kind {
     Own(Arc<cofferdam::Reader>),
     /// One read at a time.
-    Foreign(Mutex<ForeignReader>),
+    Foreign(Box<Mutex<ForeignReader>>),
 }
 
 impl Open {
@@ -196,7 +196,7 @@ pub(crate) fn open_reader(
         // The token lives as long as the reader, and nobody uses it after this call.
         let opener = opener.cancel(cancel);
         let kind = match is_foreign(&source)? {
-            true => Kind::Foreign(Mutex::new(opener.foreign_reader(source)?)),
+            true => Kind::Foreign(Box::new(Mutex::new(opener.foreign_reader(source)?))),
             false => Kind::Own(Arc::new(opener.reader(source)?)),
         };
         Ok::<_, Failed>(Open { catalog: OnceLock::new(), kind, _lease: lease })

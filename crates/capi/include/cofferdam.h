@@ -1196,7 +1196,7 @@ enum cfd_status cfd_seal_tree(const struct cfd_sealer *sealer,
  restored is kept beside it, and the same call resumes from there.
 
  It blocks, and works on threads of its own as well, which inherit the caller's signal mask. From any thread. Errors: all there are; CFD_USAGE
- where the stream is no tree.
+ where the stream is no tree, or its file lies in the directory that would be removed: CFD_TREE_KEEP_OLD keeps that.
  */
 enum cfd_status cfd_open_tree(const struct cfd_opener *opener,
                               struct cfd_source *source,

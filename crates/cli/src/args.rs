@@ -154,7 +154,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sealed    input, output, format (\"cofferdam\", \"age\"), stream_id, segments, plaintext_len, sealed_len,
             stream_digest, sequence, kept, signature, signed_by, tree, seconds; of an age file segments and
             stream_digest are null; tree, of a directory: files, directories, symlinks, hard_links, others, data_len,
-            compressed, changed, changed_paths (1,000 at most), left_out (by_globs, mounts, sockets, gone,
+            compressed, changed (those gone among them), changed_paths (without those gone; 1,000 at most), gone (zeros stand
+            for them), gone_len, gone_paths (1,000 at most), left_out (by_globs, mounts, sockets, gone,
             state_directory; null where a sealing resumed)
   restored  input, output, format, stream_id, segments, plaintext_len, stream_digest, signed_by, kept, seeded,
             sequence, metadata, seconds
@@ -171,7 +172,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   read      input, path (of a tree), format, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
   entry     path, type (\"file\", \"directory\", \"symlink\", \"hard link\", \"character device\", \"block device\", \"fifo\"), size,
             mode (octal), uid, gid, modified (null outside of 1970 to 9999), modified_seconds, modified_nanos, changed
-            (while it was sealed), link: of a tree, without time and version
+            (while it was sealed), gone (while it was sealed: zeros; then changed as well), link: of a tree, without time and version
   difference
             path, only_in (\"tree\", \"directory\"), what (\"type\", \"content\", \"mode\", \"owner\", \"time\", \"link\",
             \"device\", \"attributes\")
@@ -185,7 +186,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds
   verified  input, authenticity (\"checked\", \"signed\", \"pinned\", \"not checked\"), then as restored; tree, where its catalog
-            was compared with its headers: files, directories, symlinks, hard_links, others, data_len, changed
+            was compared with its headers: files, directories, symlinks, hard_links, others, data_len, changed,
+            gone, gone_len
   asserted  input, output, format (\"AGCM\", \"ECIE\", \"MREC\", \"RSE1\"), missing, stream_id, plaintext_len, seconds: what nothing proves;
             of `convert`, sealed_stream_id, sealed_len and stream_digest of what was made of it, too
   converted input, output, proved, format, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence,
@@ -206,8 +208,9 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             input, stream_id, generation, authentic, recipients: each with number, kind (\"age\", \"passphrase\",
             \"key-file\", \"external\", \"unknown\"), recipient, opens, post_quantum
   rewrapped file, generation, slots, room_bytes, removed
-  status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"unknown\"), staging,
-            staging_len, durable_len, journal, state, stream_id, input_len, plan, problems
+  status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"moving\",
+            \"in-the-way\", \"unknown\"), staging, staging_len, durable_len, journal, state, stream_id, input_len,
+            plan, problems, within (a directory: attempt, staging, journal, problems of what is in it)
   discarded target, removed
   upload    key, id, begun, age_seconds, aborted: of a store
   uploads   listed, aborted: after them

@@ -141,6 +141,7 @@ pub(crate) struct TreeRecord {
     hard_links: u64,
     others: u64,
     changed_while_sealed: u64,
+    gone_while_sealed: u64,
     owners_left_out: u64,
     xattrs_left_out: u64,
     set_id_bits_left_out: u64,
@@ -160,6 +161,7 @@ impl TreeRecord {
             hard_links: counts.hard_links,
             others: counts.others,
             changed_while_sealed: counts.changed,
+            gone_while_sealed: counts.gone,
             owners_left_out: owners,
             xattrs_left_out: xattrs,
             set_id_bits_left_out: set_id_bits,
@@ -190,8 +192,12 @@ impl TreeRecord {
     pub(crate) fn warn(&self, report: Report) {
         let lacks = [
             (
-                self.changed_while_sealed,
+                self.changed_while_sealed - self.gone_while_sealed,
                 "had changed while they were sealed: their bytes may be of several moments",
+            ),
+            (
+                self.gone_while_sealed,
+                "had gone while the directory was sealed: zeros stand for what could not be read",
             ),
             (self.owners_left_out, "did not get their owner or group; root can give them"),
             (self.xattrs_left_out, "did not get all of their extended attributes or ACLs"),

@@ -176,6 +176,8 @@ mod tar_input;
 #[cfg(feature = "tree")]
 mod tree_input;
 #[cfg(feature = "tree")]
+mod tree_leftovers;
+#[cfg(feature = "tree")]
 mod tree_paths;
 #[cfg(feature = "tree")]
 mod tree_restore;
@@ -254,8 +256,6 @@ pub use sources::{
 pub use storage::{
     BlockDevice, ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify,
 };
-#[cfg(not(feature = "tree"))]
-pub use stream::discard;
 #[cfg(feature = "foreign")]
 pub use stream::{
     Asserted, ForeignInspection, ForeignReader, ForeignSummary, Format, Wholeness, inspect_foreign,
@@ -266,16 +266,20 @@ pub use stream::{
     GivenInstead, InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata,
     Observer, Pin, PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy,
     Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs, SegmentSummary, SlotSummary, StreamDigest,
-    StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, inspect, inspect_source,
-    leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
+    StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, Within, default_suite, inspect,
+    inspect_source, list_recipients, rewrap, rewrap_unless, sequence_of,
 };
+#[cfg(not(feature = "tree"))]
+pub use stream::{discard, leftovers};
 #[cfg(feature = "tree")]
 pub use tar_input::TarInput;
 #[cfg(feature = "tree")]
 pub use tree_input::{PlannedTree, SealedTree, TreeInput};
 #[cfg(feature = "tree")]
+pub use tree_leftovers::{discard, leftovers};
+#[cfg(feature = "tree")]
 pub use tree_paths::RestoredPaths;
 #[cfg(feature = "tree")]
-pub use tree_restore::{TreeOutcome, discard, refuse_within};
+pub use tree_restore::{TreeOutcome, refuse_within};
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};

@@ -299,7 +299,7 @@ impl Opener {
             device.refuse_source(sealed)?;
             return self.open_onto(|| open_source(sealed), device);
         }
-        let target = Target::resolve(target, self.if_exists, &self.resources.cancel)?;
+        let target = self.resolve(target)?;
         self.open_to(|| open_source(sealed), target)
     }
 
@@ -333,8 +333,17 @@ impl Opener {
         if let Some(device) = self.device(target.as_ref())? {
             return self.open_onto(|| Ok(source), device);
         }
-        let target = Target::resolve(target.as_ref(), self.if_exists, &self.resources.cancel)?;
+        let target = self.resolve(target.as_ref())?;
         self.open_to(|| Ok(source), target)
+    }
+
+    fn resolve<'a>(&self, target: &'a Path) -> Result<Target<'a>, Error> {
+        // A link to it is as good; a file is not put in the place of either.
+        #[cfg(feature = "tree")]
+        if self.moves_into() && target.is_dir() {
+            return Ok(Target::Staged { path: target, if_exists: self.if_exists });
+        }
+        Target::resolve(target, self.if_exists, &self.resources.cancel)
     }
 
     #[cfg(feature = "wal")]

@@ -9,7 +9,7 @@ use std::thread;
 use contract::{ReadAt, StreamingSink, WriteAt};
 use sources::Source;
 use storage::OnPartial;
-use tree::{Content, Globs, Subtree};
+use tree::{Content, Globs, PathCase, Subtree};
 use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside};
 
 use crate::tree_restore::stopped_move;
@@ -54,9 +54,12 @@ impl Opener {
             )
             .advise("Restore it without choosing."));
         };
+        // As before all others that make files: in what is chosen could be two of one name.
+        let catalog = catalog.check(PathCase::Sensitive).map_err(tree_error)?;
+        let catalog = catalog.catalog();
         self.refuse_lost(target, options)?;
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let chosen = Subtree::new(reader.clone(), &catalog, selection, parent.unwrap_or(Path::new(".")));
+        let chosen = Subtree::new(reader.clone(), catalog, selection, parent.unwrap_or(Path::new(".")));
         let Some(chosen) = chosen.map_err(tree_error)? else {
             return Err(Error::new(ErrorKind::Usage, "nothing in the tree matches what was chosen")
                 .advise("A path that begins with / is one from the tree's root on; without it, it may be at any depth."));

@@ -3,7 +3,7 @@
 
 use std::error::Error as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,8 +12,8 @@ use storage::{Misplaced, OnPartial, Sparse, TargetError};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
 use tree_sink::{
-    Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink, TreeSinkError,
-    attempt_beside,
+    Attempt, Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink,
+    TreeSinkError, attempt_beside,
 };
 
 use crate::trees::{said_of_tree, tree_content, tree_sink_error};
@@ -101,6 +101,11 @@ impl Opener {
         }
     }
 
+    /// Whether a tree is moved into the target, which is a directory.
+    pub(crate) fn moves_into(&self) -> bool {
+        self.trees.as_ref().is_some_and(|trees| trees.options.placement_of() == Placement::Into)
+    }
+
     /// The sink of a stream that is a tree, if it is one and is to be a directory.
     pub(crate) fn tree_into<S>(
         &self,
@@ -129,12 +134,13 @@ impl Opener {
                 Others::Refuse => Err(no_tree()),
             };
         }
+        let new = id.attempt_id();
+        let attempt = Attempt { id: &new, is_ours: &|found| id.check(found).is_ok() };
         for _ in 0..ATTEMPTS_MAX {
-            let opened = self.open_with_room(|room| {
-                TreeSink::open(path, &*plaintext, &options.room(room), &id.attempt_id())
-            });
+            let opened =
+                self.open_with_room(|room| TreeSink::open(path, &*plaintext, &options.room(room), &attempt));
             let (sink, found) = match opened.map_err(tree_sink_error)? {
-                Opened::Fresh(sink) => (sink, id.attempt_id()),
+                Opened::Fresh(sink) => (sink, new.clone()),
                 Opened::Resumable { sink, attempt_id } => (sink, attempt_id),
                 Opened::Published { sink, attempt_id } if id.check(&attempt_id).is_ok() => {
                     outcome.follow(sink.restored(), Some(sink.difference()));
@@ -266,24 +272,6 @@ fn of_pipe<S>(sink: SpooledTree, outcome: &TreeOutcome, envelope: &Envelope) -> 
     outcome.follow(sink.restored(), None);
     let sink: Box<dyn StreamingSink> = Box::new(sink);
     Tentative::Boxed(Opening::plain(sink, envelope))
-}
-
-/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files, of trees and of shards, and of
-/// sealings. The target stays as it is.
-///
-/// # Errors
-/// [`ErrorKind::TargetLocked`] where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused.
-pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
-    // As whoever names a directory may: a slash at the end is none of its name.
-    let target = target.as_ref().components().as_path();
-    let mut removed = match tree_sink::is_beside(target) {
-        Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
-        Ok(false) | Err(_) => Vec::new(),
-    };
-    #[cfg(all(feature = "parts", feature = "signatures"))]
-    removed.extend(crate::shards::discard(target)?);
-    removed.extend(stream::discard(target, state_dir)?);
-    Ok(removed)
 }
 
 /// Refuses `directory`, which is to be replaced and then removed, if the file at `read` lies in it: that would be gone, too. What cannot be looked at

@@ -91,9 +91,19 @@ pub(crate) fn said_of_tree(error: Error) -> Error {
         if let Some(tree) = of_tree.and_then(|inner| inner.downcast_ref::<TreeError>()) {
             return damaged(tree);
         }
+        // From a pipe that shows when all of it has come.
+        if of_tree.and_then(|inner| inner.downcast_ref::<TreeSinkError>()).is_some_and(is_plain) {
+            return Error::new(ErrorKind::Usage, TreeSinkError::PlainFile.to_string()).advise(
+                "Give the sealed stream as a file or a URL: then it is restored as the archive that it is.",
+            );
+        }
         cause = under.source();
     }
     error
+}
+
+fn is_plain(error: &TreeSinkError) -> bool {
+    matches!(error, TreeSinkError::PlainFile)
 }
 
 fn damaged(error: &TreeError) -> Error {

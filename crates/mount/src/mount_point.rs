@@ -1,7 +1,7 @@
 //! The directory that something is mounted on: what may be there, and what is.
 //! Knows no FUSE session.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -123,10 +123,18 @@ pub(crate) fn unmount_at(path: &Path) -> io::Result<Detached> {
     }
 }
 
+/// The one that `fuser` takes to mount, which looks where distributions have it, too.
+fn fusermount_program() -> OsString {
+    let installed =
+        ["/usr/bin/fusermount3", "/bin/fusermount3"].into_iter().find(|path| Path::new(path).exists());
+    env::var_os("FUSERMOUNT_PATH").unwrap_or_else(|| installed.unwrap_or("fusermount3").into())
+}
+
 fn fusermount(path: &Path, arguments: &[&str]) -> io::Result<()> {
-    // The one that `fuser` takes.
-    let program = env::var_os("FUSERMOUNT_PATH").unwrap_or_else(|| "fusermount3".into());
-    let output = Command::new(program).args(arguments).args([OsStr::new("--"), path.as_os_str()]).output()?;
+    let output = Command::new(fusermount_program())
+        .args(arguments)
+        .args([OsStr::new("--"), path.as_os_str()])
+        .output()?;
     match output.status.success() {
         true => Ok(()),
         false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),

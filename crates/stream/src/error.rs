@@ -320,9 +320,13 @@ impl Error {
     #[doc(hidden)]
     pub fn target(error: TargetError) -> Error {
         let (kind, remedy) = match &error {
-            TargetError::Exists { .. } => (ErrorKind::TargetExists, Some(Remedy::Replace(InTheWay::File))),
+            TargetError::Exists { .. } | TargetError::DirectoryExists { .. } => {
+                (ErrorKind::TargetExists, Some(Remedy::Replace(InTheWay::File)))
+            }
             TargetError::Symlink { .. } => (ErrorKind::TargetExists, Some(Remedy::Replace(InTheWay::Link))),
-            TargetError::DanglingLink { .. } => (ErrorKind::TargetExists, None),
+            TargetError::DanglingLink { .. } | TargetError::OtherKind { .. } => {
+                (ErrorKind::TargetExists, None)
+            }
             TargetError::Held { .. } | TargetError::DeviceInUse { .. } => (ErrorKind::TargetLocked, None),
             TargetError::Journal { .. } => (ErrorKind::JournalMismatch, Some(Remedy::Restart(Kept::Journal))),
             TargetError::NotOurs { .. } | TargetError::OpenToOthers { .. } => {
@@ -333,6 +337,7 @@ impl Error {
             }
             TargetError::NotAFile { .. }
             | TargetError::NotADirectory { .. }
+            | TargetError::NoName { .. }
             | TargetError::LengthUnknown { .. } => (ErrorKind::Usage, None),
             _ => (ErrorKind::Io, None),
         };

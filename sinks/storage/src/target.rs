@@ -74,6 +74,25 @@ pub enum TargetError {
         /// The target.
         path: PathBuf,
     },
+    /// A directory is there, and replacing it was not asked for.
+    DirectoryExists {
+        /// The target.
+        path: PathBuf,
+    },
+    /// Something is there that what was sealed under this name does not replace, whatever is asked for: a directory where a file would be, for instance.
+    OtherKind {
+        /// What is there.
+        path: PathBuf,
+        /// What it is.
+        kind: TargetKind,
+        /// What would be put in its place.
+        wanted: TargetKind,
+    },
+    /// The path of a directory that has no name in it, `..` for instance: a directory becomes the target by a rename.
+    NoName {
+        /// The target.
+        path: PathBuf,
+    },
     /// A symbolic link is there, and following it was not asked for.
     Symlink {
         /// The link.
@@ -278,6 +297,9 @@ impl TargetError {
     pub fn subject(&self) -> &Path {
         match self {
             Self::Exists { path }
+            | Self::DirectoryExists { path }
+            | Self::OtherKind { path, .. }
+            | Self::NoName { path }
             | Self::Symlink { path }
             | Self::DanglingLink { path }
             | Self::NotAFile { path, .. }
@@ -321,6 +343,18 @@ impl TargetError {
     fn complaint(&self) -> Cow<'static, str> {
         match self {
             Self::Exists { .. } => "this file exists already; ask for it to be replaced, or name another".into(),
+            Self::DirectoryExists { .. } => {
+                "this directory exists already; ask for it to be replaced, or name another".into()
+            }
+            Self::OtherKind { kind, wanted, .. } => format!(
+                "this is {}, and {} would take its place; move it away, or name another target",
+                noun(*kind),
+                noun(*wanted)
+            )
+            .into(),
+            Self::NoName { .. } => "this path has no name that a new directory could be given; name the directory by its name, or \
+                 ask for the contents to be moved into it"
+                .into(),
             Self::Symlink { .. } => "this is a symbolic link; ask for the file it points to to be replaced, \
                  or name that file"
                 .into(),

@@ -4,34 +4,34 @@
 use std::{
     ffi::OsStr,
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    iter::successors,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
 use contract::IfExists;
 use rustix::{
-    fs::{AtFlags, FileType, RenameFlags, renameat_with, unlinkat},
+    fs::{Access, AtFlags, FileType, Mode, OFlags, RenameFlags, accessat, renameat_with, unlinkat},
     io::Errno,
+    process::geteuid,
 };
-use storage::TargetError;
+use storage::{TargetError, TargetKind, classify};
 use tree::{EntryKind, Layout, TreePath, TreeRoot};
 
 use crate::{
     attributes::{Attributes, LeftOut, change_mode},
     directory_id::Found,
     error::TreeSinkError,
+    letting_in::widen_at,
     members::read_member,
     options::TreeOptions,
+    removal::names,
     staging::Staging,
-    taking_back::names,
-    target::INSIDE,
+    target::{INSIDE, target_kind},
 };
 
 /// Refuses a tree that cannot be moved into `directory`: where a directory and something else would have one name, where another file system begins, where a
-/// path leads through a symbolic link; and, unless they are to be replaced, where a file would be.
+/// path leads through a symbolic link, where this user may not change what has to be changed; and, unless they are to be replaced, where a file would be.
 pub(crate) fn check(
     directory: &TreeRoot,
     path: &Path,
@@ -41,6 +41,7 @@ pub(crate) fn check(
     let top = Found::of(directory).map_err(|error| TargetError::io(path, "examine", error))?;
     // What a directory lacks, all below it lacks as well; members of one follow one another.
     let mut missing: Option<TreePath> = None;
+    let mut last: Option<(TreePath, OwnedFd)> = None;
     let catalog = layout.catalog();
     for located in catalog.in_order(0..catalog.entries()) {
         let located = located?;
@@ -50,32 +51,126 @@ pub(crate) fn check(
         }
         let at: PathBuf = path.join(member.as_path());
         let first = member.as_bytes().split(|byte| *byte == b'/').next().unwrap_or_default();
-        if INSIDE.contains(&first) {
+        // Some file systems do not tell upper from lower case.
+        if INSIDE.iter().any(|name| name.eq_ignore_ascii_case(first)) {
             return Err(TargetError::InTheWay { staging: at }.into());
         }
-        let parent = match directory.directory_at(&member.parent().unwrap_or_else(TreePath::root)) {
-            Ok(parent) => parent,
-            Err(Errno::NOENT) => {
-                missing = member.parent();
-                continue;
-            }
-            Err(Errno::NOTDIR | Errno::LOOP) => return Err(TargetError::Exists { path: at }.into()),
-            Err(error) => return Err(TargetError::io(&at, "examine", error).into()),
-        };
+        let above = member.parent().unwrap_or_else(TreePath::root);
+        let known = last.take().filter(|(path, _)| *path == above);
+        let is_known = known.is_some();
+        let (above, parent) =
+            match known.map_or_else(|| enter(directory, &above).map(|it| (above.clone(), it)), Ok) {
+                Ok(entered) => entered,
+                Err(Errno::NOENT) => {
+                    missing = Some(above);
+                    continue;
+                }
+                Err(error) => return Err(cannot_enter(directory, path, &above, error).into()),
+            };
+        if !is_known {
+            check_writable(&parent, path, &above, layout)?;
+        }
         let found = Found::at(&parent, OsStr::from_bytes(member.name()));
         let found = found.map_err(|error| TargetError::io(&at, "examine", error))?;
-        let is_directory = located.entry.kind == EntryKind::Directory;
+        last = Some((above, parent));
         match found {
-            None => missing = is_directory.then(|| member.clone()),
-            Some(found) if found.device != top.device || found.is_mount => {
+            None => missing = (located.entry.kind == EntryKind::Directory).then(|| member.clone()),
+            Some(found) if found.mount != top.mount => {
                 return Err(TargetError::MountPoint { path: at }.into());
             }
-            Some(found) if is_directory && found.is_directory() => {}
-            Some(found) if !is_directory && !found.is_directory() && if_exists == IfExists::Replace => {}
-            Some(_) => return Err(TargetError::Exists { path: at }.into()),
+            Some(found) => check_found(&found, located.entry.kind, &at, if_exists)?,
         }
     }
     Ok(())
+}
+
+fn check_found(found: &Found, kind: EntryKind, at: &Path, if_exists: IfExists) -> Result<(), TargetError> {
+    let user = geteuid();
+    match (kind == EntryKind::Directory, found.is_directory()) {
+        // It is given attributes, which its owner alone may do.
+        (true, true) if !user.is_root() && found.owner.0 != user.as_raw() => {
+            Err(TargetError::io(at, "change the attributes of", Errno::PERM))
+        }
+        (true, true) => Ok(()),
+        (false, false) if if_exists == IfExists::Replace => Ok(()),
+        (false, false) => Err(TargetError::Exists { path: at.to_owned() }),
+        _ => Err(TargetError::OtherKind {
+            path: at.to_owned(),
+            kind: target_kind(found.kind),
+            wanted: wanted(kind),
+        }),
+    }
+}
+
+/// Of a directory that is no member, and keeps its mode: whether something can be moved into it.
+fn check_writable(
+    parent: &OwnedFd,
+    path: &Path,
+    above: &TreePath,
+    layout: &Layout,
+) -> Result<(), TreeSinkError> {
+    if geteuid().is_root() || above.is_root() || layout.catalog().find(above)?.is_some() {
+        return Ok(());
+    }
+    match accessat(parent, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        Err(error @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+            Err(TargetError::io(&path.join(above.as_path()), "write to", error).into())
+        }
+        // What else there may be is seen when something is moved.
+        _ => Ok(()),
+    }
+}
+
+/// Opens a directory that may be one that its owner cannot list.
+fn enter(directory: &TreeRoot, path: &TreePath) -> Result<OwnedFd, Errno> {
+    directory.open_at(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).map(OwnedFd::from)
+}
+
+fn cannot_enter(directory: &TreeRoot, path: &Path, above: &TreePath, error: Errno) -> TargetError {
+    let at = |member: &TreePath| path.join(member.as_path());
+    if !matches!(error, Errno::NOTDIR | Errno::LOOP) {
+        return TargetError::io(&at(above), "enter", error);
+    }
+    // The first on the way that is no directory.
+    let on_the_way: Vec<TreePath> = successors(Some(above.clone()), TreePath::parent).collect();
+    let first = on_the_way.iter().rev().find(|path| !path.is_root() && enter(directory, path).is_err());
+    let path = at(first.unwrap_or(above));
+    let kind = classify(&path).unwrap_or(TargetKind::Other);
+    TargetError::OtherKind { path, kind, wanted: TargetKind::Directory }
+}
+
+/// Lets this user into the directories in `directory` that an earlier run may have given the tree's modes: they get them again.
+pub(crate) fn let_in(directory: &TreeRoot, layout: &Layout) -> Result<(), TreeSinkError> {
+    let (catalog, user) = (layout.catalog(), geteuid());
+    for place in 0..catalog.entries() {
+        let Some(located) = catalog.entry_in_order(place)? else { break };
+        let member = &located.entry.path;
+        let Some(parent) = member.parent().filter(|_| located.entry.kind == EntryKind::Directory) else {
+            continue;
+        };
+        let name = OsStr::from_bytes(member.name());
+        // What keeps it out is said by whoever looks at all of it.
+        if let Ok(parent) = enter(directory, &parent)
+            && let Ok(Some(found)) = Found::at(&parent, name)
+            && found.is_directory()
+            && found.owner.0 == user.as_raw()
+            && found.mode & 0o700 != 0o700
+        {
+            let _ = change_mode(&parent, name, found.mode | 0o700);
+        }
+    }
+    Ok(())
+}
+
+fn wanted(kind: EntryKind) -> TargetKind {
+    match kind {
+        EntryKind::Directory => TargetKind::Directory,
+        EntryKind::File | EntryKind::HardLink => TargetKind::RegularFile,
+        EntryKind::Symlink => TargetKind::Symlink,
+        EntryKind::Fifo => TargetKind::Fifo,
+        EntryKind::CharDevice => TargetKind::CharacterDevice,
+        EntryKind::BlockDevice => TargetKind::BlockDevice,
+    }
 }
 
 /// Moves all that is in the private directory into `directory`. Directories that are there are given their attributes, the root's own apart.
@@ -85,36 +180,60 @@ pub(crate) fn merge(directory: &TreeRoot, staging: &Staging, options: &TreeOptio
     let mut left = vec![(TreePath::root(), false)];
     while let Some((path, is_done)) = left.pop() {
         if is_done {
-            settle(directory, staging, &path, &mut attributes)?;
+            let settled = settle(directory, staging, &path, &mut attributes);
+            settled.map_err(|error| cannot("set the attributes of", &path, &error))?;
             continue;
         }
         left.push((path.clone(), true));
-        let [from, to] = [staging.root.directory_at(&path)?, directory.directory_at(&path)?];
+        let from = staging.root.directory_at(&path).map_err(|error| cannot_move(&path, &error.into()))?;
+        let to = enter(directory, &path).map_err(|error| cannot("enter", &path, &error.into()))?;
         for name in names(&from)? {
             let name = OsStr::from_bytes(&name);
-            let Some(found) = Found::at(&from, name)? else { continue };
-            let there = Found::at(&to, name)?;
-            if found.is_directory() && there.is_some_and(|there| there.is_directory()) {
-                let below = path.join(name.as_bytes()).map_err(io::Error::other)?;
-                change_mode(&from, name, 0o700)?;
-                // It is given the sealed mode afterwards. One that the tree does not name keeps its own.
-                if staging.layout.catalog().find(&below)?.is_some() {
-                    change_mode(&to, name, 0o700).map_err(|error| cannot_move(&below, &error))?;
-                }
+            let below = path.join(name.as_bytes()).map_err(io::Error::other)?;
+            let moved = move_one(&from, &to, name, &below, staging, options);
+            if moved.map_err(|error| cannot_move(&below, &error))? == Moved::BothAreDirectories {
                 left.push((below, false));
-            } else {
-                let moved = rename(&from, &to, name, &found, options.if_exists);
-                moved.map_err(|error| {
-                    cannot_move(&path.join(name.as_bytes()).unwrap_or(path.clone()), &error)
-                })?;
             }
         }
     }
     Ok(attributes.left_out())
 }
 
+/// What became of a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    All,
+    /// What is in it is yet to be moved.
+    BothAreDirectories,
+}
+
+fn move_one(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    name: &OsStr,
+    path: &TreePath,
+    staging: &Staging,
+    options: &TreeOptions,
+) -> io::Result<Moved> {
+    let Some(found) = Found::at(from, name)? else { return Ok(Moved::All) };
+    let there = Found::at(to, name)?.filter(|there| found.is_directory() && there.is_directory());
+    let Some(there) = there else {
+        return rename(from, to, name, &found, options.if_exists).map(|()| Moved::All);
+    };
+    widen_at(from, name, &found)?;
+    // It is given the sealed mode afterwards. One that the tree does not name keeps its own.
+    if staging.layout.catalog().find(path)?.is_some() {
+        widen_at(to, name, &there)?;
+    }
+    Ok(Moved::BothAreDirectories)
+}
+
 fn cannot_move(path: &TreePath, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot move {path} there: {error}"))
+    cannot("move", path, error)
+}
+
+fn cannot(what: &str, path: &TreePath, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {what} {path} in the target: {error}"))
 }
 
 fn rename(from: &OwnedFd, to: &OwnedFd, name: &OsStr, found: &Found, if_exists: IfExists) -> io::Result<()> {
@@ -146,7 +265,7 @@ fn settle(
     match staging.layout.catalog().find(path)? {
         Some(located) => {
             let member = read_member(staging, &located)?;
-            attributes.set(&directory.directory_at(&parent)?.as_fd(), name, &member)
+            attributes.set(&enter(directory, &parent)?, name, &member)
         }
         None => Ok(()),
     }

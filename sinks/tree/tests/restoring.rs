@@ -18,7 +18,7 @@ use fixture::{difference, list};
 use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
 use storage::TargetError;
 use tree::{NameFault, PathCase, TreeError};
-use tree_sink::{OldTree, Opened, Room, TreeOptions, TreeSink, TreeSinkError};
+use tree_sink::{Attempt, OldTree, Opened, Room, TreeOptions, TreeSink, TreeSinkError};
 
 #[test]
 fn a_tree_comes_back_as_it_was_in_whatever_order_it_is_written() {
@@ -135,7 +135,7 @@ fn a_target_that_is_there_is_refused_or_replaced_as_a_whole() {
     let fixture = Fixture::new();
     fs::create_dir_all(fixture.target().join("old/deep")).unwrap();
     fs::write(fixture.target().join("old/deep/f"), "old").unwrap();
-    assert!(matches!(fixture.refusal(fresh()), TreeSinkError::Target(TargetError::Exists { .. })));
+    assert!(matches!(fixture.refusal(fresh()), TreeSinkError::Target(TargetError::DirectoryExists { .. })));
     let restored = fixture.restore(replacing());
     assert_eq!((restored.old_tree, restored.not_removed), (None, None));
     assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
@@ -157,7 +157,7 @@ fn only_a_directory_is_replaced() {
     assert!(matches!(fixture.refusal(replacing()), TreeSinkError::Target(_)));
     fs::remove_file(fixture.target()).unwrap();
     symlink(fixture.tree(), fixture.target()).unwrap();
-    assert!(matches!(fixture.refusal(replacing()), TreeSinkError::Target(TargetError::Symlink { .. })));
+    assert!(matches!(fixture.refusal(replacing()), TreeSinkError::Target(TargetError::OtherKind { .. })));
     assert_eq!(fixture.beside(), ["target"]);
 }
 
@@ -205,10 +205,9 @@ fn what_a_crashed_restore_left_is_removed_and_what_is_no_directory_stays() {
     let fixture = Fixture::new();
     let staging = fixture.scratch.path().join("at/.target.cofferdam-staging");
     // Of an attempt that has written something, and has a journal.
-    let attempt_id = AttemptId::new(b"a restore").unwrap();
+    let attempt = Attempt { id: &AttemptId::new(b"a restore").unwrap(), is_ours: &|_| false };
     let plaintext = Memory(fixture.plaintext.clone());
-    let Opened::Fresh(mut sink) =
-        TreeSink::open(fixture.target(), &plaintext, &fresh(), &attempt_id).unwrap()
+    let Opened::Fresh(mut sink) = TreeSink::open(fixture.target(), &plaintext, &fresh(), &attempt).unwrap()
     else {
         panic!("nothing was there");
     };

@@ -321,7 +321,7 @@ Examples:
   cofferdam mount -i key.txt s3://b/db.img.cfd /mnt/db  /mnt/db/db.img, out of a store
   sqlite3 'file:/mnt/srv/app.db?immutable=1' .tables    a database in it, which nobody writes
   mount -t overlay -o nosuid,nodev,lowerdir=/mnt/srv,upperdir=up,workdir=work none /mnt/rw
-                                                        to write above it, as root
+                                                        to write above it, as root (and OPERATIONS, section 23)
   umount /mnt/srv                                       ends it; so do Ctrl-C and SIGTERM
 
 A program that waits for a read of a store cannot be killed until the read ends, at the latest after --timeout. If this command is killed \

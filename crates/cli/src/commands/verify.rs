@@ -4,11 +4,10 @@
 #[cfg(feature = "signatures")]
 mod shards;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::{CancelToken, ContentKind, Opener, Restored};
+use cofferdam::{CancelToken, Opener, Restored};
 use serde::Serialize;
 
 use crate::commands::salvage;
@@ -29,6 +28,8 @@ use crate::sealed::Sealed;
 use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
 use crate::text::{Pair, count, pace, pairs};
+use crate::tree_args::counted_gone;
+use crate::tree_reading::check_tree;
 
 /// Check a sealed stream, with a key or without
 ///
@@ -131,13 +132,11 @@ impl Verify {
         cancel: &CancelToken,
         report: Report,
     ) -> Result<Option<TreeCounts>, Failure> {
-        let is_tree = ContentKind::of_metadata(&verified.metadata).ok().flatten() == Some(ContentKind::Tree);
-        if !is_tree || self.sealed.is_in_order() {
+        if self.sealed.is_in_order() {
             return Ok(None);
         }
-        let of_input = |error| Failure::from(error).of_input(&self.sealed);
-        let reader = Arc::new(opener.reader(self.sealed.source(cancel, report)?).map_err(of_input)?);
-        let counts = cofferdam::check_tree(&reader).map_err(of_input)?;
+        let counts = check_tree(verified, || Ok(opener.reader(self.sealed.source(cancel, report)?)?));
+        let counts = counts.map_err(|failure| failure.of_input(&self.sealed))?;
         Ok(counts.map(|counts| TreeCounts {
             files: counts.files,
             directories: counts.directories,
@@ -146,6 +145,8 @@ impl Verify {
             others: counts.others,
             data_len: counts.data_len,
             changed: counts.changed,
+            gone: counts.gone,
+            gone_len: counts.gone_len,
         }))
     }
 }
@@ -177,6 +178,29 @@ struct TreeCounts {
     others: u64,
     data_len: u64,
     changed: u64,
+    gone: u64,
+    gone_len: u64,
+}
+
+impl TreeCounts {
+    /// What the catalog says of files that were not the same all the time, a line each.
+    fn flags(&self) -> String {
+        let mut text = String::new();
+        match self.changed - self.gone {
+            0 => {}
+            written => text.push_str(&format!(
+                "\n{} changed while the directory was sealed; the bytes may be of several moments",
+                count(written, "file")
+            )),
+        }
+        if self.gone > 0 {
+            let (gone, len) = (counted_gone(self.gone), Size(self.gone_len));
+            text.push_str(&format!(
+                "\n{gone} gone when the directory was sealed; {len} of zeros stand for them"
+            ));
+        }
+        text
+    }
 }
 
 impl Record {
@@ -230,7 +254,8 @@ impl Record {
         let sequence = self.sequence.map_or(String::new(), |sequence| format!("\nsequence {sequence}"));
         let tree = self.tree.as_ref().map_or(String::new(), |tree| {
             let entries = tree.files + tree.directories + tree.symlinks + tree.hard_links + tree.others;
-            format!("\na tree of {}; its catalog says what its headers say", count(entries, "member"))
+            let members = count(entries, "member");
+            format!("\na tree of {members}; its catalog says what its headers say{}", tree.flags())
         });
         format!(
             "{}: {found}\n{} in {}, {}{tree}\nstream digest {stream_digest}{signed}{sequence}",

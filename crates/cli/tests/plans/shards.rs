@@ -124,6 +124,8 @@ fn all_shards_become_one_directory_and_a_tree_is_one_in_it() {
     let two =
         place.run(["manifest", "--ssh-key", "signer", "-o", "two.manifest", "etc.cfd", "first=shard-00.cfd"]);
     two.assert_done();
+    let verify = ["verify", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
+    place.run([&verify[..], &["two.manifest"]].concat()).assert_done();
     fs::rename(place.at("target"), place.at("before")).unwrap();
     snapshot.restore("two.manifest", &[]).assert_done();
     assert_eq!(place.read("target/etc/passwd"), b"root");

@@ -20,6 +20,7 @@ use crate::sealed::Sealed;
 use crate::signatures::KeyName;
 use crate::size::Size;
 use crate::text::{count, pace};
+use crate::tree_reading::check_tree;
 
 impl Verify {
     /// The shards of a snapshot. The first that is wrong decides the exit code, unless some are missing: that is said first.
@@ -94,7 +95,10 @@ impl Verify {
     ) -> Result<(), Failure> {
         let source = stream.source(cancel, report)?;
         let opener = opener.clone().expect_digest(StreamDigest(shard.stream_digest));
-        opener.verify(source).map_err(|error| Failure::from(error).of_input(stream))?;
+        let verified = opener.verify(source).map_err(|error| Failure::from(error).of_input(stream))?;
+        // Of a tree: whether its catalog says what its headers say.
+        let counts = check_tree(&verified, || Ok(opener.reader(stream.source(cancel, report)?)?));
+        counts.map_err(|failure| failure.of_input(stream))?;
         let record = ShardRecord {
             event: "shard",
             name: Name::from(shard.name.as_os_str()),
