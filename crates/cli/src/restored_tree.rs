@@ -61,6 +61,12 @@ pub(crate) struct RestoredTreeArgs {
 }
 
 impl RestoredTreeArgs {
+    /// Whether TARGET is there already.
+    #[cfg(feature = "signatures")]
+    pub(crate) fn is_into(&self) -> bool {
+        self.into
+    }
+
     /// Whether a directory that is replaced is removed.
     pub(crate) fn removes_old(&self) -> bool {
         !self.keep_old && !self.into
