@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use contract::{AttemptId, IfExists, StreamingSink};
+use contract::{IfExists, StreamingSink};
 use storage::{Misplaced, OnPartial, Sparse, TargetError};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
