@@ -53,6 +53,9 @@ pub struct SealedTree {
     pub changed: ChangedFiles,
 }
 
+/// What walks a directory and makes a plan of it.
+type MakePlan<'a> = &'a dyn Fn(&TreeRoot, &WalkOptions) -> Result<(Plan, LeftOut), TreeError>;
+
 impl TreeInput {
     /// All of the directory at `directory` that is on its own file system; its last component may be a symbolic link. A file that changes while
     /// it is read is flagged.
@@ -138,7 +141,7 @@ impl TreeInput {
     /// Walks the directory by what makes a plan of it.
     fn walk_by(
         &self,
-        create: &dyn Fn(&TreeRoot, &WalkOptions) -> Result<(Plan, LeftOut), TreeError>,
+        create: MakePlan<'_>,
         state_dir: &Path,
         cancel: &CancelToken,
     ) -> Result<WalkedPlan, Error> {

@@ -339,10 +339,9 @@ impl TargetError {
         }
     }
 
-    /// What is wrong with it, and what to do.
-    fn complaint(&self) -> Cow<'static, str> {
+    /// The same of what is at the target's name, or of the name.
+    fn complaint_of_what_is_there(&self) -> Cow<'static, str> {
         match self {
-            Self::Exists { .. } => "this file exists already; ask for it to be replaced, or name another".into(),
             Self::DirectoryExists { .. } => {
                 "this directory exists already; ask for it to be replaced, or name another".into()
             }
@@ -367,6 +366,21 @@ impl TargetError {
                 noun(*kind)
             )
             .into(),
+            _ => "this file exists already; ask for it to be replaced, or name another".into(),
+        }
+    }
+
+    /// What is wrong with it, and what to do.
+    fn complaint(&self) -> Cow<'static, str> {
+        match self {
+            Self::Exists { .. }
+            | Self::DirectoryExists { .. }
+            | Self::OtherKind { .. }
+            | Self::NoName { .. }
+            | Self::Symlink { .. }
+            | Self::DanglingLink { .. }
+            | Self::NotAFile { .. }
+            | Self::NotADirectory { .. } => self.complaint_of_what_is_there(),
             Self::Held { staging, .. } => {
                 let staging = staging.display();
                 format!("another process is writing this file (it holds {staging}); wait for it to end").into()
