@@ -203,7 +203,9 @@ impl Opening {
             Before::Journal => Ok(()),
         };
         if let Err(refused) = checked.and_then(|()| self.check()) {
-            if before == Before::Nothing {
+            // One that an earlier run was cut off with before it staged anything says nothing, either.
+            let vouches = self.is_moving || !matches!(self.target.find_both(), Ok((false, _)));
+            if before == Before::Nothing || !vouches {
                 let _ = journal.remove(&self.target.parent);
             }
             return Err(refused);
