@@ -17,6 +17,24 @@ object, or an object with ``size`` and ``read_at(offset, length)``. A *target* i
 A *recipient* is text such as ``age1…``, an :class:`Identity`, 32 bytes of a key, or a ``pathlib.Path`` of a file of recipients. An
 *identity* is an :class:`Identity`, text such as ``AGE-SECRET-KEY-1…``, the name of a file of identities, or 32 bytes of a key. Either may be a list.
 
+A directory is sealed as a *tree*, and restored as a directory. :meth:`Reader.tree` lists what is in one, and opens single files, without restoring it:
+
+>>> import pathlib
+>>> pathlib.Path("etc").mkdir()
+>>> pathlib.Path("etc/fstab").write_text("none /tmp tmpfs")
+15
+>>> sealed = cofferdam.seal("etc", "etc.cfd", identity.recipient)
+>>> sealed.tree.files
+1
+>>> with cofferdam.open("etc.cfd", identity) as reader:
+...     for entry in reader.tree():
+...         print(entry.type, entry.path, entry.size)
+...     reader.tree().open("fstab").read(4)
+directory . 0
+file fstab 15
+b'none'
+>>> restored = cofferdam.restore("etc.cfd", "etc.new", identity)
+
 Every call runs on threads of its own, with the interpreter free for others; ``progress`` is called on the thread that calls. Ctrl-C
 cancels a call that runs on the main thread, and :exc:`KeyboardInterrupt` is raised once it has ended. When the program ends, calls that daemon
 threads have under way are cancelled, and waited for.
@@ -56,11 +74,14 @@ from ._errors import (
     UsageError,
 )
 from ._native import (
+    Entry,
     Identity,
     Inspection,
     Progress,
     Restored,
+    RestoredTree,
     Sealed,
+    SealedTree,
     _forked,
     _wait_for_calls,
     discard,
@@ -69,11 +90,14 @@ from ._native import (
     open_reader as _open_reader,
     restore,
     restore_into,
+    restore_paths,
     seal,
     verify,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ._types import Identities, Path, Source, WritableBuffer
 
 # A thread that wants the interpreter once that has ended would take the process with it.
@@ -86,12 +110,14 @@ __all__ = [
     "DeniedError",
     "DigestMismatchError",
     "DurabilityUnknownError",
+    "Entry",
     "Error",
     "ExhaustedError",
     "Identity",
     "Inspection",
     "JournalMismatchError",
     "LimitError",
+    "Member",
     "NoAccessError",
     "NoKeyError",
     "NoProgressError",
@@ -101,12 +127,15 @@ __all__ = [
     "Progress",
     "Reader",
     "Restored",
+    "RestoredTree",
     "Sealed",
+    "SealedTree",
     "SourceChangedError",
     "StaleError",
     "StorageError",
     "TargetExistsError",
     "TargetLockedError",
+    "Tree",
     "TruncatedError",
     "UnprovenError",
     "UnsupportedError",
@@ -117,18 +146,14 @@ __all__ = [
     "open",
     "restore",
     "restore_into",
+    "restore_paths",
     "seal",
     "verify",
 ]
 
 
-class Reader(io.RawIOBase):
-    """The plaintext of a sealed stream, from any byte on: what :func:`open` returns.
-
-    What it gives is authentic and at its place; that the stream is whole it does not say, which :func:`verify` does. :meth:`pread_into` and
-    :meth:`pread` may be called from many threads at once, ``read`` and ``seek`` share one position. It belongs to the process that opened
-    it: a forked child opens its own.
-    """
+class _Plaintext(io.RawIOBase):
+    """Bytes of a sealed stream, of which any can be read. What they are, `native` knows."""
 
     def __init__(self, native: Any) -> None:
         super().__init__()
@@ -137,13 +162,8 @@ class Reader(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """Length of the plaintext in bytes."""
+        """Length in bytes."""
         return int(self._native.size)
-
-    @property
-    def metadata(self) -> dict[bytes, bytes]:
-        """The pairs that the stream was sealed with."""
-        return dict(self._native.metadata)
 
     def pread_into(self, offset: int, buffer: WritableBuffer) -> int:
         """Fills ``buffer`` from byte ``offset`` on, and returns how many bytes that are: fewer than it has at the end alone.
@@ -202,6 +222,84 @@ class Reader(io.RawIOBase):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError("I/O operation on closed file")
+
+
+class Reader(_Plaintext):
+    """The plaintext of a sealed stream, from any byte on: what :func:`open` returns.
+
+    What it gives is authentic and at its place; that the stream is whole it does not say, which :func:`verify` does. :meth:`pread_into` and
+    :meth:`pread` may be called from many threads at once, ``read`` and ``seek`` share one position. It belongs to the process that opened
+    it: a forked child opens its own.
+    """
+
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        """The pairs that the stream was sealed with."""
+        return dict(self._native.metadata)
+
+    def tree(self) -> Tree:
+        """The tree that the stream is, to look into. It can be used until the reader is closed.
+
+        Raises :exc:`UsageError` where the stream is no tree, or one without a catalog, and :exc:`DamagedError` where it says that it is one, and is none.
+        """
+        self._check_open()
+        return Tree(self._native.tree())
+
+
+class Tree:
+    """The members of a sealed tree, from its catalog: what :meth:`Reader.tree` returns.
+
+    A path is one from the tree's directory on, ``"base/1/1259"``, or an :class:`Entry`; the directory itself is ``"."``. What it gives is authentic, as
+    the reader's bytes are. Any number of threads may use it.
+    """
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+
+    def __len__(self) -> int:
+        return len(self._native)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self.entries()
+
+    def entries(self, path: Path = ".") -> Iterator[Entry]:
+        """What is at ``path``, and all that is below it: each directory before what is in it. At most 65,536 are held in memory, and 4 MiB of
+        their names.
+
+        Raises :exc:`NotFoundError` where nothing is there.
+        """
+        count = 256
+        return self._following(path, count, *self._native.batch(path, None, count))
+
+    def _following(self, path: Path, count: int, batch: list[Entry], place: int) -> Iterator[Entry]:
+        while batch:
+            yield from batch
+            # Whoever wants many pays less for each: an archive may have them in any order.
+            count = min(4 * count, 1 << 16)
+            batch, place = self._native.batch(path, place, count)
+
+    def find(self, path: Path) -> Entry | None:
+        """What is at ``path``; ``None`` where nothing is."""
+        found: Entry | None = self._native.find(path)
+        return found
+
+    def open(self, path: Path) -> Member:
+        """The file at ``path``, or the one that the hard link there is a name of. Symbolic links are not followed.
+
+        Raises :exc:`NotFoundError` where nothing is there, :exc:`UsageError` where it is no file.
+        """
+        return Member(self._native.member(path))
+
+
+class Member(_Plaintext):
+    """A file of a sealed tree, from any byte on: what :meth:`Tree.open` returns. It can be read until the :class:`Reader` is closed, from many threads
+    by :meth:`pread_into` and :meth:`pread`."""
+
+    @property
+    def entry(self) -> Entry:
+        """What the tree says of it."""
+        entry: Entry = self._native.entry
+        return entry
 
 
 def open(

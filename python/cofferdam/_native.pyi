@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, final
 
 from ._types import Identities, Path, Recipients, Source, Target, WritableBuffer
@@ -40,6 +40,29 @@ class Sealed:
     def sequence(self) -> int | None: ...
     @property
     def resumed_bytes(self) -> int: ...
+    @property
+    def tree(self) -> SealedTree | None: ...
+
+@final
+class SealedTree:
+    @property
+    def files(self) -> int: ...
+    @property
+    def directories(self) -> int: ...
+    @property
+    def symlinks(self) -> int: ...
+    @property
+    def hard_links(self) -> int: ...
+    @property
+    def others(self) -> int: ...
+    @property
+    def changed(self) -> int: ...
+    @property
+    def changed_paths(self) -> list[str]: ...
+    @property
+    def left_out(self) -> dict[str, int] | None: ...
+    @property
+    def no_catalog(self) -> str | None: ...
 
 @final
 class Restored:
@@ -59,6 +82,29 @@ class Restored:
     def metadata(self) -> dict[bytes, bytes]: ...
     @property
     def warnings(self) -> list[str]: ...
+    @property
+    def tree(self) -> RestoredTree | None: ...
+
+@final
+class RestoredTree:
+    @property
+    def files(self) -> int: ...
+    @property
+    def directories(self) -> int: ...
+    @property
+    def symlinks(self) -> int: ...
+    @property
+    def hard_links(self) -> int: ...
+    @property
+    def others(self) -> int: ...
+    @property
+    def changed(self) -> int: ...
+    @property
+    def left_out(self) -> dict[str, int]: ...
+    @property
+    def old_tree(self) -> str | None: ...
+    @property
+    def old_tree_not_removed(self) -> str | None: ...
 
 @final
 class Inspection:
@@ -96,9 +142,49 @@ class Reader:
     @property
     def metadata(self) -> dict[bytes, bytes]: ...
     def read_into(self, offset: int, buffer: WritableBuffer) -> int: ...
+    def tree(self) -> Tree: ...
+    def close(self) -> None: ...
+
+@final
+class Entry:
+    @property
+    def path(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def mode(self) -> int: ...
+    @property
+    def uid(self) -> int: ...
+    @property
+    def gid(self) -> int: ...
+    @property
+    def mtime_ns(self) -> int: ...
+    @property
+    def link(self) -> str | None: ...
+    @property
+    def changed(self) -> bool: ...
+    def __fspath__(self) -> str: ...
+
+@final
+class Tree:
+    def __len__(self) -> int: ...
+    def find(self, path: Path) -> Entry | None: ...
+    def batch(self, path: Path, place: int | None, count: int) -> tuple[list[Entry], int]: ...
+    def member(self, path: Path) -> Member: ...
+
+@final
+class Member:
+    @property
+    def entry(self) -> Entry: ...
+    @property
+    def size(self) -> int: ...
+    def read_into(self, offset: int, buffer: WritableBuffer) -> int: ...
     def close(self) -> None: ...
 
 _Told: TypeAlias = Callable[[Progress], Any]
+_Globs: TypeAlias = str | Sequence[str]
 
 def seal(
     source: Source,
@@ -111,6 +197,12 @@ def seal(
     zstd: int | None = None,
     format: Literal["cofferdam", "age"] = "cofferdam",
     force: bool = False,
+    exclude: _Globs | None = None,
+    include: _Globs | None = None,
+    strict: bool = False,
+    all_file_systems: bool = False,
+    tar: bool = False,
+    state_dir: Path | None = None,
     threads: int | None = None,
     memory: int | None = None,
     timeout: float | None = None,
@@ -127,6 +219,12 @@ def restore(
     *,
     passphrase: str | None = None,
     force: bool = False,
+    keep_old: bool = False,
+    into: bool = False,
+    numeric_owner: bool = False,
+    no_owner: bool = False,
+    set_id: bool = False,
+    devices: bool = False,
     expect_digest: str | None = None,
     min_sequence: int | None = None,
     signed_by: str | Path | None = None,
@@ -136,6 +234,28 @@ def restore(
     timeout: float | None = None,
     progress: _Told | None = None,
 ) -> Restored: ...
+def restore_paths(
+    source: Source,
+    target: Path,
+    paths: _Globs,
+    identities: Identities | None = None,
+    *,
+    passphrase: str | None = None,
+    force: bool = False,
+    keep_old: bool = False,
+    into: bool = False,
+    numeric_owner: bool = False,
+    no_owner: bool = False,
+    set_id: bool = False,
+    devices: bool = False,
+    expect_digest: str | None = None,
+    min_sequence: int | None = None,
+    signed_by: str | Path | None = None,
+    signature: bytes | Path | None = None,
+    threads: int | None = None,
+    memory: int | None = None,
+    timeout: float | None = None,
+) -> RestoredTree: ...
 def restore_into(
     source: Source,
     buffer: WritableBuffer,

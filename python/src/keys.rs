@@ -106,6 +106,20 @@ pub(crate) fn identities(
     Ok((!identities.is_empty()).then_some(identities))
 }
 
+/// The files among what `identities` takes.
+pub(crate) fn files(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for one in each(given)? {
+        let is_key = one.is_instance_of::<Identity>()
+            || one.is_instance_of::<PyBytes>()
+            || identity_text(&one)?.is_some();
+        if !is_key {
+            files.push(one.extract().map_err(|_| error::usage(one.py(), NO_IDENTITY))?);
+        }
+    }
+    Ok(files)
+}
+
 /// A string that is a key itself, and not the name of a file that has it.
 fn identity_text(one: &Bound<'_, PyAny>) -> PyResult<Option<Zeroizing<String>>> {
     let Ok(text) = one.cast::<PyString>() else { return Ok(None) };

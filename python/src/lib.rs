@@ -9,12 +9,16 @@ mod interpreter;
 mod keys;
 mod number;
 mod open;
+mod paths;
 mod reader;
 mod report;
 mod seal;
 mod signed;
 mod source;
 mod target;
+mod tree;
+mod tree_input;
+mod tree_options;
 
 /// What `cofferdam/__init__.py` takes its names from.
 #[pyo3::pymodule(gil_used = true)]
@@ -28,9 +32,13 @@ mod _native {
     #[pymodule_export]
     use crate::open::{metadata, restore, restore_into, verify};
     #[pymodule_export]
+    use crate::paths::restore_paths;
+    #[pymodule_export]
     use crate::reader::{Reader, open_reader};
     #[pymodule_export]
-    use crate::report::{Progress, Restored, Sealed};
+    use crate::report::{Progress, Restored, RestoredTree, Sealed, SealedTree};
     #[pymodule_export]
     use crate::seal::{discard, seal};
+    #[pymodule_export]
+    use crate::tree::{Entry, Member, Tree};
 }

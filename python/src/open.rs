@@ -2,19 +2,23 @@
 //! The library opens; nothing here does.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use cofferdam::{Error, ErrorKind, Foreign, Identities, Opener, SignedBy, StreamDigest, TargetError};
+use cofferdam::{
+    ContentKind, Error, ErrorKind, Foreign, Identities, IfNoTree, Opener, SignedBy, StreamDigest,
+    TargetError, TreeOutcome, check_tree,
+};
 use lent::{Lease, TentativeSink, is_full};
 use pyo3::prelude::*;
 
 use crate::call::{self, Control, Failed};
 use crate::number::{Number, count, seconds};
-use crate::report::{Restored, pairs};
+use crate::report::{Restored, RestoredTree, pairs};
 use crate::seal::if_exists;
 use crate::signed::signed_by;
-use crate::source::{Given, Opened, check_there};
+use crate::source::{Given, InOrder, Opened, check_there};
 use crate::target::{self, Target};
-use crate::{buffer, error, keys};
+use crate::{buffer, error, keys, tree_options};
 
 /// What every call that opens may be told.
 #[derive(Default)]
@@ -59,13 +63,20 @@ pub(crate) fn opener(py: Python<'_>, identities: Option<Identities>, asked: Aske
 /// With ``force`` a target that exists is replaced, atomically; without it is refused. ``progress`` is called with a :class:`Progress` on this thread, a
 /// few times a second; what it raises cancels the call.
 ///
+/// Where the stream is a tree and the target is a path, that becomes a directory. With ``keep_old`` and ``force`` the directory that is replaced is kept
+/// as ``TARGET.cofferdam-old``; with ``into`` the contents are moved into a directory that exists, name by name, and nothing else there is touched. Root gives
+/// files to the owners' names, else their numbers; with ``numeric_owner`` to the numbers, with ``no_owner`` to itself. Set-id bits and devices are left
+/// out but with ``set_id`` and ``devices``. Each of these refuses a stream that is no tree. What was left out, :attr:`Restored.tree` says. A file object gets
+/// the tree's tar archive, an object in a store all of the plaintext.
+///
 /// Raises a kind of :exc:`Error`, and leaves the target as it was, unless it is a :exc:`DurabilityUnknownError`. Its ``resumable_bytes`` says what is
 /// kept beside a target that is a file: the same call proves that and goes on from there, :func:`discard` removes it. A file object gets each segment
 /// once it is proved, and what it got before an error stays.
 #[pyfunction]
 #[pyo3(signature = (
-    source, target, identities = None, *, passphrase = None, force = false, expect_digest = None, min_sequence = None, signed_by = None,
-    signature = None, threads = None, memory = None, timeout = None, progress = None,
+    source, target, identities = None, *, passphrase = None, force = false, keep_old = false, into = false, numeric_owner = false, no_owner = false,
+    set_id = false, devices = false, expect_digest = None, min_sequence = None, signed_by = None, signature = None, threads = None, memory = None,
+    timeout = None, progress = None,
 ))]
 #[allow(clippy::too_many_arguments, reason = "they are a Python call's keywords")]
 pub(crate) fn restore(
@@ -75,6 +86,12 @@ pub(crate) fn restore(
     identities: Option<&Bound<'_, PyAny>>,
     passphrase: Option<String>,
     force: bool,
+    keep_old: bool,
+    into: bool,
+    numeric_owner: bool,
+    no_owner: bool,
+    set_id: bool,
+    devices: bool,
     expect_digest: Option<&str>,
     min_sequence: Option<Number<u64>>,
     signed_by: Option<&Bound<'_, PyAny>>,
@@ -90,6 +107,10 @@ pub(crate) fn restore(
         opener(py, keys::identities(py, identities, passphrase)?, asked)?.if_exists(if_exists(force));
     let timeout = seconds(py, timeout)?;
     let (source, target) = (Given::new(source, timeout)?, Target::new(target)?);
+    let tree = tree_options::Asked { force, keep_old, into, numeric_owner, no_owner, set_id, devices };
+    tree.check(py, (&source, &target), tree_options::files(identities, [signed_by, signature])?)?;
+    let outcome = TreeOutcome::default();
+    let opener = tree.opener(opener, &outcome);
     let restored = call::run(py, progress, move |Control { cancel, observer }| {
         let opener = opener.cancel(cancel.clone()).observer(observer);
         let (source, target) = match (source, target) {
@@ -103,10 +124,12 @@ pub(crate) fn restore(
         Ok::<_, Failed>(match target {
             Target::Path(target) => opener.restore_to(source, target)?,
             Target::Place(place) => opener.restore_to_object(source, &target::object(place, timeout))?,
-            Target::File(object) => opener.open(source, target::ordered(object))?,
+            Target::File(object) => {
+                opener.open_archive(source, target::ordered(object), IfNoTree::OpenAll)?
+            }
         })
     })?;
-    Restored::new(py, restored)
+    Restored::new(py, restored, outcome.restored().map(RestoredTree::from))
 }
 
 /// Restores ``source`` into the beginning of ``buffer``, in place, on all cores, and copies nothing.
@@ -172,7 +195,7 @@ pub(crate) fn restore_into(
             }),
         }
     })?;
-    Restored::new(py, restored)
+    Restored::new(py, restored, None)
 }
 
 fn too_small(stream: &str, room: u64) -> Error {
@@ -183,7 +206,7 @@ fn too_small(stream: &str, room: u64) -> Error {
 
 /// Checks all of ``source``, and writes nothing.
 ///
-/// With a key everything is checked that a restore checks. Without one every digest and the structure: the stream is consistent then, and nothing is said
+/// With a key everything is checked that a restore checks, of a tree its catalog and its headers too. Without one every digest and the structure: the stream is consistent then, and nothing is said
 /// about who made it, unless ``expect_digest`` or ``signed_by`` does.
 ///
 /// ``identities`` are what opens it, one or a list; ``passphrase`` another one. With ``expect_digest`` (hexadecimal digits, as :class:`Sealed` has them) a
@@ -219,9 +242,16 @@ pub(crate) fn verify(
     let verified = call::run(py, progress, move |Control { cancel, observer }| {
         let opener = opener.cancel(cancel.clone()).observer(observer);
         let Opened { source, lease: _lease } = source.open(&cancel)?;
-        Ok::<_, Failed>(opener.verify(source)?)
+        let again = source.positioned();
+        let verified = opener.verify(source)?;
+        let is_tree = ContentKind::of_metadata(&verified.metadata).ok().flatten() == Some(ContentKind::Tree);
+        if let Some(again) = again.filter(|_| is_tree) {
+            // Each frame is whole by now: whether they are a tree is seen in a few of them.
+            check_tree(&Arc::new(opener.reader(InOrder::new(again))?))?;
+        }
+        Ok::<_, Failed>(verified)
     })?;
-    Restored::new(py, verified)
+    Restored::new(py, verified, None)
 }
 
 /// The pairs that a stream was sealed with, as bytes; none of its segments is read.

@@ -3,9 +3,10 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::process;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use cofferdam::{Error, ErrorKind, ForeignReader, is_foreign};
+use cofferdam::tree::{Catalog, Content, LocatedEntry};
+use cofferdam::{Error, ErrorKind, ForeignReader, is_foreign, tree_content, tree_error};
 use lent::Held;
 use parking_lot::{Mutex, RwLock};
 use pyo3::prelude::*;
@@ -16,6 +17,7 @@ use crate::open::{Asked, opener};
 use crate::report::pairs;
 use crate::signed::signed_by;
 use crate::source::{Given, Opened};
+use crate::tree::Tree;
 use crate::{buffer, error, interpreter, keys};
 
 /// Any byte of a stream's plaintext, from any thread.
@@ -34,16 +36,52 @@ pub(crate) struct Reader {
     process: u32,
 }
 
-/// The source's memory is given back once nobody reads it.
-struct Open {
+/// The source's memory is given back once nobody reads it: the lease is dropped last.
+pub(crate) struct Open {
+    /// Of a tree that has been asked for.
+    catalog: OnceLock<Catalog>,
     kind: Kind,
     _lease: Option<Box<dyn Held>>,
 }
 
 enum Kind {
-    Own(cofferdam::Reader),
+    Own(Arc<cofferdam::Reader>),
     /// One read at a time.
-    Foreign(Mutex<ForeignReader>),
+    Foreign(Box<Mutex<ForeignReader>>),
+}
+
+impl Open {
+    /// The catalog of the tree that the stream is.
+    pub(crate) fn catalog(&self) -> Result<&Catalog, Error> {
+        if let Some(catalog) = self.catalog.get() {
+            return Ok(catalog);
+        }
+        let content = match &self.kind {
+            Kind::Own(reader) => Some((tree_content(reader)?, reader.len())),
+            Kind::Foreign(_) => None,
+        };
+        match content {
+            Some((Content::Tree(catalog), _)) => Ok(self.catalog.get_or_init(|| catalog)),
+            Some((Content::PlainFile { tar_len }, len)) if tar_len < len => {
+                Err(Error::new(ErrorKind::Usage, "the tree has no catalog, so nothing in it can be found")
+                    .advise("What the reader reads is its tar archive."))
+            }
+            _ => Err(Error::new(ErrorKind::Usage, "the stream is no tree")
+                .advise("A tree is what is sealed of a directory, or of a tar archive.")),
+        }
+    }
+
+    /// Headers decide (TREE T6.3): nothing is given out of a file whose own says something else than the catalog.
+    pub(crate) fn check_header(&self, file: &LocatedEntry) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Own(reader) => file.read_member(&**reader).map(drop).map_err(tree_error),
+            Kind::Foreign(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.kind.read_at(offset, buffer)
+    }
 }
 
 impl Kind {
@@ -75,21 +113,14 @@ impl Kind {
 impl Reader {
     /// Fills `buffer` from byte `offset` on, and returns how many bytes that are: fewer than it has at the end alone.
     fn read_into(&self, py: Python<'_>, offset: u64, buffer: &Bound<'_, PyAny>) -> PyResult<usize> {
-        self.check_process(py)?;
-        let begun = interpreter::Use::begin();
-        let Some(_used) = begun else { return Err(interpreter::ended(py)) };
         let mut buffer = buffer::lend_mut(buffer)?;
-        let open = self.open.clone();
-        let mut read = move || {
-            let open = open.read();
-            let open = open.as_ref().ok_or_else(|| Error::new(ErrorKind::Usage, "the reader is closed"))?;
-            open.kind.read_at(offset, buffer.bytes_mut())
-        };
-        match self.is_far {
-            // A signal ends the wait for a network, and not the request.
-            true => call::run(py, None, move |_| Ok::<_, Failed>(read()?)),
-            false => py.detach(read).map_err(|why| error::raise(py, &why)),
-        }
+        self.using(py, move |open| open.read_at(offset, buffer.bytes_mut()))
+    }
+
+    /// The tree that the stream is.
+    fn tree(slf: Bound<'_, Self>) -> PyResult<Tree> {
+        let entries = slf.get().using(slf.py(), |open| Ok(open.catalog()?.entries()))?;
+        Ok(Tree::new(slf.unbind(), entries))
     }
 
     /// Ends it, with what it keeps in memory. Reads that are under way end first.
@@ -101,6 +132,27 @@ impl Reader {
 }
 
 impl Reader {
+    /// Has `work` use what is open, with the interpreter free for others.
+    pub(crate) fn using<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Open) -> Result<T, Error> + Send + 'static,
+    ) -> PyResult<T> {
+        self.check_process(py)?;
+        let begun = interpreter::Use::begin();
+        let Some(_used) = begun else { return Err(interpreter::ended(py)) };
+        let open = self.open.clone();
+        let work = move || {
+            let open = open.read();
+            work(open.as_ref().ok_or_else(|| Error::new(ErrorKind::Usage, "the reader is closed"))?)
+        };
+        match self.is_far {
+            // A signal ends the wait for a network, and not the request.
+            true => call::run(py, None, move |_| Ok::<_, Failed>(work()?)),
+            false => py.detach(work).map_err(|why| error::raise(py, &why)),
+        }
+    }
+
     fn check_process(&self, py: Python<'_>) -> PyResult<()> {
         match self.process == process::id() {
             true => Ok(()),
@@ -152,10 +204,10 @@ pub(crate) fn open_reader(
         // The token lives as long as the reader, and nobody uses it after this call.
         let opener = opener.cancel(cancel);
         let kind = match is_foreign(&source)? {
-            true => Kind::Foreign(Mutex::new(opener.foreign_reader(source)?)),
-            false => Kind::Own(opener.reader(source)?),
+            true => Kind::Foreign(Box::new(Mutex::new(opener.foreign_reader(source)?))),
+            false => Kind::Own(Arc::new(opener.reader(source)?)),
         };
-        Ok::<_, Failed>(Open { kind, _lease: lease })
+        Ok::<_, Failed>(Open { catalog: OnceLock::new(), kind, _lease: lease })
     })?;
     let (size, metadata) = match &open.kind {
         Kind::Own(reader) => (reader.len(), pairs(py, reader.metadata())?),

@@ -88,12 +88,10 @@ impl Given {
                 let lent = Lease::new(memory);
                 let place = ReadBehindGate::new(lent.gate()).map_err(failed)?;
                 lease = Some(Box::new(lent));
-                Box::new(InOrder { at: Arc::new(place), position: 0 })
+                Box::new(InOrder::new(Arc::new(place)))
             }
             Given::File(object) => Box::new(ReaderSource::new(FileObject(object))),
-            Given::Ranges { object, size } => {
-                Box::new(InOrder { at: Arc::new(RangesAt { object, size }), position: 0 })
-            }
+            Given::Ranges { object, size } => Box::new(InOrder::new(Arc::new(RangesAt { object, size }))),
         };
         Ok(Opened { source, lease })
     }
@@ -153,9 +151,15 @@ impl Read for FileObject {
 }
 
 /// What lies still, in order.
-struct InOrder<P> {
-    at: Arc<P>,
+pub(crate) struct InOrder {
+    at: Arc<dyn ReadAt>,
     position: u64,
+}
+
+impl InOrder {
+    pub(crate) fn new(at: Arc<dyn ReadAt>) -> InOrder {
+        InOrder { at, position: 0 }
+    }
 }
 
 struct RangesAt {
@@ -188,7 +192,7 @@ impl ReadAt for RangesAt {
     }
 }
 
-impl<P: ReadAt + 'static> Source for InOrder<P> {
+impl Source for InOrder {
     fn len(&self) -> Option<u64> {
         Some(self.at.len())
     }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cofferdam::remote::Place;
-use cofferdam::{ObjectTarget, PipeSink};
+use cofferdam::{ObjectTarget, PipeSink, Sealed, Sealer, Source};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::call::Failed;
 use crate::{error, interpreter, source};
 
 /// Where bytes go.
@@ -37,6 +38,20 @@ impl Target {
 /// `timeout` is how long the store may answer nothing.
 pub(crate) fn object(place: Place, timeout: Option<Duration>) -> ObjectTarget {
     ObjectTarget::new(place).retries(source::policy(timeout))
+}
+
+/// Seals `source` into `target`.
+pub(crate) fn seal(
+    sealer: &Sealer,
+    source: impl Source + 'static,
+    target: Target,
+    timeout: Option<Duration>,
+) -> Result<Sealed, Failed> {
+    Ok(match target {
+        Target::Path(output) => sealer.seal_to(source, output)?,
+        Target::Place(place) => sealer.seal_to_object(source, &object(place, timeout))?,
+        Target::File(object) => sealer.seal(source, ordered(object))?,
+    })
 }
 
 /// A sink over a file object: each segment is written to it once it is proved, or sealed.

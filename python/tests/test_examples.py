@@ -46,6 +46,24 @@ def test_rows_of_a_table_are_read_in_place(tmp_path, key):
     assert ran.stdout == "".join(ROWS[30_000:30_003]), ran.stderr
 
 
+def test_a_sealed_directory_is_looked_into(tmp_path, key):
+    tree = tmp_path / "tree"
+    tree.mkdir(mode=0o755)
+    (tree / os.fsdecode(b"\xff")).write_text("any bytes")
+    (tree / "link").symlink_to("a\nb")
+    cofferdam.seal(tree, tmp_path / "tree.cfd", key.read_text().split("public key: ")[1].split()[0], state_dir=tmp_path / "state")
+    listed = run("read_tree.py", tmp_path / "tree.cfd", key)
+    lines = [line.split(None, 3) for line in listed.stdout.splitlines()]
+    assert [(line[0], line[2], line[3]) for line in lines] == [
+        ("directory", "0", "'.'"),
+        ("symlink", "0", "'link' -> 'a\\nb'"),
+        ("file", "9", "'\\udcff'"),
+    ], listed.stderr
+    assert run("read_tree.py", tmp_path / "tree.cfd", key, os.fsdecode(b"\xff")).stdout == "any bytes"
+    missing = run("read_tree.py", tmp_path / "tree.cfd", key, "nothing")
+    assert missing.returncode != 0 and "NotFoundError" in missing.stderr
+
+
 def test_a_column_is_added_up_through_fsspec(tmp_path, key):
     pytest.importorskip("fsspec")
     expected = float(sum(number * 7 % 1000 for number in range(50_000)))

@@ -1,4 +1,4 @@
-//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, engines, fuzz, mutants, planted, remote,
+//! Owns the development tasks' command line: setup, test, ci, tidy, vectors, crash, engines, fuzz, mutants, parts, planted, remote,
 //! age, compare, memory, results, bench-gate, dist.
 
 mod age;
@@ -15,6 +15,7 @@ mod fuzz;
 mod gate;
 mod mutants;
 mod packages;
+mod parts;
 mod planted;
 mod programs;
 mod python;
@@ -55,6 +56,7 @@ cargo xtask dist [--check|--try]      what users install, of the last commit, in
                                       compares, and tries each where nothing else is (as root); --try does that alone
 cargo xtask fuzz [TARGET] [--seconds N]   run the fuzz targets, 60 seconds each unless said otherwise
 cargo xtask mutants [PART] [--shard K/N]  change the code in small ways: each change is caught by a test, or explained
+cargo xtask parts [--runs N] [--seed N]   restore by many processes that are killed and paused, by seeds, 500 times
 cargo xtask planted [NAME…]           plant known mistakes in a copy of the sources: the tests find each of them
 cargo xtask planted --check           whether they still can be planted
 cargo xtask planted --list            what they are
@@ -116,6 +118,7 @@ fn task(root: &Path, arguments: &[&str]) -> Result<(), String> {
         ["remote", rest @ ..] => remote::run(root, rest),
         ["age", rest @ ..] => age::run(root, rest),
         ["mutants", rest @ ..] => mutants::run(root, rest),
+        ["parts", rest @ ..] => parts::run(root, rest),
         ["planted", rest @ ..] => planted::run(root, rest),
         [
             "compare" | "compare-remote" | "compare-trees" | "memory-trees" | "tar-stream" | "memory"

@@ -16,7 +16,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 31] = [
+const PROGRAMS: [Program; 33] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -80,6 +80,16 @@ const PROGRAMS: [Program; 31] = [
     },
     Program { name: "/usr/include/lmdb.h", package: "liblmdb-dev", purpose: "an example in C uses it" },
     Program { name: "/usr/include/sqlite3.h", package: "libsqlite3-dev", purpose: "an example in C uses it" },
+    Program {
+        name: "/usr/lib/python3/dist-packages/yaml/__init__.py",
+        package: "python3-yaml",
+        purpose: "the tests read a manifest with it",
+    },
+    Program {
+        name: "/usr/lib/python3/dist-packages/jsonschema/__init__.py",
+        package: "python3-jsonschema",
+        purpose: "the tests check that manifest with it",
+    },
 ];
 
 /// Whether all programs are here: those of Debian, and those of servers that it does not have.

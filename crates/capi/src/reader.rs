@@ -32,7 +32,8 @@ impl Object for cfd_reader {
 }
 
 /// A reader of the stream in `source`, into `*reader`. It takes the source, whatever it returns. Yours, until cfd_reader_free. It holds a share
-/// of the opener's memory, at most half of it. Errors: those of opening, and CFD_USAGE where the source has no offsets (a pipe, cfd_source_read).
+/// of the opener's memory, at most half of it; where cfd_opener_set_memory has said how much that is, and others hold it, this waits until
+/// one of them is freed, or the opener's cancel is used. Errors: those of opening, and CFD_USAGE where the source has no offsets (a pipe, cfd_source_read).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_reader_new(
     opener: *const cfd_opener,

@@ -9,7 +9,7 @@ use std::ptr;
 
 use cofferdam::{
     CompressionLevel, DigestKind, Error, IfExists, OnPartial, Recipients, Sealed, Sealer, SecretString,
-    Suite, WrappingKey,
+    Suite, THREADS_MAX, WrappingKey,
 };
 use parking_lot::RwLock;
 
@@ -205,7 +205,13 @@ pub(crate) fn on_partial_of(number: c_int) -> Result<OnPartial, Error> {
 }
 
 pub(crate) fn threads_of(threads: usize) -> Result<NonZeroUsize, Error> {
-    NonZeroUsize::new(threads).ok_or_else(|| usage("no threads are too few"))
+    match NonZeroUsize::new(threads) {
+        None => Err(usage("no threads are too few")),
+        Some(threads) if threads > THREADS_MAX => {
+            Err(usage(format!("more than {THREADS_MAX} threads are too many")))
+        }
+        Some(threads) => Ok(threads),
+    }
 }
 
 /// A sealer with everything at its default, and for nobody yet. Yours, until cfd_sealer_free.

@@ -2,9 +2,9 @@
 //! Joins what C gives to the facade's catalog, and does none of its work.
 #![allow(unsafe_code, reason = "what C hands over is pointers, and exported names")]
 
+use std::collections::HashSet;
 use std::ffi::{CString, c_char, c_int, c_void};
-use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cofferdam::tree::{Catalog, Content, Entry, EntryKind, LocatedEntry, TreePath};
 use cofferdam::{Error, Reader, tree_content, tree_error};
@@ -16,6 +16,7 @@ use crate::error::cfd_error;
 use crate::handle::{self, Object};
 use crate::opener::{cfd_opener, opener_of};
 use crate::source::cfd_source;
+use crate::source_callbacks::outcome_of;
 use crate::status::cfd_status;
 
 /// The members of a sealed tree, each of which can be read without the others. What it gives is authentic, as a cfd_reader's is. Any number of
@@ -23,6 +24,8 @@ use crate::status::cfd_status;
 /// nothing.
 pub struct cfd_tree {
     catalog: Catalog,
+    /// Numbers of files whose headers have been found to say what the catalog says.
+    checked: Mutex<HashSet<u64>>,
     /// Before the lease: it has to end before what it reads is given back.
     reader: Arc<Reader>,
     _lease: Option<Box<dyn Held>>,
@@ -73,7 +76,7 @@ pub type cfd_on_entry = Option<
 >;
 
 /// The tree that the stream in `source` is, into `*tree`. It takes the source, whatever it returns. Yours, until cfd_tree_free. It holds a share
-/// of the opener's memory, at most half of it. Errors: those of cfd_reader_new; CFD_USAGE where the stream is no tree, or is one without a catalog;
+/// of the opener's memory, as a cfd_reader does. Errors: those of cfd_reader_new; CFD_USAGE where the stream is no tree, or is one without a catalog;
 /// CFD_DAMAGED where it says that it is one, and is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_tree_new(
@@ -96,7 +99,7 @@ pub unsafe extern "C" fn cfd_tree_new(
             return Err(usage("the stream is no tree, or one without a catalog")
                 .advise("cfd_reader_new reads what it is: a file, or a tar archive."));
         };
-        room.write(handle::give(cfd_tree { catalog, reader, _lease: lease }));
+        room.write(handle::give(cfd_tree { catalog, checked: Mutex::default(), reader, _lease: lease }));
         Ok(())
     };
     // SAFETY: the header asks for NULL or room for a pointer.
@@ -130,8 +133,9 @@ pub unsafe extern "C" fn cfd_tree_list(
             // SAFETY: it is not NULL, so it is a string.
             false => unsafe { tree_path(path)? },
         };
-        let mut place = tree.catalog.place_of(&path).map_err(tree_error)?;
-        while let Some(located) = tree.catalog.entry_in_order(place).map_err(tree_error)? {
+        let first = tree.catalog.place_of(&path).map_err(tree_error)?;
+        for located in tree.catalog.in_order(first..u64::MAX) {
+            let located = located.map_err(tree_error)?;
             let entry = &located.entry;
             if !(path.is_root() || entry.path == path || entry.path.is_below(&path)) {
                 break;
@@ -143,11 +147,7 @@ pub unsafe extern "C" fn cfd_tree_list(
             let told = tree.entry_of(&located)?;
             // SAFETY: the header asks for such a function, and what it is given lives until it returns.
             let returned = unsafe { on_entry(context, name.as_ptr(), link, &raw const told) };
-            if returned != 0 {
-                let source = io::Error::from_raw_os_error(returned);
-                return Err(Error::io("the list was ended by its callback", source));
-            }
-            place += 1;
+            outcome_of(returned).map_err(|source| Error::io("the list was ended by its callback", source))?;
         }
         Ok(())
     };
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn cfd_tree_find(
 
 /// Fills `buffer` with the `len` bytes from `offset` on of the file that is the entry `number`, or that it is a hard link to. `*count` says how many
 /// it is: fewer only at the file's end, 0 behind it. After an error the buffer holds nothing of use. Errors: CFD_USAGE where it is no
-/// file; those of cfd_reader_read_at.
+/// file; CFD_DAMAGED where the file's own header says something else than the catalog; those of cfd_reader_read_at.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_tree_read_at(
     tree: *const cfd_tree,
@@ -210,6 +210,7 @@ pub unsafe extern "C" fn cfd_tree_read_at(
         if file.entry.kind != EntryKind::File {
             return Err(usage(format!("{} is no file", located.entry.path)));
         }
+        tree.check_header(file)?;
         let left = file.entry.size.saturating_sub(offset);
         let wanted = usize::try_from(left).map_or(len, |left| left.min(len));
         // What lies within the file lies within the plaintext, and is there or an error.
@@ -250,6 +251,21 @@ impl cfd_tree {
         })
     }
 
+    /// Headers decide (TREE T6.3): nothing is given out of a file whose own header says something else than the catalog.
+    fn check_header(&self, file: &LocatedEntry) -> Result<(), Error> {
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked().contains(&file.number) {
+            return Ok(());
+        }
+        file.read_member(&*self.reader).map_err(tree_error)?;
+        let mut checked = checked();
+        if checked.len() >= CHECKED_MAX {
+            checked.clear();
+        }
+        checked.insert(file.number);
+        Ok(())
+    }
+
     /// What a hard link is a name of; none where it is no hard link.
     fn resolved(&self, located: &LocatedEntry) -> Result<Option<LocatedEntry>, Error> {
         if located.entry.kind != EntryKind::HardLink {
@@ -258,11 +274,15 @@ impl cfd_tree {
         let target = TreePath::parse(&located.entry.link).ok();
         let found =
             target.map(|target| self.catalog.find(&target)).transpose().map_err(tree_error)?.flatten();
-        let missing = || {
-            let what = format!("{} is a hard link to what the tree does not have", located.entry.path);
+        let has_bytes = |found: &LocatedEntry| {
+            found.number < located.number
+                && !matches!(found.entry.kind, EntryKind::Directory | EntryKind::HardLink)
+        };
+        let wrong = || {
+            let what = format!("{} is a hard link to what none can lead to", located.entry.path);
             Error::new(cofferdam::ErrorKind::Damaged, what)
         };
-        found.ok_or_else(missing).map(Some)
+        found.filter(has_bytes).ok_or_else(wrong).map(Some)
     }
 }
 
@@ -274,3 +294,6 @@ unsafe fn tree_path(path: *const c_char) -> Result<TreePath, Error> {
     TreePath::parse(path.as_os_str().as_encoded_bytes())
         .map_err(|fault| usage(format!("no tree has a path {}: {fault}", path.display())))
 }
+
+/// Numbers that are kept of files whose headers have been looked at.
+const CHECKED_MAX: usize = 1 << 16;

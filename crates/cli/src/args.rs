@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "foreign")]
 use crate::commands::convert::Convert;
+#[cfg(feature = "signatures")]
+use crate::commands::manifest::Manifest;
 #[cfg(feature = "mount")]
 use crate::commands::mount::Mount;
 #[cfg(feature = "serve")]
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Verify(Verify),
     #[cfg(feature = "signatures")]
     Sign(Sign),
+    #[cfg(feature = "signatures")]
+    Manifest(Manifest),
     Drill(Drill),
     Inspect(Inspect),
     Recipients(Recipients),
@@ -113,6 +117,7 @@ Environment, each the name of a file; looked at only where no option says what o
   COFFERDAM_RECIPIENTS       as -R of seal, rewrap and convert
   COFFERDAM_PASSPHRASE_FILE  as --passphrase-file of seal, restore, cat, serve, mount, verify, sign,
                              recipients, rewrap and convert
+  COFFERDAM_PLAN_KEY         as --plan-key of restore
 
 A sealed stream to read may be a URL: s3://BUCKET/KEY, gs://BUCKET/KEY, az://CONTAINER/KEY, http://…, https://…; a file of such a name \
 is ./s3:…. Credentials and endpoints come from the environment, under the names that the stores' own tools use (AWS_…, GOOGLE_…, AZURE_…).
@@ -137,6 +142,7 @@ Exit codes:
    16  a drill has restored the stream, and the check of it failed
    17  nobody whom --signed-by names has signed the stream
    18  `diff` has found that the directory is not what the tree holds
+   19  parts of a plan are missing: run them, then commit again; or shards of a manifest
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
@@ -148,14 +154,25 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sealed    input, output, format (\"cofferdam\", \"age\"), stream_id, segments, plaintext_len, sealed_len,
             stream_digest, sequence, kept, signature, signed_by, tree, seconds; of an age file segments and
             stream_digest are null; tree, of a directory: files, directories, symlinks, hard_links, others, data_len,
-            compressed, changed, changed_paths (1,000 at most), left_out (by_globs, mounts, sockets, gone,
+            compressed, changed (those gone among them), changed_paths (without those gone; 1,000 at most), gone (zeros stand
+            for them), gone_len, gone_paths (1,000 at most), left_out (by_globs, mounts, sockets, gone,
             state_directory; null where a sealing resumed)
   restored  input, output, format, stream_id, segments, plaintext_len, stream_digest, signed_by, kept, seeded,
             sequence, metadata, seconds
+  planned   plan, plan_id, output, stream_id, stream_digest, parts, plaintext_len, was_there (the same was planned before)
+  part      plan, part, parts, state (\"written\", \"written before\", \"committed\"), plaintext_len, seconds
+  committed as planned; was_there: it has been put in place before
+  plan      plan, output, parts, missing (their numbers), committed, strange: `restore --status`
+  given_up  as planned
+  manifest  output, signature, shards, plaintext_len, sequence, signed_by
+  shard     name, input, state (\"restored\", \"restored before\", \"verified\", \"missing\", \"wrong\"), plaintext_len; of
+            restore also seconds, of verify kind and message of what is wrong
+  restored-shards, verified-shards
+            input, output (of restore), shards, plaintext_len, sequence, signed_by, seconds: after the shards
   read      input, path (of a tree), format, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
   entry     path, type (\"file\", \"directory\", \"symlink\", \"hard link\", \"character device\", \"block device\", \"fifo\"), size,
             mode (octal), uid, gid, modified (null outside of 1970 to 9999), modified_seconds, modified_nanos, changed
-            (while it was sealed), link: of a tree, without time and version
+            (while it was sealed), gone (while it was sealed: zeros; then changed as well), link: of a tree, without time and version
   difference
             path, only_in (\"tree\", \"directory\"), what (\"type\", \"content\", \"mode\", \"owner\", \"time\", \"link\",
             \"device\", \"attributes\")
@@ -169,7 +186,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds
   verified  input, authenticity (\"checked\", \"signed\", \"pinned\", \"not checked\"), then as restored; tree, where its catalog
-            was compared with its headers: files, directories, symlinks, hard_links, others, data_len, changed
+            was compared with its headers: files, directories, symlinks, hard_links, others, data_len, changed,
+            gone, gone_len
   asserted  input, output, format (\"AGCM\", \"ECIE\", \"MREC\", \"RSE1\"), missing, stream_id, plaintext_len, seconds: what nothing proves;
             of `convert`, sealed_stream_id, sealed_len and stream_digest of what was made of it, too
   converted input, output, proved, format, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence,
@@ -212,7 +230,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   error     kind, message, advice, segment, frame, position, kept, exit_code
 Kinds of errors, with their exit codes: io, denied and exhausted (1), usage (2), damaged and digest-mismatch (3), no-key (4), \
 truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), target-held (9), durability-unknown (10), \
-not-a-stream (11), source-changed (12), unproven (13), stale (14), no-progress (15), check-failed (16), not-signed (17), different (18), interrupted (129, 130, 143).
+not-a-stream (11), source-changed (12), unproven (13), stale (14), no-progress (15), check-failed (16), not-signed (17), different (18), parts-missing (19), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
 Metadata is a list of {key, value}; names, paths and metadata that are not UTF-8 are {\"hex\": …}. \
 A signer is {fingerprint, comment}. Absent values are null.";

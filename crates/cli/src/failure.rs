@@ -31,6 +31,8 @@ pub(crate) enum FailureKind {
     CheckFailed,
     /// A directory is not what a tree holds.
     Differs,
+    /// Parts of a plan have no receipt whose file is right.
+    PartsMissing,
 }
 
 impl From<ErrorKind> for FailureKind {
@@ -46,7 +48,7 @@ impl PartialEq<ErrorKind> for FailureKind {
 }
 
 /// Every kind's name in JSON, and its exit code. These are stable.
-const TABLE: [(FailureKind, &str, u8); 23] = [
+const TABLE: [(FailureKind, &str, u8); 24] = [
     (FailureKind::Library(ErrorKind::Io), "io", 1),
     (FailureKind::Library(ErrorKind::Usage), "usage", 2),
     (FailureKind::Library(ErrorKind::Damaged), "damaged", 3),
@@ -67,6 +69,7 @@ const TABLE: [(FailureKind, &str, u8); 23] = [
     (FailureKind::CheckFailed, "check-failed", 16),
     (FailureKind::Library(ErrorKind::NotSigned), "not-signed", 17),
     (FailureKind::Differs, "different", 18),
+    (FailureKind::PartsMissing, "parts-missing", 19),
     (FailureKind::Library(ErrorKind::Denied), "denied", 1),
     (FailureKind::Library(ErrorKind::Exhausted), "exhausted", 1),
     (FailureKind::Library(ErrorKind::Cancelled), "interrupted", interrupt::EXIT_INTERRUPTED),
@@ -252,7 +255,7 @@ mod tests {
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
         let codes: Vec<u8> = TABLE.iter().map(|row| Failure::new(row.0, "").exit_code()).collect();
-        let due = [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 1, 1, 130];
+        let due = [1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 1, 1, 130];
         assert_eq!(codes, due);
     }
 

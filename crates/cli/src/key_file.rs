@@ -90,5 +90,7 @@ pub(crate) const IDENTITY: &str = "COFFERDAM_IDENTITY";
 pub(crate) const RECIPIENTS: &str = "COFFERDAM_RECIPIENTS";
 /// The variable that names a file with a passphrase: `--passphrase-file` of either.
 pub(crate) const PASSPHRASE_FILE: &str = "COFFERDAM_PASSPHRASE_FILE";
+/// The variable that names the file of a plan's key: `--plan-key` of a restore by many processes.
+pub(crate) const PLAN_KEY: &str = "COFFERDAM_PLAN_KEY";
 /// Bytes of a key file, an identity file, a recipients file, or a file with a passphrase.
 const LEN_MAX: usize = 256 * 1024;

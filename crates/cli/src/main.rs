@@ -23,12 +23,15 @@ mod key_args;
 mod key_command;
 mod key_file;
 mod line_queue;
+#[cfg(feature = "signatures")]
+mod manifest_arg;
 mod metrics_args;
 mod metrics_file;
 mod named_files;
 mod opening_args;
 mod passphrase;
 mod peer;
+mod plan_args;
 mod printable;
 mod program;
 mod progress;

@@ -1,7 +1,7 @@
 //! The options of a restore whose stream is a tree, and what is said of the directory that it becomes.
 //! It restores nothing; the library does.
 
-use cofferdam::tree::PathSelection;
+use cofferdam::tree::Globs;
 use cofferdam::tree_sink::{
     DeviceFiles, LeftOut, OldTree, Owners, Placement, Restored, SetIdBits, TreeOptions,
 };
@@ -61,6 +61,12 @@ pub(crate) struct RestoredTreeArgs {
 }
 
 impl RestoredTreeArgs {
+    /// Whether TARGET is there already.
+    #[cfg(feature = "signatures")]
+    pub(crate) fn is_into(&self) -> bool {
+        self.into
+    }
+
     /// Whether a directory that is replaced is removed.
     pub(crate) fn removes_old(&self) -> bool {
         !self.keep_old && !self.into
@@ -86,13 +92,14 @@ impl RestoredTreeArgs {
     }
 
     /// The members that are to be restored, if not all of them are.
-    pub(crate) fn selection(&self) -> Result<Option<PathSelection>, Failure> {
+    pub(crate) fn selection(&self) -> Result<Option<Globs>, Failure> {
         if self.path.is_empty() {
             return Ok(None);
         }
-        let selection = PathSelection::new(self.path.iter().map(String::as_str));
+        let selection = Globs::new(self.path.iter().map(String::as_str));
         selection.map(Some).map_err(|problem| {
-            Failure::usage(format!("--path: {problem}")).advise("A [ that means itself is written [[].")
+            Failure::usage(format!("--path: {problem}"))
+                .advise("A [ that means itself is written [[]. Without --path all is restored.")
         })
     }
 
@@ -134,6 +141,7 @@ pub(crate) struct TreeRecord {
     hard_links: u64,
     others: u64,
     changed_while_sealed: u64,
+    gone_while_sealed: u64,
     owners_left_out: u64,
     xattrs_left_out: u64,
     set_id_bits_left_out: u64,
@@ -154,6 +162,7 @@ impl TreeRecord {
             hard_links: counts.hard_links,
             others: counts.others,
             changed_while_sealed: counts.changed,
+            gone_while_sealed: counts.gone,
             owners_left_out: owners,
             xattrs_left_out: xattrs,
             set_id_bits_left_out: set_id_bits,
@@ -185,8 +194,12 @@ impl TreeRecord {
     pub(crate) fn warn(&self, report: Report) {
         let lacks = [
             (
-                self.changed_while_sealed,
+                self.changed_while_sealed - self.gone_while_sealed,
                 "had changed while they were sealed: their bytes may be of several moments",
+            ),
+            (
+                self.gone_while_sealed,
+                "had gone while the directory was sealed: zeros stand for what could not be read",
             ),
             (self.owners_left_out, "did not get their owner or group; root can give them"),
             (self.xattrs_left_out, "did not get all of their extended attributes or ACLs"),

@@ -3,6 +3,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+#[cfg(any(feature = "mount", feature = "serve", feature = "signatures"))]
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use cofferdam::{CancelToken, Source};
@@ -70,13 +72,24 @@ impl Sealed {
         matches!(self, Sealed::Here(end) if end.is_pipe())
     }
 
-    /// What its plaintext is called: its own name, without the ending. Of a URL what is secret is left out, and no directory of either.
-    #[cfg(any(feature = "mount", feature = "serve"))]
-    pub(crate) fn plaintext_name(&self) -> String {
-        let name = self.to_string();
-        let name = name.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
-        let name = name.rsplit('/').next().unwrap_or_default();
-        name.strip_suffix(".cfd").unwrap_or(name).to_owned()
+    /// What its plaintext is called as a file: its own name, without the ending; `plaintext` where that is no name of a file. Of a URL
+    /// what is secret is left out, and no directory of either.
+    #[cfg(any(feature = "mount", feature = "serve", feature = "signatures"))]
+    pub(crate) fn plaintext_name(&self) -> OsString {
+        let name = match self {
+            Sealed::Here(End::Standard) => Vec::new(),
+            Sealed::Here(End::Path(path)) => path.file_name().unwrap_or_default().as_bytes().to_vec(),
+            Sealed::There(url) => {
+                let url = url.to_string();
+                let path = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+                path.rsplit('/').next().unwrap_or_default().as_bytes().to_vec()
+            }
+        };
+        let name = name.strip_suffix(b".cfd").unwrap_or(&name);
+        match name {
+            b"" | b"." | b".." => "plaintext".into(),
+            _ => OsString::from_vec(name.to_vec()),
+        }
     }
 
     /// As records name it: without what is secret in a URL.
@@ -110,4 +123,24 @@ pub(crate) fn looks_like_a_url(argument: &OsStr) -> bool {
         "://" => !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()),
         _ => secrets::is_of_a_place(scheme),
     })
+}
+
+#[cfg(all(test, any(feature = "mount", feature = "serve")))]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plaintext_is_called_what_its_stream_is_called_if_a_file_can_be() {
+        let name = |argument: &[u8]| {
+            let sealed = Sealed::parse(OsString::from_vec(argument.to_vec())).unwrap();
+            sealed.plaintext_name().into_vec()
+        };
+        assert_eq!(name(b"backups/db.cfd"), b"db");
+        assert_eq!(name(b"db#1?.cfd"), b"db#1?");
+        assert_eq!(name(b"x\ny\xff.cfd"), b"x\ny\xff");
+        for odd in [&b"..cfd"[..], b"a/...cfd", b".cfd", b"-"] {
+            assert_eq!(name(odd), b"plaintext");
+        }
+    }
 }

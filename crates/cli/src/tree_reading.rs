@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
-use cofferdam::tree::{Catalog, Content, TreeError, TreePath};
-use cofferdam::{CancelToken, Reader, tree_content, tree_error};
+use cofferdam::tree::{Catalog, Content, EntryCounts, TreeError, TreePath};
+use cofferdam::{CancelToken, ContentKind, Reader, Restored, tree_content, tree_error};
 
 use crate::expected::Expected;
 use crate::failure::Failure;
@@ -78,6 +78,18 @@ pub(crate) fn catalog_of(reader: &Arc<Reader>, sealed: &Sealed) -> Result<Catalo
         Content::PlainFile { .. } => Err(Failure::usage(format!("{sealed}: the stream is no tree")).advise(
             "A tree is what `cofferdam seal` makes of a directory; `restore` and `cat` take any stream.",
         )),
+    }
+}
+
+/// Of a stream that was found whole and says that it is a tree, what it is made of, if its catalog and its headers fit together. `reader` opens it
+/// once more.
+pub(crate) fn check_tree(
+    found: &Restored,
+    reader: impl FnOnce() -> Result<Reader, Failure>,
+) -> Result<Option<EntryCounts>, Failure> {
+    match ContentKind::of_metadata(&found.metadata) {
+        Ok(Some(ContentKind::Tree)) => Ok(cofferdam::check_tree(&Arc::new(reader()?))?),
+        _ => Ok(None),
     }
 }
 

@@ -117,6 +117,8 @@
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
 //! - `foreign`: streams that other programs have sealed: age files are opened (`Opener::foreign`), and made (`Sealer::sealed_as`).
+//! - `parts`: one stream restored by many processes or machines: the module `parts`. With `signatures` also several streams that become one
+//!   directory, as a signed manifest says: the module `shards`.
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `remote`: sealed streams in object stores and on HTTP servers: `RemoteSource`, and the module `remote`; objects in stores as
 //!   targets: `ObjectTarget`.
@@ -152,12 +154,20 @@ mod metrics;
 #[cfg(feature = "remote")]
 mod object_target;
 mod opener;
-mod parts;
+#[cfg(feature = "parts")]
+pub mod parts;
 #[cfg(feature = "peer")]
 pub mod peer;
+#[cfg(feature = "parts")]
+mod private_dir;
+#[cfg(feature = "parts")]
+mod record_file;
 mod resource_setters;
 mod seal_writer;
 mod sealer;
+mod segments;
+#[cfg(all(feature = "parts", feature = "signatures"))]
+pub mod shards;
 #[cfg(feature = "signatures")]
 mod signed_by;
 mod simple;
@@ -270,6 +280,6 @@ pub use tree_leftovers::{discard, leftovers};
 #[cfg(feature = "tree")]
 pub use tree_paths::RestoredPaths;
 #[cfg(feature = "tree")]
-pub use tree_restore::TreeOutcome;
+pub use tree_restore::{TreeOutcome, refuse_within};
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};

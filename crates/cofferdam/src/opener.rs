@@ -50,9 +50,9 @@ pub struct Opener {
     durability: Durability,
     pub(crate) if_exists: IfExists,
     pub(crate) on_partial: OnPartial,
-    attributes: Attributes,
+    pub(crate) attributes: Attributes,
     pub(crate) sparse: Sparse,
-    expected: Option<StreamDigest>,
+    pub(crate) expected: Option<StreamDigest>,
     pin_checks: Vec<Arc<dyn PinCheck>>,
     min_sequence: Option<u64>,
     #[cfg(feature = "wal")]
@@ -292,6 +292,8 @@ impl Opener {
     ) -> Result<Restored, Error> {
         let (sealed, target) = (sealed.as_ref(), target.as_ref());
         refuse_same_file(sealed, target)?;
+        #[cfg(feature = "tree")]
+        self.refuse_sealed_within(sealed, target)?;
         #[cfg(feature = "wal")]
         if let Some(device) = self.device(target)? {
             device.refuse_source(sealed)?;

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use storage::TargetError;
 use tree_sink::{Placement, TreeLeft, TreeLeftovers, look};
 
 use crate::{Attempt, Error, Leftovers, Within};
@@ -52,7 +53,7 @@ fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
     }
 }
 
-/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files and of trees, and of
+/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files, of trees and of shards, and of
 /// sealings. The target stays as it is.
 ///
 /// # Errors
@@ -62,8 +63,12 @@ pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec
     let target = target.as_ref().components().as_path();
     let mut removed = match tree_sink::is_beside(target) {
         Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
-        Ok(false) | Err(_) => Vec::new(),
+        // Nothing of a tree can be there.
+        Ok(false) | Err(TargetError::NoDirectory { .. } | TargetError::NoName { .. }) => Vec::new(),
+        Err(error) => return Err(Error::target(error)),
     };
+    #[cfg(all(feature = "parts", feature = "signatures"))]
+    removed.extend(crate::shards::discard(target)?);
     removed.extend(stream::discard(target, state_dir)?);
     Ok(removed)
 }

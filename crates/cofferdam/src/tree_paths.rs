@@ -9,7 +9,7 @@ use std::thread;
 use contract::{ReadAt, StreamingSink, WriteAt};
 use sources::Source;
 use storage::OnPartial;
-use tree::{Content, PathCase, PathSelection, Subtree};
+use tree::{Content, Globs, PathCase, Subtree};
 use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside};
 
 use crate::tree_restore::stopped_move;
@@ -41,7 +41,7 @@ impl Opener {
         &self,
         source: impl Source,
         target: impl AsRef<Path>,
-        selection: &PathSelection,
+        selection: &Globs,
         options: &TreeOptions,
     ) -> Result<RestoredPaths, Error> {
         let target = target.as_ref();

@@ -2,17 +2,18 @@
 //! It joins the parts and does none of their work.
 
 use std::error::Error as _;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use contract::{AttemptId, IfExists, StreamingSink};
+use contract::{IfExists, StreamingSink};
 use storage::{Misplaced, OnPartial, Sparse, TargetError};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
 use tree_sink::{
-    Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink, TreeSinkError,
-    attempt_beside,
+    Attempt, Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink,
+    TreeSinkError, attempt_beside,
 };
 
 use crate::trees::{said_of_tree, tree_content, tree_sink_error};
@@ -88,6 +89,18 @@ impl Opener {
         self
     }
 
+    /// The sealed file is not removed with a directory that is replaced.
+    pub(crate) fn refuse_sealed_within(&self, sealed: &Path, target: &Path) -> Result<(), Error> {
+        match &self.trees {
+            Some(Trees { options, .. })
+                if self.if_exists == IfExists::Replace && options.removes_old() && target.is_dir() =>
+            {
+                refuse_within(target, sealed)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a tree is moved into the target, which is a directory.
     pub(crate) fn moves_into(&self) -> bool {
         self.trees.as_ref().is_some_and(|trees| trees.options.placement_of() == Placement::Into)
@@ -121,13 +134,13 @@ impl Opener {
                 Others::Refuse => Err(no_tree()),
             };
         }
+        let new = id.attempt_id();
+        let attempt = Attempt { id: &new, is_ours: &|found| id.check(found).is_ok() };
         for _ in 0..ATTEMPTS_MAX {
-            let opened = self.open_with_room(|room| {
-                let is_known = |found: &AttemptId| id.check(found).is_ok();
-                TreeSink::open_known(path, &*plaintext, &options.room(room), &id.attempt_id(), &is_known)
-            });
+            let opened =
+                self.open_with_room(|room| TreeSink::open(path, &*plaintext, &options.room(room), &attempt));
             let (sink, found) = match opened.map_err(tree_sink_error)? {
-                Opened::Fresh(sink) => (sink, id.attempt_id()),
+                Opened::Fresh(sink) => (sink, new.clone()),
                 Opened::Resumable { sink, attempt_id } => (sink, attempt_id),
                 Opened::Published { sink, attempt_id } if id.check(&attempt_id).is_ok() => {
                     outcome.follow(sink.restored(), Some(sink.difference()));
@@ -259,6 +272,25 @@ fn of_pipe<S>(sink: SpooledTree, outcome: &TreeOutcome, envelope: &Envelope) -> 
     outcome.follow(sink.restored(), None);
     let sink: Box<dyn StreamingSink> = Box::new(sink);
     Tentative::Boxed(Opening::plain(sink, envelope))
+}
+
+/// Refuses `directory`, which is to be replaced and then removed, if the file at `read` lies in it: that would be gone, too. What cannot be looked at
+/// is left to whoever opens it.
+///
+/// # Errors
+/// [`ErrorKind::Usage`].
+pub fn refuse_within(directory: impl AsRef<Path>, read: impl AsRef<Path>) -> Result<(), Error> {
+    let read = read.as_ref();
+    let (Ok(within), Ok(file)) = (fs::canonicalize(directory), fs::canonicalize(read)) else { return Ok(()) };
+    if !file.starts_with(&within) {
+        return Ok(());
+    }
+    let what = format!(
+        "{} lies in the directory that is to be replaced, and would be removed with it",
+        read.display()
+    );
+    Err(Error::new(ErrorKind::Usage, what)
+        .advise("Move it away first, or have the directory that is replaced kept."))
 }
 
 fn unfinished(error: std::io::Error) -> Error {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cofferdam::tree::{Content, OnChange, Plan, TreePath, TreeRoot, TreeSource, WalkOptions};
-use cofferdam::tree_sink::{SetIdBits, TreeOptions, TreeSink};
+use cofferdam::tree_sink::{OldTree, SetIdBits, TreeOptions, TreeSink};
 use cofferdam::{
     BytesSource, CancelToken, ContentKind, Error, ErrorKind, IfExists, IfNoTree, MemorySink, Sealer,
     TreeInput, TreeOutcome, check_tree, tree_content,
@@ -291,4 +291,32 @@ fn a_directory_is_sealed_by_its_name_and_nothing_is_left_of_its_plan() {
     cancel.cancel();
     assert_eq!(input.plan(&states, &cancel).unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(fs::read_dir(&states).unwrap().count(), 0);
+}
+
+/// It would be removed with the old directory, and nothing would be left of it but what was restored.
+#[test]
+fn a_directory_that_holds_the_sealed_stream_is_replaced_only_if_it_is_kept() {
+    let (scratch, listing, sealed) = sealed_tree();
+    let target = scratch.path().join("target");
+    fs::create_dir_all(target.join("backups")).unwrap();
+    let stream = target.join("backups/tree.cfd");
+    fs::write(&stream, &sealed).unwrap();
+    std::os::unix::fs::symlink(&stream, scratch.path().join("link.cfd")).unwrap();
+    let restore = |options: TreeOptions, sealed: &Path, target: &Path| {
+        let opener = opener().if_exists(IfExists::Replace).trees(options, &TreeOutcome::default());
+        opener.restore_file(sealed, target)
+    };
+    let around = scratch.path().join("target/backups/..");
+    for (sealed, target) in
+        [(&stream, &target), (&scratch.path().join("link.cfd"), &target), (&stream, &around)]
+    {
+        let error = restore(TreeOptions::default(), sealed, target).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error:?}");
+        assert!(error.to_string().contains("would be removed with it"), "{error:?}");
+        assert!(stream.is_file());
+    }
+    let kept = TreeOptions::default().old_tree(OldTree::Keep).set_id_bits(SetIdBits::Restore);
+    restore(kept, &stream, &target).unwrap();
+    assert_eq!(difference(&listing, &list(&target)), None);
+    assert_eq!(fs::read(scratch.path().join("target.cofferdam-old/backups/tree.cfd")).unwrap(), sealed);
 }

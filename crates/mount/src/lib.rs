@@ -17,13 +17,13 @@
 //! #     }
 //! # }
 //! use std::{path::Path, sync::Arc, time::Duration};
-//! use mount::{Contents, ContentsKind, MountOptions, Mounted, check_mount_point};
+//! use mount::{Contents, ContentsKind, MountOptions, MountPoint, Mounted};
 //!
 //! let directory = Path::new("/mnt/text");
-//! check_mount_point(directory)?;
+//! let mount_point = MountPoint::open(directory)?;
 //! let options = MountOptions::default();
 //! let contents = Contents::open(Arc::new(Text(b"plaintext")), ContentsKind::File("text".into()), &options)?;
-//! let mounted = Mounted::new(contents, directory, &options, Arc::new(|notice| eprintln!("{notice}")))?;
+//! let mounted = Mounted::new(contents, mount_point, &options, Arc::new(|notice| eprintln!("{notice}")))?;
 //! assert_eq!(std::fs::read(directory.join("text"))?, b"plaintext");
 //! mounted.unmount(Duration::from_secs(1))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -50,7 +50,7 @@ mod tree_view;
 pub use contents::{Contents, ContentsKind};
 pub use error::MountError;
 pub use link_counts::HARD_LINKS_MAX;
-pub use mount_point::check_mount_point;
+pub use mount_point::MountPoint;
 pub use mounted::{Mounted, THREADS, Unmounted};
 pub use notice::Notice;
 pub use options::{Access, MountOptions, Owners};

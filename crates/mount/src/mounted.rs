@@ -13,7 +13,7 @@ use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 
 use crate::bounded_source::BoundedSource;
 use crate::file_system::FileSystem;
-use crate::mount_point::{Detached, file_system_at, unmount_at};
+use crate::mount_point::{Detached, MountPoint, NAME, file_system_at, unmount_at};
 use crate::{Access, Contents, MountError, MountOptions, Notice};
 
 /// Contents under a directory. Dropped, they are unmounted.
@@ -22,6 +22,7 @@ pub struct Mounted {
     /// somebody has a file of it open, and its directory is free meanwhile. What is leaked is a descriptor, until the process ends.
     session: ManuallyDrop<BackgroundSession>,
     source: Arc<BoundedSource>,
+    mount_point: MountPoint,
     path: PathBuf,
     file_system: (u32, u32),
     is_unmounted: bool,
@@ -41,36 +42,44 @@ pub enum Unmounted {
 }
 
 impl Mounted {
-    /// Mounts `contents` on `directory`, which [`check_mount_point`](crate::check_mount_point) has looked at. `notify` is told what cannot be
-    /// read.
+    /// Mounts `contents` on `mount_point`. `notify` is told what cannot be read.
     ///
     /// # Errors
     /// [`MountError::System`] where the system does not let it: there is no FUSE, or not for this user.
     pub fn new(
         contents: Contents,
-        directory: &Path,
+        mount_point: MountPoint,
         options: &MountOptions,
         notify: Arc<dyn Fn(&Notice<'_>) + Send + Sync>,
     ) -> Result<Mounted, MountError> {
-        let path =
-            directory.canonicalize().map_err(|error| MountError::system("find the directory", error))?;
-        let before =
-            file_system_at(&path).map_err(|error| MountError::system("look at the directory", error))?;
+        let system = |what| move |error: io::Error| MountError::system(what, error);
+        let before = mount_point.file_system().map_err(system("look at the directory"))?;
         let source = contents.source.clone();
-        let session = Session::new(FileSystem::new(contents, notify), &path, &config(options))
-            .map_err(|error| MountError::system("mount", error))?;
-        let session =
-            session.spawn().map_err(|error| MountError::system("start the mount's threads", error))?;
-        let found = file_system_at(&path).map_err(|error| MountError::system("look at the mount", error))?;
+        let file_system = FileSystem::new(contents, notify);
+        let config = config(options);
+        let session = match mount_point.mount(options.access).map_err(system("mount"))? {
+            Some(device) => {
+                let begun = Session::from_fd(file_system, device, config.acl, config);
+                begun.inspect_err(|_| drop(mount_point.path().map(|path| unmount_at(&path))))
+            }
+            None => {
+                let path = mount_point.path().map_err(system("find the directory"))?;
+                Session::new(file_system, &path, &config)
+            }
+        };
+        let session = session.map_err(system("mount"))?;
+        let session = session.spawn().map_err(system("start the mount's threads"))?;
+        let session = ManuallyDrop::new(session);
+        let at_path = mount_point.path().and_then(|path| file_system_at(&path).map(|found| (path, found)));
+        let (path, found) = at_path.map_err(system("look at the mount"))?;
         if before == found {
-            let source = io::Error::other("it is not at the directory");
+            let source = io::Error::other(format!("{} does not lead to it", path.display()));
             return Err(MountError::system("look at the mount", source));
         }
-        let session = ManuallyDrop::new(session);
-        Ok(Mounted { session, source, path, file_system: found, is_unmounted: false })
+        Ok(Mounted { session, source, mount_point, path, file_system: found, is_unmounted: false })
     }
 
-    /// Where it is mounted, from the root on.
+    /// Where it was mounted, from the root on.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -96,7 +105,7 @@ impl Mounted {
             // Its directory is gone or cannot be reached; the same comes of the attempt.
             Err(error) => return Err(error),
         }
-        let detached = match unmount_at(&self.path)? {
+        let detached = match unmount_at(&self.mount_point.path()?)? {
             // A program other than root's detaches it in any case.
             Detached::AtOnce if self.ends_within(UNMOUNTED_PATIENCE) => return Ok(Unmounted::Clean),
             detached => detached,
@@ -107,7 +116,7 @@ impl Mounted {
     }
 
     fn is_on_top(&self) -> io::Result<bool> {
-        file_system_at(&self.path).map(|found| found == self.file_system)
+        file_system_at(&self.mount_point.path()?).map(|found| found == self.file_system)
     }
 
     fn ends_within(&self, patience: Duration) -> bool {
@@ -124,7 +133,7 @@ impl Drop for Mounted {
         self.source.end();
         if !self.is_unmounted && !self.is_finished() && matches!(self.is_on_top(), Ok(true)) {
             // Nobody could be told.
-            let _ = unmount_at(&self.path);
+            let _ = self.mount_point.path().and_then(|path| unmount_at(&path));
         }
     }
 }
@@ -138,9 +147,9 @@ impl fmt::Debug for Mounted {
 fn config(options: &MountOptions) -> Config {
     let mut config = Config::default();
     config.mount_options = vec![
-        MountOption::FSName("cofferdam".to_owned()),
+        MountOption::FSName(NAME.to_owned()),
         // As an option of the kernel's, which `Subtype` is for fusermount alone.
-        MountOption::CUSTOM("subtype=cofferdam".to_owned()),
+        MountOption::CUSTOM(format!("subtype={NAME}")),
         MountOption::RO,
         MountOption::NoSuid,
         MountOption::NoDev,

@@ -27,6 +27,16 @@ pub(crate) struct FileAttributes {
     pub(crate) modified: FileTime,
 }
 
+impl FileAttributes {
+    /// The mode that a target gets: without set-id and sticky bits.
+    pub(crate) fn permissions(self) -> u32 {
+        self.mode & PERMISSIONS
+    }
+}
+
+/// The permission bits of a mode.
+const PERMISSIONS: u32 = 0o777;
+
 /// The key under which they are kept.
 pub(crate) const KEY: &[u8] = b"cofferdam.file";
 

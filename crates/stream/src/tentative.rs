@@ -89,7 +89,7 @@ impl OfSource {
         match (self.attributes, file_attributes::find(&envelope.metadata)) {
             (Attributes::Ignore, _) | (_, None) => {}
             (Attributes::Restore, Some(Ok(found))) => {
-                sink.set_mode(found.mode & PERMISSIONS);
+                sink.set_mode(found.permissions());
                 sink.set_modified(found.modified);
             }
             (Attributes::Restore, Some(Err(Malformed))) => {
@@ -298,7 +298,5 @@ pub(crate) fn unfinished(error: std::io::Error) -> Error {
     .because(error)
 }
 
-/// The permission bits of a mode, without set-id and sticky bits.
-const PERMISSIONS: u32 = 0o777;
 /// How often other restores may come in between.
 const ATTEMPTS_MAX: usize = 3;

@@ -8,12 +8,15 @@
 
 mod archive;
 mod catalog;
+mod changes;
 mod cut;
 mod entry;
 mod error;
+mod globs;
 mod header;
 mod layout;
 pub mod limits;
+mod mount_id;
 mod owners;
 mod path;
 mod plan;
@@ -23,24 +26,28 @@ mod source;
 mod subtree;
 mod tar;
 mod walk;
+mod xattrs;
 
 pub use cofferdam_io::ReadAt;
 
 pub use archive::{ArchiveScanner, ScannedMember};
 pub use catalog::{
-    Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, LocatedEntry, Page, PathCase,
+    Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, InOrder, LocatedEntry, Page, PathCase,
     WrittenCatalog,
 };
+pub use changes::ChangedFiles;
 pub use cut::ArchiveCut;
 pub use entry::{Entry, EntryKind, Member, Timestamp, Xattr};
 pub use error::TreeError;
+pub use globs::Globs;
 pub use header::HeaderFault;
 pub use layout::{Layout, Piece, Place};
+pub use mount_id::MountId;
 pub use path::{NameFault, TreePath};
 pub use plan::Plan;
 pub use root::TreeRoot;
 pub use selection::{Mounts, WalkOptions};
-pub use source::{ChangedFiles, OnChange, TreeSource};
-pub use subtree::{PathSelection, Subtree};
+pub use source::{OnChange, TreeSource};
+pub use subtree::Subtree;
 pub use tar::{CatalogOutcome, TarSource};
 pub use walk::{LeftOut, walk};

@@ -12,71 +12,12 @@ use std::{
 };
 
 use cofferdam_io::ReadAt;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::{
-    Catalog, CatalogWriter, Content, EntryKind, Layout, LocatedEntry, Member, PathCase, Place, TreeError,
-    TreePath, WrittenCatalog,
+    Catalog, CatalogWriter, Content, Entry, EntryKind, Globs, Layout, LocatedEntry, Member, PathCase, Place,
+    TreeError, TreePath, WrittenCatalog,
     limits::{ARCHIVE_END_LEN, BLOCK_LEN},
 };
-
-/// Which members of a tree are chosen: those that a glob matches, and all that is below a directory that one matches.
-///
-/// Globs are those of ripgrep, and match paths from the tree's root on: `*` and `?` match no `/`, `**` matches any number of directories,
-/// `[ab]` and `{a,b}` one of several. One without a leading `/` matches at any depth, one with it from the root on; one that ends with
-/// `/` matches directories alone.
-#[derive(Clone, Debug)]
-pub struct PathSelection {
-    any: GlobSet,
-    directories: GlobSet,
-}
-
-impl PathSelection {
-    /// What one of these globs matches.
-    ///
-    /// # Errors
-    /// What is wrong with a glob.
-    pub fn new<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<PathSelection, String> {
-        let (mut any, mut directories) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        for glob in globs {
-            let (of_directories, pattern) = match glob.strip_suffix('/') {
-                Some(pattern) => (true, pattern),
-                None => (false, glob),
-            };
-            let pattern = match pattern.strip_prefix('/') {
-                Some(pattern) => pattern.to_owned(),
-                None => format!("**/{pattern}"),
-            };
-            let built = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build();
-            let built = built.map_err(|error| format!("{glob}: {}", error.kind()))?;
-            if of_directories {
-                directories.add(built)
-            } else {
-                any.add(built)
-            };
-        }
-        let build = |builder: GlobSetBuilder| builder.build().map_err(|error| error.to_string());
-        Ok(PathSelection { any: build(any)?, directories: build(directories)? })
-    }
-
-    /// Whether a member at this path is chosen.
-    pub fn contains(&self, path: &TreePath, kind: EntryKind) -> bool {
-        let matches = |path: &TreePath, is_directory: bool| {
-            self.any.is_match(path.as_path()) || is_directory && self.directories.is_match(path.as_path())
-        };
-        let mut above = path.parent();
-        if matches(path, kind == EntryKind::Directory) {
-            return true;
-        }
-        while let Some(directory) = above.filter(|directory| !directory.is_root()) {
-            if matches(&directory, true) {
-                return true;
-            }
-            above = directory.parent();
-        }
-        false
-    }
-}
 
 /// The plaintext of a tree that has the chosen members of another one, and the directories that they are in.
 ///
@@ -100,7 +41,7 @@ struct Skeleton {
 }
 
 impl Subtree {
-    /// Chooses members of the tree with this catalog, whose plaintext is `whole`. Their headers are kept in a file without a name in `directory`, which should
+    /// Chooses the members that `selection` covers of the tree with this catalog, whose plaintext is `whole`. Their headers are kept in a file without a name in `directory`, which should
     /// be this user's alone. None: there are none.
     ///
     /// # Errors
@@ -108,7 +49,7 @@ impl Subtree {
     pub fn new(
         whole: Arc<dyn ReadAt>,
         catalog: &Catalog,
-        selection: &PathSelection,
+        selection: &Globs,
         directory: &Path,
     ) -> Result<Option<Subtree>, TreeError> {
         let needed = needed_directories(catalog, selection)?;
@@ -128,7 +69,7 @@ impl Subtree {
         for index in 0..catalog.pages() {
             for located in catalog.page(index)?.located_entries() {
                 let (path, kind) = (&located.entry.path, located.entry.kind);
-                let is_chosen = selection.contains(path, kind);
+                let is_chosen = selection.cover(path, kind);
                 if is_chosen || kind == EntryKind::Directory && needed.contains(path) {
                     chosen += u64::from(is_chosen);
                     chooser.take(&located)?;
@@ -208,11 +149,11 @@ impl ReadAt for CatalogAt {
 }
 
 /// The directories that chosen members are in.
-fn needed_directories(catalog: &Catalog, selection: &PathSelection) -> Result<HashSet<TreePath>, TreeError> {
+fn needed_directories(catalog: &Catalog, selection: &Globs) -> Result<HashSet<TreePath>, TreeError> {
     let mut needed = HashSet::new();
     for index in 0..catalog.pages() {
         for entry in catalog.page(index)?.entries() {
-            if selection.contains(&entry.path, entry.kind) {
+            if selection.cover(&entry.path, entry.kind) {
                 let above = std::iter::successors(entry.path.parent(), TreePath::parent);
                 for directory in above {
                     if !needed.insert(directory) {
@@ -228,7 +169,7 @@ fn needed_directories(catalog: &Catalog, selection: &PathSelection) -> Result<Ha
 struct Chooser<'a> {
     whole: &'a dyn ReadAt,
     catalog: &'a Catalog,
-    selection: &'a PathSelection,
+    selection: &'a Globs,
     out: BufWriter<File>,
     writer: CatalogWriter,
     data_at: Vec<u64>,
@@ -241,24 +182,25 @@ impl Chooser<'_> {
     fn take(&mut self, located: &LocatedEntry) -> Result<(), TreeError> {
         let member = located.read_member(self.whole)?;
         if member.kind != EntryKind::HardLink {
-            return self.push(&member, located.data_at(), located.entry.changed);
+            return self.push(&member, located.data_at(), &located.entry);
         }
         let wrong = || TreeError::catalog(located.header_at, "a hard link that leads nowhere");
         let target = TreePath::parse(&member.link).map_err(|_| wrong())?;
         let found = self.catalog.find(&target)?.ok_or_else(wrong)?;
-        if self.selection.contains(&target, found.entry.kind) {
-            return self.push(&member, 0, false);
+        if self.selection.cover(&target, found.entry.kind) {
+            return self.push(&member, 0, &located.entry);
         }
         if let Some(stand_in) = self.stand_ins.get(&target) {
             let member = Member { link: stand_in.as_bytes().to_vec(), ..member };
-            return self.push(&member, 0, false);
+            return self.push(&member, 0, &located.entry);
         }
         self.stand_ins.insert(target, member.path.clone());
         let file = Member { path: member.path, ..found.read_member(self.whole)? };
-        self.push(&file, found.data_at(), found.entry.changed)
+        self.push(&file, found.data_at(), &found.entry)
     }
 
-    fn push(&mut self, member: &Member, data_at: u64, changed: bool) -> Result<(), TreeError> {
+    /// Takes a member, of which the whole tree's catalog says what `known` does.
+    fn push(&mut self, member: &Member, data_at: u64, known: &Entry) -> Result<(), TreeError> {
         let header = member.to_header();
         let header = header
             .map_err(|fault| TreeError::io(format!("choose {}", member.path), io::Error::other(fault)))?;
@@ -266,7 +208,8 @@ impl Chooser<'_> {
         self.write(&header)?;
         self.write(&[0; BLOCK_LEN][..padding as usize])?;
         self.data_at.push(data_at);
-        self.writer.push(crate::Entry { changed, ..member.to_entry(header.len() as u64) })
+        let (changed, gone) = (known.changed, known.gone);
+        self.writer.push(Entry { changed, gone, ..member.to_entry(header.len() as u64) })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), TreeError> {
@@ -291,37 +234,5 @@ impl Chooser<'_> {
             }
             Content::PlainFile { .. } => Err(TreeError::catalog(tar_len, "what is chosen has no catalog")),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_glob_chooses_what_it_matches_and_all_that_is_below() {
-        let chosen = |glob: &str, path: &str, kind| {
-            let path = TreePath::parse(path.as_bytes()).unwrap();
-            PathSelection::new([glob]).unwrap().contains(&path, kind)
-        };
-        use EntryKind::{Directory, File};
-        for (glob, path, kind, expected) in [
-            ("b", "a/b", File, true),
-            ("/b", "a/b", File, false),
-            ("/a", "a/b/c", File, true),
-            ("/a/b", "a/bc", File, false),
-            ("*.log", "x/y/z.log", File, true),
-            ("/*.log", "x/z.log", File, false),
-            ("b/", "a/b", File, false),
-            ("b/", "a/b", Directory, true),
-            ("b/", "a/b/c/d", File, true),
-            ("/a/*/c", "a/b/c", File, true),
-            ("/a/*/c", "a/b/d/c", File, false),
-            ("/a/**/c", "a/b/d/c", File, true),
-            ("/{a,b}", "b", File, true),
-        ] {
-            assert_eq!(chosen(glob, path, kind), expected, "{glob} {path}");
-        }
-        assert!(PathSelection::new(["a["]).is_err());
     }
 }

@@ -247,12 +247,10 @@ fn an_archive_in_any_order_is_checked_with_few_reads() {
     let reads = memory.reads.load(Ordering::Relaxed);
     assert!(reads < 10 * checked.catalog().pages(), "{reads} reads of {} pages", checked.catalog().pages());
 
-    let mut found = Vec::new();
-    let take = &mut |located: tree::LocatedEntry| {
-        found.push(located.entry);
-        Ok(())
-    };
-    checked.catalog().gather_in_order(0..u64::MAX, take).unwrap();
+    let found: Vec<Entry> =
+        checked.catalog().in_order(0..u64::MAX).map(|located| located.unwrap().entry).collect();
+    let reads = memory.reads.load(Ordering::Relaxed) - reads;
+    assert!(reads < 10 * checked.catalog().pages(), "{reads} reads of {} pages", checked.catalog().pages());
     let mut expected: Vec<Entry> = members.iter().map(|member| member.to_entry(512)).collect();
     expected.sort_by(|one, other| one.path.cmp(&other.path));
     assert!(found == expected);

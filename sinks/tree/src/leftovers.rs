@@ -12,14 +12,24 @@ use crate::{
     target::Target,
 };
 
-/// Whether what is beside `target` is, by its kind, of a restore of a tree.
+/// Whether what is beside `target`, or in it, is of a restore of a tree: a directory, or a journal that speaks of one, which may be all that is left.
 ///
 /// # Errors
 /// Whatever keeps the directory from being read.
 pub fn is_beside(target: impl AsRef<Path>) -> Result<bool, TargetError> {
     let target = target.as_ref();
-    let is_staged = |placement| Target::open(target, placement)?.is_directory_staged();
-    Ok(is_staged(Placement::Whole)? || target.is_dir() && is_staged(Placement::Into)?)
+    let is_left = |placement| -> Result<bool, TargetError> {
+        let target = Target::open(target, placement)?;
+        if target.is_directory_staged()? {
+            return Ok(true);
+        }
+        Ok(match target.read_journal() {
+            Ok(journal) => journal.is_some_and(|it| it.place.is_some() || it.intent.is_some()),
+            // Beside a target it may be a file's, who says the same of it.
+            Err(error) => return if target.is_merged() { Err(error) } else { Ok(false) },
+        })
+    };
+    Ok(is_left(Placement::Whole)? || target.is_dir() && is_left(Placement::Into)?)
 }
 
 /// What a restore of a tree has left, and what the next one makes of it.
@@ -125,8 +135,10 @@ fn remove_of(target: Target) -> Result<Vec<PathBuf>, TargetError> {
         Recovery::Resume(_) | Recovery::StartAnew => {
             // First, so that nothing vouches for the directory whenever a crash comes.
             journal.erase().map_err(|error| TargetError::io(&path, "remove", error))?;
-            target.remove_stale()?;
-            removed.extend(staging.map(|_| target.staging_path()));
+            if let Some(staging) = staging {
+                target.remove_stale(staging)?;
+                removed.push(target.staging_path());
+            }
         }
         Recovery::Published { is_old_tree_there: true, .. } | Recovery::InTheWay => {
             return Err(TargetError::InTheWay { staging: target.staging_path() });

@@ -9,12 +9,16 @@ use std::{
     thread,
 };
 
-use rustix::fs::{AtFlags, FileType, Mode, linkat, makedev, mknodat, readlinkat, symlinkat};
+use rustix::{
+    fs::{AtFlags, FileType, Mode, linkat, makedev, mknodat, readlinkat, symlinkat},
+    process::geteuid,
+};
 use tree::{EntryKind, LocatedEntry, Member, TreeError, TreePath};
 
 use crate::{
     attributes::{Attributes, LeftOut, change_mode},
     directory_id::Found,
+    letting_in::widen_above,
     options::{DeviceFiles, TreeOptions},
     staging::{SkeletonReader, Staging},
 };
@@ -166,11 +170,8 @@ fn set_directories(staging: &Staging, options: &TreeOptions) -> Result<(Option<M
     while end > 0 {
         // With the one before them, which tells what directories are implied.
         let start = end.saturating_sub(PLACES_AT_ONCE);
-        let mut entries = Vec::new();
-        catalog.gather_in_order(start.saturating_sub(1)..end, &mut |located| {
-            entries.push(located);
-            Ok(())
-        })?;
+        let mut entries =
+            catalog.in_order(start.saturating_sub(1)..end).collect::<Result<Vec<_>, TreeError>>()?;
         while let Some(located) = entries.pop() {
             if entries.is_empty() && start > 0 {
                 break;
@@ -225,9 +226,12 @@ pub(crate) fn root(staging: &Staging) -> Result<Option<Member>, TreeError> {
     located.map(|located| read_member(staging, &located)).transpose()
 }
 
-/// Compares kinds and targets of links with what is there. What is in the files has been compared as it came.
+/// Compares kinds and targets of links with what is there. What is in the files has been compared as it came. Then what keeps its owner out does so
+/// again.
 pub(crate) fn compare(staging: &Staging) -> Result<(), TreeError> {
     let mut directories = Directories::new(staging);
+    // Few trees have any.
+    let mut closed = Vec::new();
     for page in 0..staging.layout.catalog().pages() {
         staging.layout.for_each_member(page, &skeleton(staging), &mut |_, member| {
             // Which of them were left out is not known any more.
@@ -236,13 +240,52 @@ pub(crate) fn compare(staging: &Staging) -> Result<(), TreeError> {
             {
                 return Ok(());
             }
-            let same = directories.of(&member.path).and_then(|directory| is_same_kind(directory, &member));
+            let mut is_same =
+                || directories.of(&member.path).and_then(|directory| is_same_kind(directory, &member));
+            let same = match is_same() {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    widen_above(&staging.root, &member.path).and_then(|()| is_same())
+                }
+                same => same,
+            };
             match same {
-                Ok(true) => Ok(()),
+                Ok(true) => {
+                    if keeps_owner_out(&member) {
+                        closed.push((member.path, member.mode));
+                    }
+                    Ok(())
+                }
                 Ok(false) => Err(cannot("recognise", &member.path, staging.differs(&member.path))),
                 Err(error) => Err(cannot("examine", &member.path, error)),
             }
         })?;
+    }
+    close_again(staging, closed)
+}
+
+/// Whether its mode keeps its owner from looking into it.
+fn keeps_owner_out(member: &Member) -> bool {
+    match member.kind {
+        EntryKind::File => member.mode & 0o400 == 0,
+        EntryKind::Directory => member.mode & 0o500 != 0o500,
+        _ => false,
+    }
+}
+
+/// Gives what may have been opened to its owner, by this attempt or by one that was cut off, its owner's bits; what is below a directory before that.
+fn close_again(staging: &Staging, mut closed: Vec<(TreePath, u32)>) -> Result<(), TreeError> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    closed.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+    for (path, mode) in closed {
+        let set = place_of(staging, &path).and_then(|(directory, name)| match Found::at(&directory, name)? {
+            Some(found) if found.mode & 0o700 != mode & 0o700 => {
+                change_mode(&directory, name, found.mode & !0o700 | mode & 0o700)
+            }
+            _ => Ok(()),
+        });
+        set.map_err(|error| cannot("set the mode of", &path, error))?;
     }
     Ok(())
 }

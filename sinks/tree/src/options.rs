@@ -152,6 +152,11 @@ impl TreeOptions {
         self.placement
     }
 
+    /// Whether a tree that is replaced is removed.
+    pub fn removes_old(&self) -> bool {
+        self.placement == Placement::Whole && self.old_tree == OldTree::Remove
+    }
+
     /// Says how the tree gets to its target.
     #[must_use]
     pub fn placement(self, placement: Placement) -> TreeOptions {

@@ -22,7 +22,7 @@ use storage::{OnPartial, TargetError};
 
 use crate::{
     error::TreeSinkError,
-    opening::{NAMELESS, Opened},
+    opening::{Attempt, NAMELESS, Opened},
     options::{Placement, TreeOptions},
     sink::{SharedRestored, TreeSink},
     target::{Target, unnamed_file},
@@ -38,8 +38,8 @@ pub struct SpooledTree {
     path: PathBuf,
     options: TreeOptions,
     attempt_id: AttemptId,
-    /// Whose attempts may be beside the target: this one's, and the one that was found.
-    known: Vec<AttemptId>,
+    /// The attempt of the same tree that was beside the target.
+    found: Option<AttemptId>,
     cursor: Cursor,
     restored: SharedRestored,
 }
@@ -72,7 +72,7 @@ impl SpooledTree {
             path,
             options: *options,
             attempt_id: attempt_id.clone(),
-            known: [attempt_id.clone()].into_iter().chain(found).collect(),
+            found,
             cursor: Cursor::default(),
             restored: SharedRestored::default(),
         })
@@ -85,19 +85,19 @@ impl SpooledTree {
 
     fn make_tree(&self, plain_len: u64) -> Result<(), CommitError> {
         let plaintext = Plaintext { spool: &self.spool, len: plain_len };
+        let is_ours = |found: &AttemptId| self.found.as_ref() == Some(found);
+        let attempt = Attempt { id: &self.attempt_id, is_ours: &is_ours };
         for _ in 0..ATTEMPTS_MAX {
-            let is_known = |found: &AttemptId| self.known.contains(found);
-            let opened =
-                TreeSink::open_known(&self.path, &plaintext, &self.options, &self.attempt_id, &is_known);
+            let opened = TreeSink::open(&self.path, &plaintext, &self.options, &attempt);
             let sink = match opened.map_err(refused)? {
                 Opened::Fresh(sink) => sink,
-                Opened::Resumable { mut sink, attempt_id } if self.known.contains(&attempt_id) => {
+                Opened::Resumable { mut sink, attempt_id } if is_ours(&attempt_id) => {
                     sink.last_commit()
                         .and_then(|_| sink.resume_at(0, 0))
                         .map_err(CommitError::NotCommitted)?;
                     sink
                 }
-                Opened::Published { sink, attempt_id } if self.known.contains(&attempt_id) => sink,
+                Opened::Published { sink, attempt_id } if is_ours(&attempt_id) => sink,
                 Opened::Published { sink, .. } => {
                     sink.tidy().map_err(CommitError::NotCommitted)?;
                     continue;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, llistxattr, lremovexattr},
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, llistxattr, lremovexattr, unlinkat},
     io::Errno,
     process::{getegid, geteuid},
 };
@@ -21,7 +21,7 @@ use tree::{EntryKind, TreePath};
 use crate::{
     attributes::change_mode,
     directory_id::Found,
-    removal::{Removal, remove_tree},
+    removal::{Removal, names, remove_tree},
     staging::Staging,
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn take_back(staging: &Staging) -> io::Result<()> {
         visit(staging, &mut |_, _, _| Ok(()))?;
     }
     visit(staging, &mut |directory, name, kept| match kept {
-        Kept::File { found, .. } if found.links > 1 => remove(directory, name),
+        Kept::File { found, .. } if found.links > 1 => remove(directory, name, found),
         Kept::File { path, number, len, found } => {
             make_private(directory, name, found, 0o600)?;
             if found.len != *len {
@@ -59,7 +59,7 @@ fn visit(staging: &Staging, act: Act<'_>) -> io::Result<()> {
             let Some(found) = Found::at(&directory, OsStr::from_bytes(&name))? else {
                 continue;
             };
-            if found.device != top.device || found.is_mount {
+            if found.mount != top.mount {
                 return Err(mounted());
             }
             let kept = match path.join(&name) {
@@ -67,7 +67,7 @@ fn visit(staging: &Staging, act: Act<'_>) -> io::Result<()> {
                 Err(_) => Kept::Nothing,
             };
             match &kept {
-                Kept::Nothing => remove(&directory, &name)?,
+                Kept::Nothing => remove(&directory, &name, &found)?,
                 Kept::Directory { path } => {
                     make_private(&directory, &name, &found, 0o700)?;
                     left.push(path.clone());
@@ -144,22 +144,16 @@ fn remove_xattrs(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
-fn remove(directory: &OwnedFd, name: &[u8]) -> io::Result<()> {
-    match remove_tree(directory, OsStr::from_bytes(name))? {
+fn remove(directory: &OwnedFd, name: &[u8], found: &Found) -> io::Result<()> {
+    let name = OsStr::from_bytes(name);
+    if !found.is_directory() {
+        return Ok(unlinkat(directory, name, AtFlags::empty())?);
+    }
+    match remove_tree(directory, name, found.id)? {
         Removal::Done => Ok(()),
         Removal::HoldsMounts => Err(mounted()),
+        Removal::Another => Err(io::Error::other("somebody changes what was to be gone on with")),
     }
-}
-
-pub(crate) fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if !matches!(&*name, b"." | b"..") {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 /// Bytes of the names of a file's attributes: Linux has no more.

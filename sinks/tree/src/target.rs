@@ -31,8 +31,7 @@ use crate::{
     directory_id::{DirectoryId, Found},
     journal::{Intent, Journal, Locked, Records},
     options::{OldTree, Placement, Room},
-    removal::{Removal, remove_tree},
-    taking_back::names,
+    removal::{Removal, names, remove_tree},
     target_lock,
 };
 
@@ -114,15 +113,18 @@ impl Target {
         if self.placement == Placement::Into {
             return Ok(());
         }
-        self.replaced = match self.find(&self.name)? {
-            Some(found) => {
-                self.check_replaceable(&found, if_exists)?;
-                self.locked = self.lock_replaced()?;
-                Some(found.id)
-            }
-            None => None,
-        };
+        self.replaced = self.look(if_exists)?.map(|found| found.id);
+        if self.replaced.is_some() {
+            self.locked = self.lock_replaced()?;
+        }
         Ok(())
+    }
+
+    /// What is at the target's name. What could not be replaced is refused, and nothing is noted.
+    pub(crate) fn look(&self, if_exists: IfExists) -> Result<Option<Found>, TargetError> {
+        let found = self.find(&self.name)?;
+        found.iter().try_for_each(|found| self.check_replaceable(found, if_exists))?;
+        Ok(found)
     }
 
     /// Locks the journal that is beside the target, or makes one. A directory that a tree is moved into is locked first, so that nobody replaces it
@@ -186,16 +188,22 @@ impl Target {
     }
 
     /// Opens the directory at the target's name, which an earlier attempt has put there.
-    pub(crate) fn open_published(&self) -> Result<OwnedFd, TargetError> {
+    pub(crate) fn open_published(&self, expected: DirectoryId) -> Result<OwnedFd, TargetError> {
         let fault = |error: io::Error| TargetError::io(&self.path, "open", error);
         // It may have its mode already, which may keep its owner out. It gets it again.
-        if !geteuid().is_root() && self.find(&self.name)?.is_some_and(|found| found.mode & 0o700 != 0o700) {
+        let is_closed = |found: Found| found.id == expected && found.mode & 0o700 != 0o700;
+        if !geteuid().is_root() && self.find(&self.name)?.is_some_and(is_closed) {
             change_mode(&self.parent, &self.name, 0o700).map_err(fault)?;
         }
         let opened = openat(&self.parent, &*self.name, DIRECTORY, Mode::empty());
         let opened = opened.map_err(|error| fault(error.into()))?;
         self.lock_directory(&opened)?;
-        Ok(opened)
+        match DirectoryId::of(&opened) {
+            Ok(found) if found == expected => Ok(opened),
+            // Another one has got the name since it was looked at.
+            Ok(_) => Err(TargetError::Held { path: self.path.clone(), staging: self.path.clone() }),
+            Err(error) => Err(TargetError::io(&self.path, "examine", error)),
+        }
     }
 
     /// Locks the directory that is to be replaced, as whoever moves a tree into it does. None: this user may not read it, or it is gone.
@@ -247,9 +255,9 @@ impl Target {
         Ok(())
     }
 
-    /// Makes the private directory, which is locked as long as it is open. What is at its name is removed: the journal vouches that nothing is lost
-    /// by that.
-    pub(crate) fn stage(&self) -> Result<OwnedFd, TargetError> {
+    /// Makes the private directory, which is locked as long as it is open. Of what is at its name, `stale` is removed, which a journal vouches for;
+    /// anything else only if it is empty.
+    pub(crate) fn stage(&self, stale: Option<DirectoryId>) -> Result<OwnedFd, TargetError> {
         for _ in 0..ATTEMPTS_MAX {
             match mkdirat(&self.parent, &self.staging_name, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -266,48 +274,42 @@ impl Target {
                 self.probe(&staging)?;
                 return Ok(staging);
             }
-            match remove_tree(&self.parent, &self.staging_name) {
-                Ok(Removal::Done) => {}
-                Ok(Removal::HoldsMounts) => {
-                    return Err(TargetError::InTheWay { staging: self.staging_path() });
-                }
-                Err(error) => return Err(TargetError::io(&self.staging_path(), "remove", error)),
+            let fault = |error| TargetError::io(&self.staging_path(), "remove", error);
+            match DirectoryId::of(&staging).map_err(fault)? {
+                found if Some(found) == stale => self.remove_known(found)?,
+                _ => match unlinkat(&self.parent, &self.staging_name, AtFlags::REMOVEDIR) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::NOTDIR) => {
+                        return Err(self.in_the_way());
+                    }
+                    Err(error) => return Err(fault(error.into())),
+                },
             }
         }
         Err(self.held())
     }
 
-    /// Refuses what is at the private directory's name and has something in it.
-    pub(crate) fn refuse_unknown_staging(&self) -> Result<(), TargetError> {
-        if self.find(&self.staging_name)?.is_none() {
-            return Ok(());
-        }
-        let Some(staging) = self.lock()? else {
-            return Err(self.held());
-        };
-        let listed = names(&staging).map_err(|error| TargetError::io(&self.staging_path(), "list", error))?;
-        match listed.is_empty() {
-            true => Ok(()),
-            false => Err(TargetError::InTheWay { staging: self.staging_path() }),
+    /// Locks the private directory of an earlier attempt, if `expected` is what is at its name.
+    pub(crate) fn stage_again(&self, expected: DirectoryId) -> Result<OwnedFd, TargetError> {
+        let staging = self.lock()?.ok_or_else(|| self.held())?;
+        match DirectoryId::of(&staging) {
+            Ok(found) if found == expected => Ok(staging),
+            Ok(_) => Err(self.in_the_way()),
+            Err(error) => Err(TargetError::io(&self.staging_path(), "examine", error)),
         }
     }
 
-    /// Locks the private directory of an earlier attempt.
-    pub(crate) fn stage_again(&self) -> Result<OwnedFd, TargetError> {
-        self.lock()?.ok_or_else(|| self.held())
+    /// Removes the private directory `stale`, if it is what is at its name and this user's.
+    pub(crate) fn remove_stale(&self, stale: DirectoryId) -> Result<(), TargetError> {
+        // Locked as long as it is removed.
+        let _locked = self.stage_again(stale)?;
+        self.remove_known(stale)
     }
 
-    /// Removes what is at the private directory's name, if it is this user's.
-    pub(crate) fn remove_stale(&self) -> Result<(), TargetError> {
-        if self.find(&self.staging_name)?.is_none() {
-            return Ok(());
-        }
-        let Some(stale) = self.lock()? else {
-            return Err(self.held());
-        };
-        match self.remove_staging(&stale) {
+    fn remove_known(&self, stale: DirectoryId) -> Result<(), TargetError> {
+        match remove_tree(&self.parent, &self.staging_name, stale) {
             Ok(Removal::Done) => Ok(()),
-            Ok(Removal::HoldsMounts) => Err(TargetError::InTheWay { staging: self.staging_path() }),
+            Ok(Removal::HoldsMounts | Removal::Another) => Err(self.in_the_way()),
             Err(error) => Err(TargetError::io(&self.staging_path(), "remove", error)),
         }
     }
@@ -324,12 +326,7 @@ impl Target {
 
     /// Removes the private directory, if it is what is at its name. Nobody else is in it, for it is locked.
     pub(crate) fn remove_staging(&self, staging: &OwnedFd) -> io::Result<Removal> {
-        match Found::at(&self.parent, &self.staging_name)? {
-            Some(there) if there.id == DirectoryId::of(staging)? => {
-                remove_tree(&self.parent, &self.staging_name)
-            }
-            _ => Ok(Removal::Done),
-        }
+        remove_tree(&self.parent, &self.staging_name, DirectoryId::of(staging)?)
     }
 
     /// Whether the tree is moved into the target, which is there.
@@ -367,7 +364,7 @@ impl Target {
         let not_committed = |error: Errno| CommitError::NotCommitted(error.into());
         let Some(replaced) = self.replaced else {
             self.rename(RenameFlags::NOREPLACE).map_err(not_committed)?;
-            return Ok(Put { is_old_tree_there: false });
+            return Ok(Put { replaced: None });
         };
         self.check_replaced(&self.name, replaced)?;
         self.rename(RenameFlags::EXCHANGE).map_err(not_committed)?;
@@ -378,7 +375,7 @@ impl Target {
                 Err(error) => Err(CommitError::Unknown(error.into())),
             };
         }
-        Ok(Put { is_old_tree_there: true })
+        Ok(Put { replaced: Some(replaced) })
     }
 
     /// Makes the names durable.
@@ -386,20 +383,28 @@ impl Target {
         Ok(fsync(&self.parent)?)
     }
 
-    /// Does away with the tree that was replaced, and is at the private directory's name. Gives where it is if it is still there, and why.
-    pub(crate) fn dispose_of(&self, old_tree: OldTree) -> io::Result<(Option<PathBuf>, Option<String>)> {
-        if old_tree == OldTree::Keep {
-            return Ok((Some(self.keep_old()?), None));
-        }
-        match remove_tree(&self.parent, &self.staging_name) {
-            Ok(Removal::Done) => Ok((None, None)),
-            Ok(Removal::HoldsMounts) => Ok((Some(self.keep_old()?), Some(HOLDS_MOUNTS.into()))),
-            Err(error) => Ok((Some(self.keep_old()?), Some(error.to_string()))),
+    /// Does away with the tree `replaced`, which was the target and is at the private directory's name. Gives where it is if it is still there, and why.
+    /// Something else that has come to that name is left there.
+    pub(crate) fn dispose_of(
+        &self,
+        replaced: DirectoryId,
+        old_tree: OldTree,
+    ) -> io::Result<(Option<PathBuf>, Option<String>)> {
+        match old_tree {
+            OldTree::Keep => Ok((self.keep_old(replaced)?, None)),
+            OldTree::Remove => match remove_tree(&self.parent, &self.staging_name, replaced) {
+                Ok(Removal::Done | Removal::Another) => Ok((None, None)),
+                Ok(Removal::HoldsMounts) => Ok((self.keep_old(replaced)?, Some(HOLDS_MOUNTS.into()))),
+                Err(error) => Ok((self.keep_old(replaced)?, Some(error.to_string()))),
+            },
         }
     }
 
-    /// Gives the tree that was replaced a name under which no attempt looks for anything.
-    fn keep_old(&self) -> io::Result<PathBuf> {
+    /// Gives the tree that was replaced a name under which no attempt looks for anything. None: something else is at its name.
+    fn keep_old(&self, replaced: DirectoryId) -> io::Result<Option<PathBuf>> {
+        if Found::at(&self.parent, &self.staging_name)?.is_none_or(|there| there.id != replaced) {
+            return Ok(None);
+        }
         for number in 1..=OLD_TREES_MAX {
             let suffix = if number == 1 { OLD.to_owned() } else { format!("{OLD}-{number}") };
             let mut name = self.name.clone();
@@ -411,7 +416,7 @@ impl Target {
             match renameat_with(&self.parent, &self.staging_name, &self.parent, &name, flags) {
                 Ok(()) => {
                     self.sync()?;
-                    return Ok(self.path.with_file_name(name));
+                    return Ok(Some(self.path.with_file_name(name)));
                 }
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
@@ -441,7 +446,7 @@ impl Target {
             kind => return Err(TargetError::NotADirectory { path, kind: target_kind(kind) }),
         }
         let parent = Found::of(&self.parent).map_err(|error| TargetError::io(&path, "examine", error))?;
-        match parent.device == found.device && !found.is_mount {
+        match parent.mount == found.mount {
             true => Ok(()),
             false => Err(TargetError::MountPoint { path }),
         }
@@ -469,7 +474,7 @@ impl Target {
         let staging = match retried(|| openat(&self.parent, &*self.staging_name, DIRECTORY, Mode::empty())) {
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                return Err(TargetError::InTheWay { staging: self.staging_path() });
+                return Err(self.in_the_way());
             }
             staging => staging.map_err(fault)?,
         };
@@ -528,7 +533,11 @@ impl Target {
         Found::at(&self.parent, name).map_err(|error| TargetError::io(&self.sibling(name), "examine", error))
     }
 
-    fn held(&self) -> TargetError {
+    fn in_the_way(&self) -> TargetError {
+        TargetError::InTheWay { staging: self.staging_path() }
+    }
+
+    pub(crate) fn held(&self) -> TargetError {
         TargetError::Held { path: self.path.clone(), staging: self.staging_path() }
     }
 }
@@ -536,8 +545,8 @@ impl Target {
 /// The target is the new tree.
 #[derive(Debug)]
 pub(crate) struct Put {
-    /// Whether the tree that was the target before is at the private directory's name.
-    pub(crate) is_old_tree_there: bool,
+    /// The tree that was the target before, and is at the private directory's name.
+    pub(crate) replaced: Option<DirectoryId>,
 }
 
 pub(crate) fn target_kind(kind: FileType) -> TargetKind {

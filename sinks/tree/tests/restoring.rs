@@ -18,7 +18,7 @@ use fixture::{difference, list};
 use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
 use storage::TargetError;
 use tree::{NameFault, PathCase, TreeError};
-use tree_sink::{OldTree, Opened, Room, TreeOptions, TreeSink, TreeSinkError};
+use tree_sink::{Attempt, OldTree, Opened, Room, TreeOptions, TreeSink, TreeSinkError};
 
 #[test]
 fn a_tree_comes_back_as_it_was_in_whatever_order_it_is_written() {
@@ -205,10 +205,9 @@ fn what_a_crashed_restore_left_is_removed_and_what_is_no_directory_stays() {
     let fixture = Fixture::new();
     let staging = fixture.scratch.path().join("at/.target.cofferdam-staging");
     // Of an attempt that has written something, and has a journal.
-    let attempt_id = AttemptId::new(b"a restore").unwrap();
+    let attempt = Attempt { id: &AttemptId::new(b"a restore").unwrap(), is_ours: &|_| false };
     let plaintext = Memory(fixture.plaintext.clone());
-    let Opened::Fresh(mut sink) =
-        TreeSink::open(fixture.target(), &plaintext, &fresh(), &attempt_id).unwrap()
+    let Opened::Fresh(mut sink) = TreeSink::open(fixture.target(), &plaintext, &fresh(), &attempt).unwrap()
     else {
         panic!("nothing was there");
     };

@@ -20,6 +20,7 @@ pub(super) const EDGES: &str = "
     testing        | contract storage                   | ciphers rayon tempfile age clap
     keys           |                                    | rayon clap
     signatures     |                                    | ciphers rayon tempfile age clap
+    parts          |                                    | ciphers rayon rustix tempfile age clap
     foreign        | framing frame-worker keys          | rayon rustix tempfile age clap
     sources        | io                                 | ciphers rayon age clap
     remote         | io sources                         | ciphers rayon age clap
@@ -28,7 +29,7 @@ pub(super) const EDGES: &str = "
     mount          | io tree                            | ciphers rayon tempfile age clap
     servers        |                                    | ciphers rayon age clap
     stream         | io framing frame-worker segment-worker contract storage local peer keys foreign sources | ciphers rayon age clap
-    cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer object keys foreign signatures sources remote stream tree tree-sink | clap
+    cofferdam      | io framing frame-worker segment-worker contract storage local mmap wal database peer object keys foreign parts signatures sources remote stream tree tree-sink | clap
     harness        |                                    | *
     measure        | cofferdam frame-worker framing harness | ciphers rayon age clap
     cli            | cofferdam measure mount serve      | ciphers rayon age

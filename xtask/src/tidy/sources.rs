@@ -31,19 +31,20 @@ const GLOSSARY: &str = "
 ";
 
 /// Folders of crates, and the modules of `std` that their sources must not name. docs/ARCHITECTURE.md says why.
-const FORBIDDEN_STD: [(&str, &[&str]); 8] = [
+const FORBIDDEN_STD: [(&str, &[&str]); 9] = [
     ("framing/src/", &["env", "fs", "io", "net", "process", "thread"]),
     ("frame-worker/src/", &["env", "fs", "net", "process"]),
     ("segment-worker/src/", &["env", "fs", "net", "process"]),
     ("crates/foreign/src/", &["env", "fs", "io", "net", "process", "thread"]),
     ("crates/keys/src/", &["env", "net"]),
+    ("crates/parts/src/", &["env", "fs", "io", "net", "process", "thread"]),
     ("crates/signatures/src/", &["env", "fs", "process"]),
     ("crates/sources/src/", &["env", "net"]),
     ("crates/cofferdam/src/", &["env", "net"]),
 ];
 
 /// Folders of the crates that programs other than the command are built on: what they say names no option of it.
-const LIBRARIES: [&str; 12] = [
+const LIBRARIES: [&str; 13] = [
     "framing/",
     "frame-worker/",
     "segment-worker/",
@@ -51,6 +52,7 @@ const LIBRARIES: [&str; 12] = [
     "crates/cofferdam/",
     "crates/foreign/",
     "crates/keys/",
+    "crates/parts/",
     "crates/serve/",
     "crates/signatures/",
     "crates/sources/",

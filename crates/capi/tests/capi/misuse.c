@@ -64,6 +64,8 @@ static void nulls_are_errors(void) {
     CHECK(cfd_seal(NULL, NULL, NULL, NULL, NULL) == CFD_USAGE);
     CHECK(cfd_sealer_set_if_exists(sealer, 7) == CFD_USAGE && cfd_sealer_set_suite(sealer, 0) == CFD_USAGE);
     CHECK(cfd_sealer_set_compression(sealer, 0) == CFD_USAGE && cfd_sealer_set_threads(sealer, 0) == CFD_USAGE);
+    CHECK(cfd_sealer_set_threads(sealer, 1025) == CFD_USAGE && cfd_sealer_set_threads(sealer, 1024) == CFD_OK);
+    CHECK(cfd_sealer_set_threads(sealer, 1) == CFD_OK);
     CHECK(cfd_reader_len(NULL) == 0 && cfd_pairs_count(NULL) == 0 && cfd_error_os_code(NULL) == 0);
     CHECK(cfd_error_free(NULL) == CFD_OK && cfd_sealer_free(NULL) == CFD_OK && cfd_reader_free(NULL) == CFD_OK);
     cfd_cancel_now(NULL);

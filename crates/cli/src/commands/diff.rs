@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::tree::{
-    EntryKind, LocatedEntry, Member, Mounts, TreeError, TreePath, TreeRoot, WalkOptions, walk,
+    EntryKind, InOrder, LocatedEntry, Member, Mounts, TreeError, TreePath, TreeRoot, WalkOptions, walk,
 };
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
@@ -72,7 +72,8 @@ impl Diff {
         let names = FirstNames::read(&tree).map_err(|error| of_tree(error, &self.sealed))?;
         let mut comparison = Comparison {
             root: &root,
-            place: 0,
+            members: tree.catalog.in_order(0..u64::MAX),
+            held_back: None,
             names,
             options,
             owners: if self.no_owner { Owners::Ignore } else { Owners::Compare },
@@ -118,8 +119,10 @@ struct Comparison<'a> {
     tree: &'a OpenedTree,
     sealed: &'a Sealed,
     root: &'a TreeRoot,
-    /// Of the next entry of the tree, in path order.
-    place: u64,
+    /// What is left of the tree, in path order.
+    members: InOrder<'a>,
+    /// The first of them, if it has been looked at.
+    held_back: Option<LocatedEntry>,
     names: FirstNames,
     options: WalkOptions,
     owners: Owners,
@@ -143,12 +146,14 @@ impl Comparison<'_> {
         while let Some(entry) = self.next_entry()? {
             if entry.entry.path > member.path {
                 // A directory that no member of its own says is one all the same.
-                if member.kind == EntryKind::Directory && entry.entry.path.is_below(&member.path) {
+                let is_implied =
+                    member.kind == EntryKind::Directory && entry.entry.path.is_below(&member.path);
+                self.held_back = Some(entry);
+                if is_implied {
                     return Ok(());
                 }
                 break;
             }
-            self.place += 1;
             if entry.entry.path == member.path {
                 let what = self.compare(&entry, member)?;
                 return self.tell(&member.path, Side::Both, what);
@@ -160,25 +165,25 @@ impl Comparison<'_> {
 
     fn rest_of_tree(&mut self) -> Result<(), Failure> {
         while let Some(entry) = self.next_entry()? {
-            self.place += 1;
             self.tell(&entry.entry.path, Side::Tree, Vec::new())?;
         }
         Ok(())
     }
 
     fn next_entry(&mut self) -> Result<Option<LocatedEntry>, Failure> {
-        loop {
+        if self.held_back.is_some() {
+            return Ok(self.held_back.take());
+        }
+        for located in self.members.by_ref() {
             if self.tree.cancel.is_cancelled() {
                 return Err(Failure::interrupted());
             }
-            let found = self.tree.catalog.entry_in_order(self.place);
-            match found.map_err(|error| of_tree(error, self.sealed))? {
-                Some(entry) if self.options.leaves_out(&entry.entry.path, entry.entry.kind) => {
-                    self.place += 1
-                }
-                found => return Ok(found),
+            let located = located.map_err(|error| of_tree(error, self.sealed))?;
+            if !self.options.leaves_out(&located.entry.path, located.entry.kind) {
+                return Ok(Some(located));
             }
         }
+        Ok(None)
     }
 
     /// Counts a path, and says what differs there.

@@ -4,10 +4,9 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
-use std::ops::ControlFlow;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use cofferdam::tree::{Entry, EntryKind, TreeError};
+use cofferdam::tree::{Entry, EntryKind, InOrder, TreeError, TreePath};
 use serde::Serialize;
 
 use crate::clock::rfc3339;
@@ -59,24 +58,29 @@ impl Ls {
             form: report.form,
             is_long: self.long,
         };
-        let mut is_there = path.is_none();
-        let listed = tree.catalog.for_each_in_order(first, |page, at| {
-            let entry = &page.entries()[at];
-            if path.as_ref().is_some_and(|path| entry.path != *path && !entry.path.is_below(path)) {
-                return Ok(ControlFlow::Break(()));
-            }
-            is_there = true;
-            lines.write(entry).map_err(Fault::Writing)?;
-            Ok(ControlFlow::Continue(()))
-        });
-        let written = listed.and_then(|()| lines.out.flush().map_err(Fault::Writing));
-        match (written, path) {
+        let members = tree.catalog.in_order(first..u64::MAX);
+        match (list(members, path.as_ref(), &mut lines), path) {
             (Err(Fault::Reading(error)), _) => Err(of_tree(error)),
             (Err(Fault::Writing(error)), _) => Err(Failure::io("the output could not be written", error)),
-            (Ok(()), Some(path)) if !is_there => Err(not_there(&path, &self.sealed)),
-            (Ok(()), _) => Ok(()),
+            (Ok(0), Some(path)) => Err(not_there(&path, &self.sealed)),
+            (Ok(_), _) => Ok(()),
         }
     }
+}
+
+/// Writes a line for each of `members` that is at `path` or below it, up to the first that is not, and gives how many there were.
+fn list(members: InOrder<'_>, path: Option<&TreePath>, lines: &mut Lines) -> Result<u64, Fault> {
+    let mut written = 0;
+    for located in members {
+        let entry = located?.entry;
+        if path.is_some_and(|path| entry.path != *path && !entry.path.is_below(path)) {
+            break;
+        }
+        lines.write(&entry).map_err(Fault::Writing)?;
+        written += 1;
+    }
+    lines.out.flush().map_err(Fault::Writing)?;
+    Ok(written)
 }
 
 enum Fault {
@@ -125,7 +129,11 @@ impl Lines {
             Some(link) => write!(self.out, " -> {link}")?,
             None => {}
         }
-        self.out.write_all(if entry.changed { b" (changed while it was sealed)\n" } else { b"\n" })
+        self.out.write_all(match (entry.gone, entry.changed) {
+            (true, _) => b" (gone while it was sealed: zeros)\n",
+            (false, true) => b" (changed while it was sealed)\n",
+            (false, false) => b"\n",
+        })
     }
 }
 
@@ -143,6 +151,7 @@ struct EntryRecord {
     modified_seconds: i64,
     modified_nanos: u32,
     changed: bool,
+    gone: bool,
     link: Option<Name>,
 }
 
@@ -160,6 +169,7 @@ impl EntryRecord {
             modified_seconds: entry.modified.seconds,
             modified_nanos: entry.modified.nanos,
             changed: entry.changed,
+            gone: entry.gone,
             link: link(entry),
         }
     }

@@ -1,7 +1,6 @@
 //! `cofferdam mount`: the files of a sealed tree, or a sealed stream as one file, under a directory of this machine, for as long as it runs.
 //! It turns options into a reader and a mount; the libraries read and mount.
 
-use std::ffi::OsString;
 use std::io;
 
 use std::path::{Path, PathBuf};
@@ -10,8 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ::mount::{
-    Access, Contents, ContentsKind, MountError, MountOptions, Mounted, Notice, Owners, Unmounted,
-    check_mount_point,
+    Access, Contents, ContentsKind, MountError, MountOptions, MountPoint, Mounted, Notice, Owners, Unmounted,
 };
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::tree::TreeError;
@@ -83,7 +81,7 @@ impl Mount {
         self.opening.resources.begin(RunInfo::opening("mount"), &self.files()?, report)?;
         let signals = interrupt::install(report)?;
         // Before anybody is asked for a passphrase.
-        check_mount_point(&self.directory).map_err(|error| self.not_mounted(error))?;
+        let mount_point = MountPoint::open(&self.directory).map_err(|error| self.not_mounted(error))?;
         // The signals end the mount; reads that it has begun may end by themselves first.
         let reading = CancelToken::new();
         let opened = self.reader(&signals, &reading, report);
@@ -97,7 +95,7 @@ impl Mount {
         let mut record = MountedRecord::new(&self.sealed, stream_id, &contents);
         let complaints = Complaints::new(report, reading.clone());
         let notify = Arc::new(move |notice: &Notice<'_>| complaints.tell(|| Some(sentence(notice))));
-        let mounted = Mounted::new(contents, &self.directory, &options, notify);
+        let mounted = Mounted::new(contents, mount_point, &options, notify);
         let mounted = mounted.map_err(|error| self.not_mounted(error))?;
         record.directory = Name::from(mounted.path());
         let begun = Instant::now();
@@ -133,7 +131,7 @@ impl Mount {
 
     fn contents(&self, reader: Reader, options: &MountOptions) -> Result<Contents, Failure> {
         let of_input = |error| Failure::from(error).of_input(&self.sealed);
-        let name = OsString::from(self.sealed.plaintext_name());
+        let name = self.sealed.plaintext_name();
         let kind = match ContentKind::of_metadata(reader.metadata()).map_err(of_input)? {
             Some(ContentKind::Tree) => ContentsKind::Tree(name),
             _ => ContentsKind::File(name),
@@ -322,8 +320,8 @@ Examples:
   cofferdam mount -i key.txt srv.cfd /mnt/srv           the files of a sealed directory
   cofferdam mount -i key.txt s3://b/db.img.cfd /mnt/db  /mnt/db/db.img, out of a store
   sqlite3 'file:/mnt/srv/app.db?immutable=1' .tables    a database in it, which nobody writes
-  mount -t overlay -o lowerdir=/mnt/srv,upperdir=up,workdir=work none /mnt/rw
-                                                        to write above it, as root
+  mount -t overlay -o nosuid,nodev,lowerdir=/mnt/srv,upperdir=up,workdir=work none /mnt/rw
+                                                        to write above it, as root (and OPERATIONS, section 23)
   umount /mnt/srv                                       ends it; so do Ctrl-C and SIGTERM
 
 A program that waits for a read of a store cannot be killed until the read ends, at the latest after --timeout. If this command is killed \

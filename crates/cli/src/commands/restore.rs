@@ -1,16 +1,23 @@
 //! `cofferdam restore`: a sealed stream into a file or a pipe.
 //! It turns options into an opener; the library restores.
 
+mod help;
+mod plan;
+#[cfg(feature = "signatures")]
+mod shards;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use clap::builder::ArgPredicate::IsPresent;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cofferdam::{
     CancelToken, IfNoTree, Opener, Remedy, Restored, RestoredPaths, Source, TreeOutcome, is_pipe,
 };
 use serde::Serialize;
 
+use self::help::{AFTER_HELP, EXPECT_DIGEST};
 use crate::commands::salvage;
 use crate::expected::Expected;
 use crate::failure::Failure;
@@ -19,10 +26,13 @@ use crate::foreign_args::{ForeignArgs, asserted_in, tell_asserted};
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
+#[cfg(feature = "signatures")]
+use crate::manifest_arg::ManifestArg;
 use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
 use crate::peer::{Goal, Protection};
+use crate::plan_args::PlanArgs;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::rate::RateArgs;
@@ -67,12 +77,24 @@ pub(crate) struct Restore {
     if_no_tree: IfNoTree,
 
     /// The sealed stream: a file, a block device, a FIFO, - for standard input, or a URL: s3:, gs:, az:, http: or https:
-    #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
+    #[arg(
+        value_name = "SEALED",
+        required = false,
+        required_unless_present_any = BY_PLAN,
+        default_value_ifs = BY_PLAN.map(|step| (step, IsPresent, Some(STANDARD))),
+        value_parser = OsStringValueParser::new().try_map(Sealed::parse)
+    )]
     sealed: Sealed,
 
     /// Where the plaintext goes: a file, a block device (with --wal), a FIFO, - for standard output, a receiver at tcp://HOST:PORT or
     /// unix:PATH, or an object in a store, as s3://BUCKET/KEY (gs:, az:), WHERE IT LIES UNENCRYPTED
-    #[arg(value_name = "TARGET", value_parser = OsStringValueParser::new().try_map(Goal::parse))]
+    #[arg(
+        value_name = "TARGET",
+        required = false,
+        required_unless_present_any = BY_PLAN,
+        default_value_ifs = BY_PLAN.map(|step| (step, IsPresent, Some(STANDARD))),
+        value_parser = OsStringValueParser::new().try_map(Goal::parse)
+    )]
     target: Goal,
 
     /// Replace a target that exists: a file atomically, an object if it is still the one that was there at the start, a block device
@@ -117,11 +139,18 @@ pub(crate) struct Restore {
     #[command(flatten)]
     signed_by: SignedByArgs,
 
+    #[cfg(feature = "signatures")]
+    #[command(flatten, next_help_heading = "Shards")]
+    shards: ManifestArg,
+
     #[command(flatten)]
     keys: OpeningKeys,
 
     #[command(flatten)]
     foreign: ForeignArgs,
+
+    #[command(flatten)]
+    plan: PlanArgs,
 
     #[command(flatten)]
     protection: Protection,
@@ -164,8 +193,11 @@ impl Restore {
             seed: None,
             expected,
             signed_by,
+            #[cfg(feature = "signatures")]
+            shards: ManifestArg::default(),
             keys,
             foreign,
+            plan: PlanArgs::default(),
             protection: Protection::default(),
             uploading: Uploading::default(),
             resources,
@@ -178,6 +210,13 @@ impl Restore {
         self.sealed.set_timeout(self.timeout);
         self.signed_by.set_timeout(self.timeout);
         self.target.set_timeout(self.timeout);
+        if let Some((plan, step)) = self.plan.step().map(|(plan, step)| (plan.to_owned(), step)) {
+            return self.run_step(&plan, step, report);
+        }
+        #[cfg(feature = "signatures")]
+        if self.shards.manifest {
+            return self.run_manifest(report);
+        }
         self.target = self.target.as_output();
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
         let salvaged = salvaged.map(Path::to_owned);
@@ -532,32 +571,6 @@ impl Record {
 
 const NOT_FOR_RECEIVERS: &str = "A receiver takes only what is proved. Restore it to a file with --accept-unproven, look at that, and send the file.";
 
-const EXPECT_DIGEST: &str = "\
-The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
-
-Another stream is refused: an older one, or one that somebody else has made for the same recipients. From a file that \
-is found out before anything is written. From a pipe it is found out at the end, and of a restore to standard output \
-or a FIFO segments have gone out by then. A URL whose server gives its bytes only in order is refused where the target shows them at \
-once: standard output, a FIFO, a receiver. A stream with the digest `tags` cannot be pinned.";
-
-const AFTER_HELP: &str = "\
-Examples:
-  cofferdam restore -i key.txt db.cfd db.img
-  cofferdam restore -p --force db.cfd db.img           ask for the passphrase, replace db.img
-  ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
-  cofferdam restore -i key.txt s3://backups/db.cfd db.img   out of a store; credentials from the environment
-  cofferdam restore -i key.txt etc.cfd /srv/etc        a directory that was sealed; --force replaces one, --keep-old keeps that
-  cofferdam restore -i key.txt etc.cfd ssh --path /ssh   some paths of it; only those are read, and proved
-  cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
-  cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
-  cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
-  cofferdam restore -i key.txt --signed-by sealers.pub db.cfd db.img   one that they have signed (db.cfd.sig), or nothing
-  cofferdam restore -i key.txt s3://backups/db.cfd gs://lab/db.img  from store to store: the plaintext lies there as it is
-  cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged    what is whole of a damaged stream; exit code 3
-  cofferdam restore -i key.txt --force --wal /var/tmp/sdb.wal db.cfd /dev/sdb   over a block device, through a log
-
-Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
-5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
-target, or in the log, is of another stream, device or user, 9 another process writes the target, or a device is in use, 10 in place but its durability is unknown, or a device is not written to the end, \
-11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 13 in place, and nothing proves that it is whole, \
-14 the stream is older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted: the target is as it was, unless it is a device that was being written.";
+/// The steps of a plan that know stream and target from it. What is not given then reads as standard input and output, which no step has.
+const BY_PLAN: [&str; 4] = ["part", "commit", "status", "give_up"];
+const STANDARD: &str = "-";

@@ -197,6 +197,7 @@ impl Serve {
     ) -> Result<(Server, Printing), Failure> {
         let tag = reader.stream_id().to_string();
         let name = self.sealed.plaintext_name();
+        let name = name.to_string_lossy();
         let export = match recording {
             Some(recording) => Export::new(recording.recorder.clone(), &name, &tag),
             None => Export::new(Arc::new(reader.clone()), &name, &tag),

@@ -1,4 +1,4 @@
-//! A checkpoint of RocksDB as a sealed tree: restored, and opened where it is mounted, with every key compared.
+//! A checkpoint of RocksDB as a sealed tree: restored, opened where it is sealed, and where it is mounted, with every key compared.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -60,8 +60,10 @@ impl Place {
         self.run(self.program.to_str().unwrap(), arguments)
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) -> Output {
-        Command::new(program).args(arguments).current_dir(self.directory.path()).output().unwrap()
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.directory.path()).env("IDENTITY", "key.txt");
+        command.output().unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -74,6 +76,13 @@ impl Drop for Place {
         // Of a test that has failed.
         let _ = Command::new("umount").args(["-q", "-l"]).arg(self.path("mnt")).output();
     }
+}
+
+/// For whom it is sealed.
+pub(crate) fn recipient_of(place: &Place) -> String {
+    let key = std::fs::read_to_string(place.path("key.txt")).unwrap();
+    let line = key.lines().find_map(|line| line.strip_prefix("# public key: "));
+    line.unwrap().to_owned()
 }
 
 pub(crate) fn text(output: &Output) -> String {
@@ -96,6 +105,9 @@ fn a_checkpoint_is_sealed_as_a_tree_and_every_key_is_there_restored_and_mounted(
     assert_eq!(text(&place.rocksdb(&["compare", "db", "restored"])), pairs);
     // RocksDB opens it as its own, too: with a lock, a new log and all.
     text(&place.rocksdb(&["checkpoint", "restored", "again"]));
+    // Where it is sealed, without a mount.
+    assert_eq!(text(&place.rocksdb(&["compare", "db", "sealed.cfd"])), pairs);
+    text(&place.rocksdb(&["gets", "sealed.cfd", "1000", "4"]));
     let Some(mounted) = place.mount() else { return };
     assert_eq!(text(&place.rocksdb(&["compare", "db", "mnt"])), pairs);
     // Debian's own program.
@@ -112,6 +124,62 @@ fn a_checkpoint_is_sealed_as_a_tree_and_every_key_is_there_restored_and_mounted(
     assert_eq!(place.rocksdb(&["checkpoint", "mnt", "third"]).status.code(), Some(1));
     mounted.end(rustix::process::Signal::TERM).assert_done("clean");
     assert!(mounts_at(&place.path("mnt")).is_empty());
+}
+
+#[test]
+fn a_sealed_database_is_never_written_to() {
+    let Some(place) = Place::new(None, 100_000) else { return };
+    let before = std::fs::read(place.path("sealed.cfd")).unwrap();
+    let opened = place.rocksdb(&["checkpoint", "sealed.cfd", "another"]);
+    let said = String::from_utf8_lossy(&opened.stderr);
+    assert!(opened.status.code() == Some(1) && said.contains("not written to"), "{opened:?}");
+    assert!(!place.path("another").exists() && !Path::new("/sealed").exists());
+    assert_eq!(std::fs::read(place.path("sealed.cfd")).unwrap(), before);
+}
+
+#[test]
+fn what_is_no_sealed_database_is_refused() {
+    let Some(place) = Place::new(None, 100_000) else { return };
+    text(&place.run(env!("CARGO_BIN_EXE_cofferdam"), &["keygen", "-o", "other.txt"]));
+    let file = ["seal", "-q", "-r", &recipient_of(&place), "-o", "file.cfd", "key.txt"];
+    text(&place.run(env!("CARGO_BIN_EXE_cofferdam"), &file));
+    std::fs::write(place.path("bytes.cfd"), "no stream").unwrap();
+    for (sealed, why) in
+        [("file.cfd", "no tree"), ("bytes.cfd", "cannot open"), ("missing.cfd", "cannot open")]
+    {
+        let opened = place.rocksdb(&["compare", "db", sealed]);
+        let said = String::from_utf8_lossy(&opened.stderr);
+        assert!(opened.status.code() == Some(1) && said.contains(why), "{opened:?}");
+    }
+}
+
+/// One bit of the stream is another: RocksDB says so, or has not needed it. It never gives other bytes.
+#[test]
+fn a_damaged_frame_is_an_error_and_never_another_value() {
+    let Some(place) = Place::new(None, 2 << 20) else { return };
+    let sealed = std::fs::read(place.path("sealed.cfd")).unwrap();
+    let pairs = text(&place.rocksdb(&["compare", "db", "sealed.cfd"]));
+    let places = 24;
+    let mut refused = 0;
+    for number in 0..places {
+        let mut damaged = sealed.clone();
+        damaged[(sealed.len() * number + sealed.len() / 2) / places] ^= 0x10;
+        std::fs::write(place.path("damaged.cfd"), damaged).unwrap();
+        let compared = place.rocksdb(&["compare", "db", "damaged.cfd"]);
+        let said = String::from_utf8_lossy(&compared.stderr);
+        if compared.status.success() {
+            assert_eq!(String::from_utf8_lossy(&compared.stdout), pairs);
+            continue;
+        }
+        refused += 1;
+        let is_error = said.contains("Corruption: ") || said.contains("IO error: ");
+        assert!(
+            compared.status.code() == Some(1) && is_error && said.contains("damaged.cfd"),
+            "{compared:?}"
+        );
+    }
+    // Nearly all of the stream is what is in the tables.
+    assert!(refused > places * 3 / 4, "{refused} of {places}");
 }
 
 /// The comparer finds a pair that is another, and one that is missing.

@@ -63,7 +63,7 @@ fn what_is_written_above_it_is_kept_there_and_the_mount_stays_what_it_was() {
     for directory in ["rw/up", "rw/work"] {
         fs::create_dir(place.path(directory)).unwrap();
     }
-    let layers = "lowerdir=mnt,upperdir=rw/up,workdir=rw/work";
+    let layers = "nosuid,nodev,lowerdir=mnt,upperdir=rw/up,workdir=rw/work";
     place.run("mount", &["-t", "overlay", "-o", layers, "none", "over"]);
     place.run(
         "sqlite3",

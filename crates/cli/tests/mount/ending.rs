@@ -1,15 +1,16 @@
 //! How a mount ends: by a signal, by `umount`, while it is used, killed, and with something else where it was.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::os::unix::fs::FileExt as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, symlink};
+use std::thread;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::fixture::make_tree;
-use crate::mount_process::wait_until;
+use crate::mount_process::{MountProcess, mounts_at, wait_until};
 use crate::place::{Place, assert_refused, is_root, skipped};
 
 #[test]
@@ -62,6 +63,46 @@ fn a_killed_mount_is_dead_until_it_is_taken_away_by_hand() {
     let program: &[&str] = if is_root() { &["umount", "-l", "mnt"] } else { &["fusermount3", "-u", "mnt"] };
     place.run(program[0], &program[1..]);
     place.mount("tree.cfd").end(Signal::TERM).assert_done("clean");
+}
+
+#[test]
+fn it_is_on_the_directory_that_was_looked_at_and_follows_no_link_that_came_since() {
+    let Some(place) = Place::with_tree(make_tree) else { return };
+    fs::create_dir(place.path("others")).unwrap();
+    fs::write(place.path("others/file"), "not to be hidden").unwrap();
+    // The directory has been looked at when a key is read.
+    place.run("mkfifo", &["key"]);
+    let command = place.cofferdam(&["mount", "--json", "-i", "key", "tree.cfd", "mnt"]);
+    let identity = fs::read(place.path("key.txt")).unwrap();
+    let mounted = thread::scope(|scope| {
+        let spawned = scope.spawn(|| MountProcess::spawn(command, place.path("errors")));
+        let mut key = OpenOptions::new().write(true).open(place.path("key")).unwrap();
+        fs::rename(place.path("mnt"), place.path("moved")).unwrap();
+        symlink("others", place.path("mnt")).unwrap();
+        key.write_all(&identity).unwrap();
+        drop(key);
+        spawned.join().unwrap()
+    });
+    let moved = fs::canonicalize(place.path("moved")).unwrap();
+    assert_eq!(mounted.mounted["directory"], moved.to_str().unwrap());
+    assert_eq!(fs::read_dir(place.path("mnt")).unwrap().count(), 1);
+    assert_eq!(mounts_at(&moved).len(), 1);
+    mounted.end(Signal::TERM).assert_done("clean");
+    assert!(mounts_at(&moved).is_empty());
+}
+
+#[test]
+fn it_is_unmounted_where_its_directory_is_by_then() {
+    let Some(place) = Place::with_tree(make_tree) else { return };
+    fs::create_dir(place.path("above")).unwrap();
+    fs::rename(place.path("mnt"), place.path("above/mnt")).unwrap();
+    let mounted =
+        place.spawn(place.cofferdam(&["mount", "--json", "-i", "key.txt", "tree.cfd", "above/mnt"]));
+    fs::rename(place.path("above"), place.path("renamed")).unwrap();
+    let renamed = fs::canonicalize(place.path("renamed/mnt")).unwrap();
+    assert_eq!(mounts_at(&renamed).len(), 1);
+    mounted.end(Signal::TERM).assert_done("clean");
+    assert!(mounts_at(&renamed).is_empty());
 }
 
 /// A file system of another kind on `mnt`, which nobody here may unmount.

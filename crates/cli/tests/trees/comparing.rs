@@ -29,6 +29,10 @@ fn what_was_sealed_and_what_tar_extracts_do_not_differ() {
     assert!(same.text().starts_with("tree is what tree.cfd holds: "), "{}", same.text());
     extract(&place, "extracted");
     open(&place, "diff", &["extracted"]).assert_done();
+    // No glob is of the directory itself.
+    for glob in [".*", "?"] {
+        open(&place, "diff", &["--exclude", glob, "tree"]).assert_done();
+    }
     let record = &records(&open(&place, "diff", &["--json", "tree"]).stdout, "compared")[0];
     let members = open(&place, "ls", &[]).text().lines().count();
     assert_eq!((record["paths"].as_u64().unwrap() as usize, &record["differences"]), (members, &0.into()));

@@ -3,7 +3,7 @@
 
 use super::{Catalog, INDEX_NUMBER_LEN, read};
 use crate::{
-    EntryKind, NameFault, TreeError, TreePath,
+    Entry, EntryKind, NameFault, TreeError, TreePath,
     path::{FoldedPaths, PathOrder},
 };
 
@@ -39,8 +39,12 @@ pub struct EntryCounts {
     pub directories: u64,
     /// Devices and FIFOs.
     pub others: u64,
-    /// Files that changed while they were read.
+    /// Files that changed while they were read, those that were gone among them.
     pub changed: u64,
+    /// Files that were gone when they were read: zeros stand for them, or for the rest of them.
+    pub gone: u64,
+    /// Bytes of the files that were gone.
+    pub gone_len: u64,
     /// Bytes of all files.
     pub data_len: u64,
 }
@@ -60,7 +64,7 @@ impl Catalog {
                 order = None;
             }
             for entry in &page.entries {
-                counts.add(entry.kind, entry.size, entry.changed);
+                counts.add(entry);
                 if let Some(folded) = &mut folded {
                     folded.push(&entry.path)?;
                 }
@@ -88,8 +92,9 @@ impl Catalog {
 
     fn check_name_index(&self) -> Result<(), TreeError> {
         let mut order = PathOrder::default();
-        self.gather_in_order(0..self.entries(), &mut |found| {
-            order.push(&found.entry.path, found.entry.kind == EntryKind::Directory)
+        self.in_order(0..self.entries()).try_for_each(|found| {
+            let entry = found?.entry;
+            order.push(&entry.path, entry.kind == EntryKind::Directory)
         })
     }
 
@@ -118,7 +123,8 @@ impl Catalog {
     fn check_targets(&self, mut links: Vec<(TreePath, u64, TreePath)>) -> Result<(), TreeError> {
         links.sort_unstable();
         let mut links = links.iter().peekable();
-        self.gather_in_order(0..self.entries(), &mut |found| {
+        for found in self.in_order(0..self.entries()) {
+            let found = found?;
             while let Some((target, number, path)) = links.next_if(|(target, ..)| *target <= found.entry.path)
             {
                 let kind = found.entry.kind;
@@ -127,8 +133,7 @@ impl Catalog {
                     return Err(link_fault(path));
                 }
             }
-            Ok(())
-        })?;
+        }
         links.next().map_or(Ok(()), |(.., path)| Err(link_fault(path)))
     }
 }
@@ -150,8 +155,8 @@ impl CheckedCatalog {
 }
 
 impl EntryCounts {
-    pub(super) fn add(&mut self, kind: EntryKind, size: u64, changed: bool) {
-        let count = match kind {
+    pub(super) fn add(&mut self, entry: &Entry) {
+        let count = match entry.kind {
             EntryKind::File => &mut self.files,
             EntryKind::HardLink => &mut self.hard_links,
             EntryKind::Symlink => &mut self.symlinks,
@@ -159,9 +164,11 @@ impl EntryCounts {
             EntryKind::CharDevice | EntryKind::BlockDevice | EntryKind::Fifo => &mut self.others,
         };
         *count += 1;
-        self.changed += u64::from(changed);
+        self.changed += u64::from(entry.changed);
+        self.gone += u64::from(entry.gone);
         // Pages tile the archive, whose length is a number.
-        self.data_len += size;
+        self.gone_len += if entry.gone { entry.size } else { 0 };
+        self.data_len += entry.size;
     }
 }
 

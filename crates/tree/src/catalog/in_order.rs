@@ -1,38 +1,117 @@
 //! The entries of a catalog in path order, many at a time.
 //! Knows nothing of what is done with them.
 
-use std::{mem::size_of, ops::Range};
+use std::{mem::size_of, ops::Range, sync::Arc, vec};
 
-use super::{Catalog, INDEX_NUMBER_LEN, LocatedEntry, read};
+use super::{Catalog, INDEX_NUMBER_LEN, LocatedEntry, PAGES_KEPT, Page, read};
 use crate::TreeError;
 
+/// Entries one after the other in path order: [`Catalog::in_order`]. Behind an error there are none.
+///
+/// Of an archive in path order a page is read once. Of one in whatever order, entries are gathered by page, up to 65,536 of them and about 16 MiB,
+/// and a page is read once for that many, where [`Catalog::entry_in_order`] may read one for each.
+#[derive(Debug)]
+pub struct InOrder<'a> {
+    catalog: &'a Catalog,
+    /// What has not been looked up.
+    places: Range<u64>,
+    /// How many are looked up next, and at most: whoever wants a few does not pay for many.
+    count: u64,
+    count_max: u64,
+    /// The next ones: their numbers, where page follows page.
+    numbers: vec::IntoIter<u32>,
+    page: Option<Arc<Page>>,
+    /// The next ones, where it does not.
+    gathered: vec::IntoIter<LocatedEntry>,
+}
+
+impl Iterator for InOrder<'_> {
+    type Item = Result<LocatedEntry, TreeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let found = self.found();
+        if found.is_err() {
+            self.places = 0..0;
+            self.numbers = Vec::new().into_iter();
+        }
+        found.transpose()
+    }
+}
+
+impl InOrder<'_> {
+    fn found(&mut self) -> Result<Option<LocatedEntry>, TreeError> {
+        loop {
+            if let Some(located) = self.gathered.next() {
+                return Ok(Some(located));
+            }
+            if let Some(number) = self.numbers.next() {
+                return self.of_page(u64::from(number)).map(Some);
+            }
+            if self.places.is_empty() {
+                return Ok(None);
+            }
+            self.look_up()?;
+        }
+    }
+
+    fn of_page(&mut self, number: u64) -> Result<LocatedEntry, TreeError> {
+        let page = match self.page.take() {
+            Some(page) if page.has(number) => page,
+            _ => self.catalog.page(self.catalog.page_of(number))?,
+        };
+        let page = self.page.insert(page);
+        Ok(page.located((number - page.first_entry) as usize))
+    }
+
+    fn look_up(&mut self) -> Result<(), TreeError> {
+        let count = self.count.min(self.places.end - self.places.start);
+        let numbers = self.catalog.numbers_in_order(self.places.start, count)?;
+        if self.catalog.comes_page_by_page(&numbers) {
+            self.numbers = numbers.into_iter();
+        } else if let Some(entries) = self.catalog.gather(&numbers)? {
+            self.gathered = entries.into_iter();
+        } else {
+            self.count_max = (count / 2).max(1);
+            self.count = self.count_max;
+            return Ok(());
+        }
+        self.places.start += count;
+        self.count = (count * 4).min(self.count_max);
+        Ok(())
+    }
+}
+
 impl Catalog {
-    /// Calls `take` with each entry whose place in path order is in `places`, in that order.
+    /// The entries whose places in path order are in `places`, as far as there are any, in that order.
     ///
-    /// Entries are gathered by page, up to 65,536 of them and about 16 MiB: of an archive in whatever order a page is read once for that many
-    /// entries, where [`entry_in_order`](Self::entry_in_order) may read one for each.
-    ///
-    /// # Errors
-    /// Those of `take`; as [`entry_in_order`](Self::entry_in_order).
-    pub fn gather_in_order(
-        &self,
-        places: Range<u64>,
-        take: &mut dyn FnMut(LocatedEntry) -> Result<(), TreeError>,
-    ) -> Result<(), TreeError> {
-        let end = places.end.min(self.entries());
-        let (mut at, mut count_max) = (places.start, PLACES_MAX);
-        while at < end {
-            let count = count_max.min(end - at);
-            let numbers = self.numbers_in_order(at, count)?;
-            match self.gather(&numbers)? {
-                Some(entries) => {
-                    entries.into_iter().flatten().try_for_each(&mut *take)?;
-                    at += count;
-                }
-                None => count_max = (count / 2).max(1),
+    /// Each comes with the errors of [`entry_in_order`](Self::entry_in_order).
+    pub fn in_order(&self, places: Range<u64>) -> InOrder<'_> {
+        InOrder {
+            catalog: self,
+            places: places.start..places.end.min(self.entries()),
+            count: PLACES_FIRST,
+            count_max: PLACES_MAX,
+            numbers: Vec::new().into_iter(),
+            page: None,
+            gathered: Vec::new().into_iter(),
+        }
+    }
+
+    /// Whether each page is come to once if these are looked up one after the other, or all of them are kept.
+    fn comes_page_by_page(&self, numbers: &[u32]) -> bool {
+        let (mut pages, mut bounds) = (Vec::new(), 0..0);
+        for number in numbers.iter().map(|number| u64::from(*number)) {
+            if !bounds.contains(&number) {
+                let page = self.page_of(number);
+                let end = self.records.get(page + 1).map_or(self.entries(), |next| next.first_entry);
+                bounds = self.records[page].first_entry..end;
+                pages.push(page);
             }
         }
-        Ok(())
+        let come_to = pages.len();
+        pages.sort_unstable();
+        pages.dedup();
+        pages.len() == come_to || pages.len() <= PAGES_KEPT.get()
     }
 
     fn numbers_in_order(&self, place: u64, count: u64) -> Result<Vec<u32>, TreeError> {
@@ -48,7 +127,7 @@ impl Catalog {
     }
 
     /// The entries of these numbers, each where its number is; none where they are too long to be held together.
-    fn gather(&self, numbers: &[u32]) -> Result<Option<Vec<Option<LocatedEntry>>>, TreeError> {
+    fn gather(&self, numbers: &[u32]) -> Result<Option<Vec<LocatedEntry>>, TreeError> {
         let mut wanted: Vec<(u32, usize)> = numbers.iter().copied().zip(0..).collect();
         wanted.sort_unstable();
         let mut entries = vec![None; numbers.len()];
@@ -68,11 +147,13 @@ impl Catalog {
             }
             wanted = &wanted[here..];
         }
-        Ok(Some(entries))
+        Ok(Some(entries.into_iter().flatten().collect()))
     }
 }
 
-/// Entries that are gathered at most.
+/// Entries that are looked up first.
+const PLACES_FIRST: u64 = 32;
+/// Entries that are looked up at a time at most.
 const PLACES_MAX: u64 = 1 << 16;
 /// Bytes of memory that they take, about.
 const ENTRIES_LEN_MAX: usize = 16 << 20;

@@ -10,12 +10,7 @@ mod tail;
 mod tests;
 mod writer;
 
-use std::{
-    cmp::Ordering,
-    num::NonZeroUsize,
-    ops::{ControlFlow, Range},
-    sync::Arc,
-};
+use std::{cmp::Ordering, num::NonZeroUsize, ops::Range, sync::Arc};
 
 use cofferdam_io::ReadAt;
 use lru::LruCache;
@@ -24,6 +19,7 @@ use parking_lot::Mutex;
 use self::tail::{INDEX_NUMBER_LEN, PageRecord, parse_directory};
 pub use self::{
     check::{CheckedCatalog, EntryCounts, PathCase},
+    in_order::InOrder,
     page::Page,
     writer::{CatalogWriter, WrittenCatalog},
 };
@@ -208,41 +204,6 @@ impl Catalog {
         }
     }
 
-    /// Calls `take` with each entry from this place in path order on, until it says [`Break`](ControlFlow::Break).
-    ///
-    /// # Errors
-    /// Those of `take`; as [`entry_in_order`](Self::entry_in_order).
-    pub fn for_each_in_order<E: From<TreeError>>(
-        &self,
-        first_place: u64,
-        mut take: impl FnMut(&Page, usize) -> Result<ControlFlow<()>, E>,
-    ) -> Result<(), E> {
-        let mut bytes = vec![0; INDEX_READ_LEN];
-        let (mut place, mut page) = (first_place, None::<Arc<Page>>);
-        while place < self.tail.entries {
-            let at = self.index_at + place * INDEX_NUMBER_LEN;
-            // Within the name index, which has 4 bytes for each entry.
-            let len = ((self.tail.entries - place) * INDEX_NUMBER_LEN).min(INDEX_READ_LEN as u64) as usize;
-            read(&*self.source, at, &mut bytes[..len])?;
-            for number in bytes[..len].chunks_exact(INDEX_NUMBER_LEN as usize) {
-                let number = number.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-                let page = match page.take().filter(|page| page.has(number)) {
-                    Some(same) => page.insert(same),
-                    None if number < self.tail.entries => page.insert(self.page(self.page_of(number))?),
-                    None => {
-                        return Err(TreeError::catalog(at, "the name index has a number of no entry").into());
-                    }
-                };
-                // Of the page that has it.
-                if take(page, (number - page.first_entry) as usize)?.is_break() {
-                    return Ok(());
-                }
-                place += 1;
-            }
-        }
-        Ok(())
-    }
-
     /// The page that has what is at this offset of the archive, or is the last one before it.
     pub(crate) fn page_at(&self, offset: u64) -> Result<Option<(usize, Arc<Page>)>, TreeError> {
         match self.records.partition_point(|record| record.header_at <= offset) {
@@ -339,5 +300,3 @@ fn read(source: &dyn ReadAt, at: u64, buffer: &mut [u8]) -> Result<(), TreeError
 
 /// Decoded pages that are kept.
 const PAGES_KEPT: NonZeroUsize = NonZeroUsize::new(16).expect("16 is not 0");
-/// Bytes of the name index that are read at a time, where many entries are.
-const INDEX_READ_LEN: usize = 16 << 10;

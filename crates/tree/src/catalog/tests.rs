@@ -53,6 +53,13 @@ fn a_catalog_of_many_pages_finds_each_member() {
                 }
             }
             entries.sort_by(|one, other| one.path.cmp(&other.path));
+            for places in [0..u64::MAX, count / 3..count / 2, count..count + 1] {
+                let expected = entries.iter().skip(places.start as usize);
+                let expected = expected.take((places.end - places.start).min(count) as usize);
+                let found: Vec<Entry> =
+                    catalog.in_order(places).map(|located| located.unwrap().entry).collect();
+                assert!(found.iter().eq(expected));
+            }
             for (place, entry) in (0..).zip(&entries).step_by(991) {
                 assert_eq!(catalog.entry_in_order(place).unwrap().unwrap().entry, *entry);
                 assert_eq!(catalog.place_of(&entry.path).unwrap(), place);

@@ -176,6 +176,25 @@ impl ReadAt for Kept {
     }
 }
 
+/// What has been written to the file, whatever its length is by now.
+pub(super) struct Written {
+    pub(super) file: Arc<dyn StorageFile>,
+}
+
+impl ReadAt for Written {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let there = self.file.len()?.saturating_sub(offset);
+        let there = usize::try_from(there).map_or(buffer.len(), |there| there.min(buffer.len()));
+        let (there, beyond) = buffer.split_at_mut(there);
+        beyond.fill(0);
+        self.file.read_exact_at(there, offset)
+    }
+
+    fn len(&self) -> u64 {
+        LEN_MAX
+    }
+}
+
 /// Offsets in files are signed.
 const LEN_MAX: u64 = i64::MAX as u64;
 /// What is compared, and written if it differs, at a time.

@@ -25,6 +25,7 @@ use crate::progress::{Warnings, Watch};
 use crate::report::Report;
 use crate::resources::Resources;
 use crate::size::Size;
+use crate::tree_reading::check_tree;
 use crate::{clock, duration_text, remedy};
 
 /// What all streams of a drill share.
@@ -154,7 +155,7 @@ impl Attempts<'_> {
             .source(stream)
             .and_then(|source| opener.restore_to(source, scratch.target()).map_err(of_scratch))
             .map_err(|failure| not_opened(failure, stream, record))
-            .and_then(|restored| self.opened(stream, &restored, begun, record))
+            .and_then(|restored| self.opened(stream, opener, &restored, begun, record))
             .and_then(|()| {
                 watch.finish();
                 check.map_or(Ok(()), |(check, program)| self.check(check, program, &scratch, record))
@@ -195,13 +196,15 @@ impl Attempts<'_> {
         let verified = self.source(stream).and_then(|source| opener.verify(source).map_err(Failure::from));
         let verified = verified.map_err(|failure| not_opened(failure, stream, record))?;
         verified.warnings.iter().for_each(|warning| watch.warning(warning));
-        self.opened(stream, &verified, begun, record)
+        self.opened(stream, opener, &verified, begun, record)
     }
 
-    /// Notes what a stream is that proved whole. It may be another one than was looked at before.
+    /// Notes what a stream is that proved whole. It may be another one than was looked at before. A tree is one only if its catalog and its
+    /// headers fit together.
     fn opened(
         &self,
         stream: &DrillStream,
+        opener: &Opener,
         restored: &Restored,
         begun: Instant,
         record: &mut StreamRecord,
@@ -209,9 +212,11 @@ impl Attempts<'_> {
         record.opened(restored, begun.elapsed().as_secs_f64());
         record.proved(stream);
         match stream.keys {
-            Some(_) => stream.age.check(&restored.metadata, record),
-            None => Ok(()),
+            Some(_) => stream.age.check(&restored.metadata, record)?,
+            None => return Ok(()),
         }
+        let checked = check_tree(restored, || Ok(opener.reader(self.source(stream)?)?));
+        checked.map(drop).map_err(|failure| failure.of_input(&stream.sealed))
     }
 
     /// Opens segments drawn at random, each as a part of its own.

@@ -1,0 +1,305 @@
+//! The steps of a restore by many processes: planning, one part, the commit, how far it is, giving it up.
+//! It turns options into calls; the library does the work, and what is between the processes is in files.
+
+use std::ffi::OsString;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use cofferdam::parts::{Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
+use cofferdam::{StreamDigest, is_pipe};
+use serde::Serialize;
+
+use super::Restore;
+use crate::failure::{Failure, FailureKind};
+use crate::interrupt;
+use crate::io_arg::End;
+use crate::metrics_file::RunInfo;
+use crate::named_files::NamedFiles;
+use crate::peer::Goal;
+use crate::plan_args::Step;
+use crate::printable::Name;
+use crate::progress::{Warnings, Watch};
+use crate::report::{Channel, Report};
+use crate::sealed::Sealed;
+use crate::size::Size;
+use crate::text::{count, hex, pace};
+
+impl Restore {
+    /// One step of a plan.
+    pub(super) fn run_step(&mut self, plan: &Path, step: Step, report: Report) -> Result<(), Failure> {
+        self.refuse_other_targets()?;
+        match step {
+            Step::Plan(parts) => self.make_plan(plan, parts, report),
+            Step::Part(part) => self.run_part(plan, part, report),
+            Step::Commit => self.commit(plan, report),
+            Step::Status => self.tell_state(plan, report),
+            Step::GiveUp => self.give_up(plan, report),
+        }
+    }
+
+    fn make_plan(&mut self, plan: &Path, parts: NonZeroU64, report: Report) -> Result<(), Failure> {
+        let Goal::Here(End::Path(target)) = self.target.clone() else {
+            return Err(Failure::usage("a plan is for a file as TARGET").advise("Name a file."));
+        };
+        let described = self.described()?;
+        let mut files = self.files()?;
+        files.writes("the plan", &End::Path(plan.to_owned()))?;
+        self.resources.begin(RunInfo::opening(self.command), &files, report)?;
+        let cancel = interrupt::install(report)?;
+        let watch = Watch::new(report, "planning", Warnings::AtOnce);
+        let opener = self.opener(&cancel, watch.clone(), report)?;
+        let (opener, _) = self.signed_by.demand(opener, &self.sealed, &cancel, report)?;
+        let source = self.sealed.source(&cancel, report)?;
+        interrupt::roll_back_from_now_on();
+        let key = open_or_create_key(self.plan.key_path(plan)?)?;
+        let made = PlannedRestore::create(plan, key, &opener, source, &described, &target, parts);
+        let (planned, made) = made.map_err(|error| {
+            Failure::from(error).of_input(&self.sealed).advise_also("The target is as it was.")
+        })?;
+        watch.finish();
+        let record = PlanRecord::new("planned", plan, &planned, made == Planned::Before);
+        let verb = if made == Planned::Now { "planned" } else { "planned before:" };
+        let sentence = format!(
+            "{verb} {} into {} in {}: {}",
+            self.sealed,
+            record.output,
+            count(record.parts, "part"),
+            Size(record.plaintext_len)
+        );
+        report.done(Channel::Stdout, &record, sentence, "the plan is in place")
+    }
+
+    fn run_part(&mut self, plan: &Path, part: u64, report: Report) -> Result<(), Failure> {
+        let planned = self.planned(plan)?;
+        // The plan says where the stream is, unless this machine finds it elsewhere.
+        if matches!(self.sealed, Sealed::Here(End::Standard)) {
+            let source = planned.plan().content().source.clone();
+            self.sealed = Sealed::parse(source).map_err(|problem| {
+                Failure::usage(format!("the plan's stream: {problem}")).advise("Give SEALED here.")
+            })?;
+            self.sealed.set_timeout(self.timeout);
+        }
+        self.resources.begin(RunInfo::opening(self.command), &self.opened_files()?, report)?;
+        let cancel = interrupt::install(report)?;
+        let watch = Watch::new(report, "restoring", Warnings::AtOnce);
+        let opener = self.opener(&cancel, watch.clone(), report)?;
+        let begun = Instant::now();
+        let source = self.sealed.source(&cancel, report)?;
+        interrupt::roll_back_from_now_on();
+        let run = planned.run_part(&opener, part, source);
+        let run = run.map_err(|error| Failure::from(error).of_input(&self.sealed).advise_also(UNTOUCHED))?;
+        watch.finish();
+        let len = planned.plan().parts()[part as usize].len();
+        let parts = planned.plan().parts().len() as u64;
+        let (state, sentence) = match run {
+            PartRun::Written => {
+                ("written", format!("part {part} of {parts}: {}, {}", Size(len), pace(len, begun.elapsed())))
+            }
+            PartRun::AlreadyWritten => ("written before", format!("part {part} of {parts} was there before")),
+            PartRun::AlreadyCommitted => {
+                ("committed", format!("part {part} of {parts}: the plan has been committed"))
+            }
+        };
+        let record = PartRecord {
+            event: "part",
+            plan: Name::from(plan),
+            part,
+            parts,
+            state,
+            plaintext_len: len,
+            seconds: begun.elapsed().as_secs_f64(),
+        };
+        report.done(Channel::Stdout, &record, sentence, "the part is in place")
+    }
+
+    fn commit(&self, plan: &Path, report: Report) -> Result<(), Failure> {
+        self.refuse_sealed()?;
+        let planned = self.planned(plan)?;
+        self.resources.begin(RunInfo::of(self.command), &NamedFiles::default(), report)?;
+        let cancel = interrupt::install(report)?;
+        interrupt::roll_back_from_now_on();
+        let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let committed = planned.commit(self.resources.threads().unwrap_or(processors), &cancel);
+        let target = End::Path(planned.plan().target().to_owned());
+        let was_there = match committed.map_err(|error| target.explain(error, "target"))? {
+            Outcome::Published => false,
+            Outcome::AlreadyCommitted => true,
+            Outcome::Missing(parts) => return Err(missing(&parts)),
+        };
+        let record = PlanRecord::new("committed", plan, &planned, was_there);
+        let sentence = match was_there {
+            false => format!("{target}: {} in {}", Size(record.plaintext_len), count(record.parts, "part")),
+            true => format!("{target} has been put in place before"),
+        };
+        report.done(Channel::Stdout, &record, sentence, target.done())
+    }
+
+    fn tell_state(&self, plan: &Path, report: Report) -> Result<(), Failure> {
+        self.refuse_sealed()?;
+        let planned = self.planned(plan)?;
+        let state = planned.state()?;
+        let missing: Vec<u64> =
+            (0..).zip(&state.has_receipt).filter(|(_, there)| !**there).map(|(part, _)| part).collect();
+        let parts = state.has_receipt.len() as u64;
+        let target = Name::from(planned.plan().target());
+        let mut sentence = match (state.is_committed, missing.is_empty()) {
+            (true, _) => format!("{target} is in place: the plan has been committed"),
+            (false, true) => format!("{target}: all of {parts} parts have been run; commit them"),
+            (false, false) => {
+                let done = parts - missing.len() as u64;
+                format!("{target}: {done} of {parts} parts have been run; missing: {}", listed(&missing))
+            }
+        };
+        if state.strange > 0 {
+            sentence.push_str(&format!("\n{} not of this plan", count(state.strange, "receipt")));
+        }
+        let record = StateRecord {
+            event: "plan",
+            plan: Name::from(plan),
+            output: target,
+            parts,
+            missing,
+            committed: state.is_committed,
+            strange: state.strange,
+        };
+        report.answer(Channel::Stdout, &record, sentence)
+    }
+
+    fn give_up(&self, plan: &Path, report: Report) -> Result<(), Failure> {
+        self.refuse_sealed()?;
+        let planned = self.planned(plan)?;
+        planned.give_up()?;
+        let record = PlanRecord::new("given_up", plan, &planned, false);
+        let sentence = format!("{}: nothing is kept for it any more; its files can be removed", record.plan);
+        report.done(Channel::Stdout, &record, sentence, "the plan has been given up")
+    }
+
+    fn planned(&self, plan: &Path) -> Result<PlannedRestore, Failure> {
+        Ok(PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?)
+    }
+
+    /// Where workers find the stream, from whatever directory. What is secret in a URL stays out of the plan.
+    fn described(&self) -> Result<OsString, Failure> {
+        match &self.sealed {
+            Sealed::Here(End::Path(path)) => std::path::absolute(path)
+                .map(Into::into)
+                .map_err(|error| Failure::io("this process's directory could not be found", error)),
+            Sealed::Here(End::Standard) => {
+                Err(Failure::usage("a plan is for a stream that each part can read, not for standard input")
+                    .advise("Name a file or a URL."))
+            }
+            Sealed::There(url) => Ok(url.to_string().into()),
+        }
+    }
+
+    fn opened_files(&self) -> Result<NamedFiles, Failure> {
+        let mut files = NamedFiles::default();
+        self.sealed.name_files(&mut files)?;
+        self.keys.name_files(&mut files)?;
+        self.rate.name_files(&mut files)?;
+        self.resources.name_files(&mut files)?;
+        Ok(files)
+    }
+
+    /// What a step takes from the plan is not given again: it might be something else.
+    fn refuse_other_targets(&self) -> Result<(), Failure> {
+        let is_planning = matches!(self.plan.step(), Some((_, Step::Plan(_))));
+        match &self.target {
+            Goal::Here(End::Standard) if !is_planning => Ok(()),
+            Goal::Here(End::Path(path)) if is_planning && !is_pipe(path) => Ok(()),
+            _ if is_planning => Err(Failure::usage("a plan is for a file as TARGET").advise("Name a file.")),
+            _ => Err(Failure::usage("the plan has the target").advise("Leave TARGET out.")),
+        }
+    }
+
+    fn refuse_sealed(&self) -> Result<(), Failure> {
+        match self.sealed {
+            Sealed::Here(End::Standard) => Ok(()),
+            _ => Err(Failure::usage("this step reads no stream").advise("Leave SEALED out.")),
+        }
+    }
+}
+
+fn missing(parts: &[u64]) -> Failure {
+    let what = format!("{} missing: {}", count(parts.len() as u64, "part"), listed(parts));
+    Failure::new(FailureKind::PartsMissing, what)
+        .advise("Run them, then this again. The target is as it was.")
+}
+
+/// Numbers, as ranges where several follow each other; not more of those than can be read.
+fn listed(parts: &[u64]) -> String {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for part in parts {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *part => *last = *part,
+            _ => ranges.push((*part, *part)),
+        }
+    }
+    let shown = ranges.iter().take(RANGES_SHOWN).map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    let mut text = shown.collect::<Vec<_>>().join(", ");
+    if ranges.len() > RANGES_SHOWN {
+        text.push_str(", …");
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct PlanRecord {
+    event: &'static str,
+    plan: Name,
+    plan_id: String,
+    output: Name,
+    stream_id: String,
+    stream_digest: String,
+    parts: u64,
+    plaintext_len: u64,
+    was_there: bool,
+}
+
+impl PlanRecord {
+    fn new(event: &'static str, path: &Path, planned: &PlannedRestore, was_there: bool) -> PlanRecord {
+        let plan = planned.plan();
+        PlanRecord {
+            event,
+            plan: Name::from(path),
+            plan_id: plan.id().to_string(),
+            output: Name::from(plan.target()),
+            stream_id: hex(&plan.content().stream_id),
+            stream_digest: StreamDigest(plan.content().stream_digest).to_string(),
+            parts: plan.parts().len() as u64,
+            plaintext_len: plan.plaintext_len(),
+            was_there,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PartRecord {
+    event: &'static str,
+    plan: Name,
+    part: u64,
+    parts: u64,
+    state: &'static str,
+    plaintext_len: u64,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct StateRecord {
+    event: &'static str,
+    plan: Name,
+    output: Name,
+    parts: u64,
+    missing: Vec<u64>,
+    committed: bool,
+    strange: u64,
+}
+
+const UNTOUCHED: &str = "A part touches no target; run the same command again.";
+/// More ranges than this are not read by anybody; `--json` has all of them.
+const RANGES_SHOWN: usize = 20;

@@ -1,0 +1,149 @@
+//! The recipes of `examples/many-machines`: the manifest is what Kubernetes takes, and what it has a cluster run restores; so do the scripts.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::place::{Place, Ran};
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/many-machines").join(name)
+}
+
+/// The Jobs of the manifest, as Debian's Python reads YAML, each checked against the schema of Kubernetes: it says what is wrong.
+fn checked_jobs() -> Vec<Value> {
+    let program = "
+import json, sys, yaml, jsonschema
+jobs = list(yaml.safe_load_all(open(sys.argv[1])))
+schema = json.load(open(sys.argv[2]))
+for job in jobs:
+    jsonschema.Draft7Validator(schema).validate(job)
+print(json.dumps(jobs))";
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/kubernetes-job.json");
+    let mut python = Command::new("/usr/bin/python3");
+    let ran =
+        Ran::of(python.args(["-c", program]).arg(example("kubernetes.yaml")).arg(schema).output().unwrap());
+    ran.assert_done();
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+/// What a container of the manifest runs, with its volumes in `place`.
+fn arguments(container: &Value, place: &Place, part: u64) -> Vec<String> {
+    let data = place.directory().to_str().unwrap();
+    let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    arguments
+        .map(|argument| {
+            argument.replace("$(PART)", &part.to_string()).replace("/data", data).replace("/identity", data)
+        })
+        .collect()
+}
+
+/// A place with what the recipes take: an identity, and a stream for it.
+fn with_identity() -> Place {
+    let place = Place::small();
+    place.run(["keygen", "-o", "key.txt"]).assert_done();
+    let text = fs::read_to_string(place.at("key.txt")).unwrap();
+    let recipient = text.lines().find_map(|line| line.split_once("public key: ")).unwrap().1.to_owned();
+    let sizes = ["--frame-size", "4KiB", "--segment-size", "16KiB"];
+    let seal = ["seal", "-r", &recipient, "-o", "db.cfd", "plain"];
+    place.run([&seal[..], &sizes].concat()).assert_done();
+    place
+}
+
+/// Each container's arguments are run as the pods would: the planner once for each index, and one index twice.
+#[test]
+fn the_jobs_of_the_manifest_are_jobs_and_restore() {
+    let jobs = checked_jobs();
+    let [parts, commit] = jobs.as_slice() else { panic!("two jobs") };
+    let place = with_identity();
+    let pod = &parts["spec"]["template"]["spec"];
+    let completions = parts["spec"]["completions"].as_u64().unwrap();
+    for part in (0..completions).chain([3]) {
+        place.run(arguments(&pod["initContainers"][0], &place, part)).assert_done();
+        assert_eq!(pod["containers"][0]["env"][0]["name"], "PART");
+        place.run(arguments(&pod["containers"][0], &place, part)).assert_done();
+    }
+    assert!(!place.at("db").exists());
+    let commit = &commit["spec"]["template"]["spec"]["containers"][0];
+    // A pod that is started again finds that it is done.
+    (0..2).for_each(|_| place.run(arguments(commit, &place, 0)).assert_done());
+    assert_eq!(place.read("db"), place.read("plain"));
+}
+
+/// The schema refuses what Kubernetes would refuse: else it would show nothing.
+#[test]
+fn the_schema_refuses_a_field_that_is_misspelt() {
+    let program = "
+import json, sys, yaml, jsonschema
+jobs = list(yaml.safe_load_all(open(sys.argv[1]).read().replace(sys.argv[3], sys.argv[4])))
+schema = json.load(open(sys.argv[2]))
+sys.exit(any(not jsonschema.Draft7Validator(schema).is_valid(job) for job in jobs))";
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/kubernetes-job.json");
+    for (from, to, refused) in [
+        ("backoffLimitPerIndex", "backoffLimitPerIndex", 0),
+        ("backoffLimitPerIndex", "backoffLimitForIndex", 1),
+        ("completions: 8", "completions: eight", 1),
+        ("mountPath", "mountpath", 1),
+        ("restartPolicy: Never", "restartpolicy: Never", 1),
+    ] {
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(["-c", program]).arg(example("kubernetes.yaml")).arg(&schema).args([from, to]);
+        assert_eq!(Ran::of(python.output().unwrap()).code, Some(refused), "{to}");
+    }
+}
+
+/// What the scripts call by its name.
+fn with_programs(place: &Place, sbatch: Option<&str>) -> String {
+    let programs = place.at("programs");
+    fs::create_dir(&programs).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_cofferdam"), programs.join("cofferdam")).unwrap();
+    if let Some(sbatch) = sbatch {
+        fs::write(programs.join("sbatch"), sbatch).unwrap();
+        fs::set_permissions(programs.join("sbatch"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    format!("{}:{}", programs.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn the_script_of_processes_restores() {
+    let place = with_identity();
+    let path = with_programs(&place, None);
+    let mut script = Command::new(example("processes.sh"));
+    script.args(["key.txt", "db.cfd", "db", "5"]).current_dir(place.directory()).env("PATH", path);
+    Ran::of(script.output().unwrap()).assert_done();
+    assert_eq!(place.read("db"), place.read("plain"));
+}
+
+/// In place of Slurm, which needs a cluster: each job at once, each task of an array, in an order of its own; a job that depends on one
+/// that failed does not run. What the script asks for is checked by that, and what the jobs run is the program.
+#[test]
+fn the_script_for_slurm_restores() {
+    let place = with_identity();
+    let sbatch = r#"#!/bin/bash
+set -eu
+array= wrap= job=$(($(cat jobs 2>/dev/null || echo 100) + 1)); echo $job >jobs
+for option; do case $option in
+    --array=0-*) array=${option#--array=0-} ;;
+    --dependency=afterok:*) test "$(cat "job-${option##*:}")" = 0 ;;
+    --dependency=afterany:*) test -s "job-${option##*:}" ;;
+    --wrap=*) wrap=${option#--wrap=} ;;
+    --parsable|--requeue|--job-name=*) ;;
+    *) exit 9 ;;
+esac; done
+code=0
+for task in $(seq "${array:-0}" -1 0); do
+    SLURM_ARRAY_TASK_ID=$task sh -c "$wrap" >>said 2>&1 || code=$?
+done
+echo $code >"job-$job"
+echo "$job;cluster"
+"#;
+    let path = with_programs(&place, Some(sbatch));
+    let mut script = Command::new(example("slurm.sh"));
+    script.args(["key.txt", "db.cfd", "db", "5"]).current_dir(place.directory()).env("PATH", path);
+    Ran::of(script.output().unwrap()).assert_done();
+    let said = place.read("said");
+    assert_eq!(place.read("db"), place.read("plain"), "{}", String::from_utf8_lossy(&said));
+}

@@ -1,0 +1,11 @@
+//! Restores by many processes: the real program as planner, workers and coordinators, killed and paused, and a file of theirs watched.
+//! Knows nothing of the library.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod examples;
+mod killed;
+mod place;
+mod seeds;
+mod shards;
+mod steps;
+mod watch;

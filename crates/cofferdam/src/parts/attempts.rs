@@ -1,0 +1,234 @@
+//! The private directory beside a target where attempts at parts have their files, and their receipts.
+//! It knows names and files; what is in them is not its.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ::parts::{AttemptName, PlanId};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::io::Errno;
+use storage::{Disk, Lock, Storage as _, StorageFile, TargetDir};
+
+use crate::private_dir::open_private;
+use crate::{Error, ErrorKind, record_file};
+
+/// The directory, opened once. While it is, its files are reached whatever becomes of its name; and once it has been removed, nothing
+/// can be made in it.
+pub(super) struct AttemptsDir {
+    disk: Disk,
+    path: PathBuf,
+}
+
+impl AttemptsDir {
+    /// Makes it for `plan`, beside its target.
+    pub(super) fn create(target_dir: &TargetDir, plan: PlanId) -> Result<AttemptsDir, Error> {
+        let name = name_of(target_dir, plan);
+        let path = target_dir.sibling(&name);
+        let directory = directory_of(target_dir)?;
+        let made = mkdirat(directory, &name, Mode::RWXU).map_err(io::Error::from);
+        let made = made.and_then(|()| target_dir.storage.sync());
+        made.map_err(|error| Error::io(format!("{} could not be made", path.display()), error))?;
+        AttemptsDir::open(target_dir, plan)?.ok_or_else(|| taken_away(&path))
+    }
+
+    /// Opens the one of `plan`; `None` where there is none, or none any more.
+    ///
+    /// # Errors
+    /// What stands there is no directory, another user's, or open to others: who can write to it could put any bytes there.
+    pub(super) fn open(target_dir: &TargetDir, plan: PlanId) -> Result<Option<AttemptsDir>, Error> {
+        let name = name_of(target_dir, plan);
+        let path = target_dir.sibling(&name);
+        let Some(opened) = open_private(target_dir, &name)? else { return Ok(None) };
+        Ok(Some(AttemptsDir { disk: Disk::new(opened), path }))
+    }
+
+    /// Where files are made.
+    pub(super) fn storage(&self) -> Arc<Disk> {
+        Arc::new(self.disk.clone())
+    }
+
+    /// Takes the lock of whoever commits or gives up. It goes with the file.
+    pub(super) fn lock(&self) -> Result<Arc<dyn StorageFile>, Error> {
+        let failed = |error| self.failed("could not be locked", error);
+        let name = OsStr::new(LOCK);
+        let file = match self.disk.create(name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.disk.open(name).and_then(|file| file.ok_or_else(|| io::ErrorKind::NotFound.into()))
+            }
+            created => created,
+        };
+        let file = file.map_err(failed)?;
+        match file.try_lock().map_err(failed)? {
+            Lock::Taken => Ok(file),
+            Lock::Held => {
+                let what = "another process is committing or giving up the same plan";
+                Err(Error::new(ErrorKind::TargetLocked, what).advise("Wait until it has ended."))
+            }
+        }
+    }
+
+    /// Puts a file there, as a whole.
+    pub(super) fn put(&self, name: &OsStr, content: &[u8]) -> Result<(), Error> {
+        record_file::put(&self.disk, name, content)
+            .map_err(|error| self.failed(&format!("takes no {}", name.display()), error))
+    }
+
+    /// The content of a file there, as far as `len_max` bytes and one more.
+    pub(super) fn read(&self, name: &OsStr, len_max: usize) -> Result<Option<Vec<u8>>, Error> {
+        let read = self
+            .open_file(name)
+            .and_then(|file| file.map(|file| record_file::read_of(&file, len_max)).transpose());
+        read.map_err(|error| self.failed(&format!("has a {} that cannot be read", name.display()), error))
+    }
+
+    /// The file of an attempt, to be read; `None` where it is not there, or no regular file.
+    pub(super) fn open_part(&self, part: u64, attempt: AttemptName) -> Result<Option<File>, Error> {
+        let name = part_name(part, attempt);
+        self.open_file(&name)
+            .map_err(|error| self.failed(&format!("has a {} that cannot be opened", name.display()), error))
+    }
+
+    fn open_file(&self, name: &OsStr) -> io::Result<Option<File>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&self.disk, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(file.metadata()?.is_file().then_some(file))
+    }
+
+    /// The receipts that there are, by their names alone: part and attempt.
+    pub(super) fn receipts(&self) -> Result<Vec<(u64, AttemptName)>, Error> {
+        let mut found: Vec<_> =
+            self.names()?.iter().filter_map(|name| parse_name(name.as_bytes(), RECEIPT)).collect();
+        // Whoever asks twice takes the same.
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Removes what dead attempts at `part` have left: files that nobody holds locked, and that have not been written since well before
+    /// the attempt `ours` began, by the file system's own clock.
+    pub(super) fn remove_dead(&self, part: u64, ours: &OsStr) -> Result<(), Error> {
+        let begins = format!(".{PART}{part}-");
+        let Ok(Some(now)) = self.disk.stamp_at(ours) else { return Ok(()) };
+        let is_dead = |name: &OsStr| -> io::Result<bool> {
+            let Some(file) = self.disk.open(name)? else { return Ok(false) };
+            let idle = now.modified.seconds.saturating_sub(file.stamp()?.modified.seconds);
+            Ok(idle > IDLE_SECONDS_MIN && file.try_lock()? == Lock::Taken)
+        };
+        for name in self.names()?.iter().filter(|name| name.as_bytes().starts_with(begins.as_bytes())) {
+            // What cannot be told may be alive, and goes with the directory.
+            if is_dead(name).unwrap_or(false) {
+                let _ = self.disk.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes an attempt: first what says that it is one.
+    pub(super) fn remove_attempt(&self, part: u64, attempt: AttemptName) -> Result<(), Error> {
+        for name in [receipt_name(part, attempt), part_name(part, attempt)] {
+            self.remove(&name)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, name: &OsStr) -> Result<(), Error> {
+        match self.disk.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed(&format!("keeps {}", name.display()), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the directory with all that is in it. An attempt that is still at work can make no file in it from then on.
+    pub(super) fn remove_all(self, target_dir: &TargetDir, plan: PlanId) -> Result<(), Error> {
+        let name = name_of(target_dir, plan);
+        for _ in 0..REMOVALS_MAX {
+            for name in self.names()? {
+                self.remove(&name)?;
+            }
+            match unlinkat(directory_of(target_dir)?, &name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {
+                    let synced = target_dir.storage.sync();
+                    return synced.map_err(|error| self.failed("may come back after a power cut", error));
+                }
+                // An attempt has just made a file.
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+                Err(error) => return Err(self.failed("could not be removed", error.into())),
+            }
+        }
+        Err(self.failed("could not be removed", Errno::NOTEMPTY.into()))
+    }
+
+    fn names(&self) -> Result<Vec<OsString>, Error> {
+        let failed = |error: Errno| self.failed("could not be listed", error.into());
+        let listed = Dir::read_from(self.disk.as_fd()).map_err(failed)?;
+        let mut names = Vec::new();
+        for entry in listed {
+            let entry = entry.map_err(failed)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." && entry.file_type() != FileType::Directory {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn failed(&self, what: &str, error: io::Error) -> Error {
+        Error::io(format!("{} {what}", self.path.display()), error)
+    }
+}
+
+/// The file of an attempt.
+pub(super) fn part_name(part: u64, attempt: AttemptName) -> OsString {
+    format!("{PART}{part}-{attempt}").into()
+}
+
+/// The receipt of an attempt.
+pub(super) fn receipt_name(part: u64, attempt: AttemptName) -> OsString {
+    format!("{RECEIPT}{part}-{attempt}").into()
+}
+
+fn parse_name(name: &[u8], begins: &str) -> Option<(u64, AttemptName)> {
+    let rest = std::str::from_utf8(name).ok()?.strip_prefix(begins)?;
+    let (part, attempt) = rest.split_once('-')?;
+    let found = (part.parse().ok()?, AttemptName::parse(attempt)?);
+    // One spelling alone.
+    (format!("{begins}{}-{}", found.0, found.1).as_bytes() == name).then_some(found)
+}
+
+fn name_of(target_dir: &TargetDir, plan: PlanId) -> OsString {
+    let id = plan.to_string();
+    let suffix = [SUFFIX, &id.as_bytes()[..ID_DIGITS]].concat();
+    storage::names::beside(&target_dir.name, &suffix, target_dir.name_len_max())
+}
+
+fn directory_of(target_dir: &TargetDir) -> Result<std::os::fd::BorrowedFd<'_>, Error> {
+    target_dir.directory().ok_or_else(|| Error::new(ErrorKind::Usage, "the target is in no directory"))
+}
+
+fn taken_away(path: &std::path::Path) -> Error {
+    let what = format!("{} was taken away as soon as it was made", path.display());
+    Error::io(what, io::ErrorKind::NotFound.into())
+}
+
+const SUFFIX: &[u8] = b".cofferdam-parts-";
+/// Of the plan's id. Two plans of one target whose ids begin alike cannot both be made.
+const ID_DIGITS: usize = 12;
+const _: () = assert!(SUFFIX.len() + ID_DIGITS <= storage::names::SUFFIX_LEN_MAX);
+const PART: &str = "part-";
+const RECEIPT: &str = "receipt-";
+const LOCK: &str = "commit-lock";
+/// A file that has just been made is not locked yet. If its attempt comes back after that, it finds its name gone, and ends.
+const IDLE_SECONDS_MIN: i64 = 60;
+/// How often attempts may make files while the directory is emptied: each can make two after it was listed.
+const REMOVALS_MAX: usize = 64;

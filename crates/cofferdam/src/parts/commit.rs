@@ -1,0 +1,256 @@
+//! The commit of a plan: once, whoever tries, and whatever a commit before it has left.
+//! It needs the plan's key, and none of the stream.
+
+use std::ffi::OsStr;
+use std::num::NonZeroUsize;
+
+use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, Publishing};
+use contract::{AttemptId, CommitError, IfExists, StreamingSink as _};
+use local::{Opened, StagedFile};
+use storage::{FileStamp, FileTime, OnPartial, Room, StageOptions, TargetDir, TargetError};
+
+use super::assembly::{Assembly, Found};
+use super::attempts::AttemptsDir;
+use super::planning::exists;
+use super::{PlannedRestore, Receipts, committed_path, put};
+use crate::{CancelToken, Error, ErrorKind, Kept, Remedy};
+
+/// What came of a commit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The target is in place.
+    Published,
+    /// It had been put in place before. Whatever has become of it since is not looked at.
+    AlreadyCommitted,
+    /// These parts have no receipt whose file is right; they are to be run, and then this again. The target is as it was.
+    Missing(Vec<u64>),
+}
+
+impl PlannedRestore {
+    /// Puts the target in place, if there is a receipt for each part, and all that is written is as the receipts say.
+    ///
+    /// Each part's bytes are taken over from its attempt's file into the target's own, shared where the file system can (XFS, btrfs) and copied
+    /// elsewhere; are read back there on as many `threads`; and have to have the digests of the receipt. An attempt whose file is wrong is
+    /// removed, and another one of the same part is taken. Then the target's file gets its name, durably, and the plan is noted as committed in
+    /// a file beside it. All that attempts have written is then removed.
+    ///
+    /// It may be killed at any moment, and run again: what it finds tells it whether the target is in place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TargetLocked`]: somebody else is committing. [`ErrorKind::TargetExists`]: a target has appeared that is not to be
+    /// replaced. [`ErrorKind::JournalMismatch`]: the plan was given up, or something else is kept beside the target.
+    /// [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut. [`ErrorKind::Cancelled`] after `cancel`.
+    pub fn commit(&self, threads: NonZeroUsize, cancel: &CancelToken) -> Result<Outcome, Error> {
+        let target_dir = self.target_dir()?;
+        let Some(attempts) = AttemptsDir::open(&target_dir, self.plan.id())? else {
+            return if self.is_committed()? { Ok(Outcome::AlreadyCommitted) } else { Err(super::given_up()) };
+        };
+        let lock = attempts.lock()?;
+        // Now nobody else commits: what is noted stays so.
+        let outcome = match self.is_committed()? || self.is_published(&target_dir, &attempts)? {
+            true => Outcome::AlreadyCommitted,
+            false => {
+                let receipts = self.receipts(&attempts)?;
+                let missing = missing(&receipts);
+                if !missing.is_empty() {
+                    return Ok(Outcome::Missing(missing));
+                }
+                self.assemble(&target_dir, &attempts, &receipts, threads, cancel)?
+            }
+        };
+        if let Outcome::Missing(_) = outcome {
+            return Ok(outcome);
+        }
+        self.note_committed()?;
+        attempts.remove_all(&target_dir, self.plan.id())?;
+        drop(lock);
+        Ok(outcome)
+    }
+
+    fn assemble(
+        &self,
+        target_dir: &TargetDir,
+        attempts: &AttemptsDir,
+        receipts: &Receipts,
+        threads: NonZeroUsize,
+        cancel: &CancelToken,
+    ) -> Result<Outcome, Error> {
+        let Some(sink) = self.stage()? else { return Ok(Outcome::AlreadyCommitted) };
+        let hasher = PieceHasher::new(&self.key, self.plan.id());
+        let mut assembly = Assembly { sink, hasher, threads, cancel };
+        let mut missing = Vec::new();
+        for (part, extent) in (0..).zip(self.plan.parts()) {
+            let mut is_there = false;
+            for attempt in &receipts.by_part[part as usize] {
+                let receipt = self.read_receipt(attempts, part, *attempt)?;
+                let found = match (attempts.open_part(part, *attempt)?, &receipt) {
+                    (None, _) | (_, None) => Found::Wrong,
+                    // After a gap nothing is taken any more, and all that is wrong is found.
+                    (Some(file), Some(receipt)) if !missing.is_empty() => {
+                        assembly.check_alone(part, file, receipt.pieces())?
+                    }
+                    (Some(file), Some(receipt)) => {
+                        assembly.take(part, extent.plaintext.start, file, receipt.pieces())?
+                    }
+                };
+                if found == Found::Right {
+                    is_there = true;
+                    break;
+                }
+                attempts.remove_attempt(part, *attempt)?;
+            }
+            if !is_there {
+                missing.push(part);
+            }
+        }
+        if missing.is_empty() {
+            self.publish(assembly.sink, target_dir, attempts)?;
+            return Ok(Outcome::Published);
+        }
+        let discarded = assembly.sink.discard();
+        discarded.map_err(|error| Error::io("what was put together could not be removed", error))?;
+        Ok(Outcome::Missing(missing))
+    }
+
+    /// The target's file, empty. `None`: a commit before this one has put it in place, and had not tidied up.
+    fn stage(&self) -> Result<Option<StagedFile>, Error> {
+        let content = self.plan.content();
+        for _ in 0..ATTEMPTS_MAX {
+            let opened = StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id());
+            match opened.map_err(Error::target)? {
+                Opened::Fresh(mut sink) => {
+                    self.dress(&mut sink);
+                    return Ok(Some(sink));
+                }
+                Opened::Resumable { mut sink, attempt_id } if attempt_id == self.attempt_id() => {
+                    let begun = sink.resume_at(0, 0);
+                    begun
+                        .map_err(|error| Error::io("what a commit has left could not be given up", error))?;
+                    self.dress(&mut sink);
+                    return Ok(Some(sink));
+                }
+                Opened::Resumable { .. } => {
+                    let what = "an interrupted restore of something else is kept beside the target";
+                    return Err(Error::new(ErrorKind::JournalMismatch, what)
+                        .remedied(Remedy::ResumeOrDiscard(Kept::Restore)));
+                }
+                Opened::Published(published) => {
+                    let is_ours = *published.attempt_id() == self.attempt_id();
+                    published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
+                    if is_ours {
+                        return Ok(None);
+                    }
+                    if !content.replaces {
+                        return Err(exists(self.plan.target()));
+                    }
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::TargetLocked, "other restores of the same target keep coming in between"))
+    }
+
+    fn dress(&self, sink: &mut StagedFile) {
+        let content = self.plan.content();
+        if let Some(mode) = content.mode {
+            sink.set_mode(mode);
+        }
+        if let Some(modified) = content.modified {
+            sink.set_modified(FileTime { seconds: modified.seconds, nanos: modified.nanos });
+        }
+    }
+
+    /// Notes which file it is that gets the name, then gives it the name. From then on the note says that it is done.
+    fn publish(
+        &self,
+        mut sink: StagedFile,
+        target_dir: &TargetDir,
+        attempts: &AttemptsDir,
+    ) -> Result<(), Error> {
+        let staged = sink.staging_path();
+        let stamp = target_dir.storage.stamp_at(staged.file_name().unwrap_or_default());
+        let stamp = stamp.map_err(|error| Error::io("the target's file could not be examined", error))?;
+        let Some(stamp) = stamp else {
+            return Err(Error::io("the target's file was taken away", std::io::ErrorKind::NotFound.into()));
+        };
+        let note = Publishing { file: identity_of(&stamp) };
+        attempts.remove(OsStr::new(PUBLISHING))?;
+        attempts.put(OsStr::new(PUBLISHING), note.to_text(&self.key, self.plan.id()).as_bytes())?;
+        sink.publish(self.plan.plaintext_len()).map_err(Error::publish)
+    }
+
+    /// Whether the file that a commit was about to publish has the target's name.
+    fn is_published(&self, target_dir: &TargetDir, attempts: &AttemptsDir) -> Result<bool, Error> {
+        let Some(text) = attempts.read(OsStr::new(PUBLISHING), NOTE_LEN_MAX)? else { return Ok(false) };
+        // Whoever has not the key has not written it; then it says nothing.
+        let Ok(note) = Publishing::parse(&text, &self.key, self.plan.id()) else { return Ok(false) };
+        let standing = target_dir.target_stamp().map_err(Error::target)?;
+        if standing.map(|stamp| identity_of(&stamp)) != Some(note.file) {
+            return Ok(false);
+        }
+        // Its mode may be due, and its journal is in the way of others.
+        match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
+            Ok(Opened::Published(published)) => {
+                published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
+            }
+            // Nothing is left; or it is another's, and none of ours to judge.
+            Ok(Opened::Fresh(_) | Opened::Resumable { .. }) | Err(TargetError::Exists { .. }) => {}
+            Err(error) => return Err(Error::target(error)),
+        }
+        Ok(true)
+    }
+
+    /// Removes what a commit of this plan has left beside the target.
+    pub(super) fn discard_staged(&self) -> Result<(), Error> {
+        match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
+            Ok(Opened::Resumable { mut sink, attempt_id }) if attempt_id == self.attempt_id() => sink
+                .discard()
+                .map_err(|error| Error::io("what a commit has left could not be removed", error)),
+            // Dropped unused, what is another's stays, and what is new goes.
+            Ok(_) | Err(TargetError::Exists { .. }) => Ok(()),
+            Err(error) => Err(Error::target(error)),
+        }
+    }
+
+    fn note_committed(&self) -> Result<(), Error> {
+        let path = committed_path(&self.path);
+        match put(&path, Committed::of(&self.plan).to_text(&self.key, self.plan.id()).as_bytes()) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_committed()? => Ok(()),
+            put => put.map_err(|error| {
+                let what = format!("the target is in place, but {} could not be written", path.display());
+                Error::io(what, error).advise("Run this again: it finds the target in place, and notes it.")
+            }),
+        }
+    }
+
+    fn options(&self) -> StageOptions {
+        let if_exists = if self.plan.content().replaces { IfExists::Replace } else { IfExists::Refuse };
+        StageOptions::default()
+            .if_exists(if_exists)
+            .on_partial(OnPartial::Resume)
+            .expected_len(self.plan.plaintext_len())
+            .room(Room::Shared)
+    }
+
+    fn attempt_id(&self) -> AttemptId {
+        let label = [LABEL, &self.key.target_label(self.plan.id())].concat();
+        AttemptId::new(&label).expect("a label of ours is within the limit")
+    }
+}
+
+fn missing(receipts: &Receipts) -> Vec<u64> {
+    (0..).zip(&receipts.by_part).filter(|(_, found)| found.is_empty()).map(|(part, _)| part).collect()
+}
+
+fn identity_of(stamp: &FileStamp) -> FileIdentity {
+    let nanos = |time: FileTime| {
+        u64::try_from(time.seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(time.nanos.into())
+    };
+    FileIdentity { inode: stamp.inode, created: stamp.created.and_then(nanos) }
+}
+
+/// The note of which file is about to be published, in the directory of attempts.
+const PUBLISHING: &str = "publishing";
+/// What the journal of a commit is called by: this, and a MAC.
+const LABEL: &[u8] = b"cofferdam/v1/parts\0";
+/// How often other restores may come in between.
+const ATTEMPTS_MAX: usize = 3;

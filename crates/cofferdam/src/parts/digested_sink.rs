@@ -1,0 +1,135 @@
+//! A sink around another one that digests what goes through it, piece by piece, as it is written.
+//! It knows no file and no receipt.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ::parts::{Piece, PieceHasher};
+use cofferdam_io::{ReadAt, WriteAt};
+use contract::{Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo};
+
+/// Passes everything on. What has been written can be asked from its [`Pieces`].
+pub(super) struct DigestedSink<S> {
+    sink: S,
+    pieces: Arc<Pieces>,
+    /// Where the open segment begins, in ordered mode.
+    open_at: u64,
+}
+
+/// The pieces that were written, by their offsets.
+pub(super) struct Pieces {
+    hasher: PieceHasher,
+    written: Mutex<BTreeMap<u64, Piece>>,
+}
+
+impl<S: StreamingSink> DigestedSink<S> {
+    pub(super) fn new(sink: S, hasher: PieceHasher) -> (DigestedSink<S>, Arc<Pieces>) {
+        let pieces = Arc::new(Pieces { hasher, written: Mutex::default() });
+        (DigestedSink { sink, pieces: pieces.clone(), open_at: 0 }, pieces)
+    }
+}
+
+impl Pieces {
+    /// All of them, in order. `None` if there is a gap.
+    pub(super) fn in_order(&self) -> Option<Vec<Piece>> {
+        let written = self.lock();
+        let mut end = 0;
+        for (at, piece) in &*written {
+            if *at != end {
+                return None;
+            }
+            end = at.checked_add(piece.len)?;
+        }
+        Some(written.values().copied().collect())
+    }
+
+    /// Digests before the lock is taken: many threads write.
+    fn note(&self, at: u64, data: &[u8]) {
+        if !data.is_empty() {
+            let piece = Piece { len: data.len() as u64, digest: self.hasher.digest_of(data) };
+            self.lock().insert(at, piece);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Piece>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: StreamingSink> StreamingSink for DigestedSink<S> {
+    fn capabilities(&self) -> SinkCapabilities {
+        // Bytes that are kept did not come through here.
+        let mut capabilities = self.sink.capabilities();
+        capabilities.confirms = false;
+        capabilities
+    }
+
+    fn last_commit(&mut self) -> io::Result<Option<Checkpoint>> {
+        self.sink.last_commit()
+    }
+
+    fn resumable(&self) -> Option<Arc<dyn ReadAt>> {
+        self.sink.resumable()
+    }
+
+    fn resume_at(&mut self, index: u64, at: u64) -> io::Result<()> {
+        if (index, at) != (0, 0) {
+            let message = "what was not written here has no digest: it begins anew";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        self.sink.resume_at(index, at)
+    }
+
+    fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
+        self.open_at = at;
+        self.sink.begin_segment(index, at)
+    }
+
+    fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
+        self.sink.write_tentative(at, data)?;
+        self.pieces.note(at, data);
+        Ok(())
+    }
+
+    fn rollback_segment(&mut self) -> io::Result<()> {
+        self.sink.rollback_segment()?;
+        self.pieces.lock().split_off(&self.open_at);
+        Ok(())
+    }
+
+    fn commit_segment(&mut self, checkpoint: &Checkpoint) -> Result<(), CommitError> {
+        self.sink.commit_segment(checkpoint)
+    }
+
+    fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
+        self.sink.publish(plain_len)
+    }
+
+    fn discard(&mut self) -> io::Result<()> {
+        self.sink.discard()
+    }
+
+    fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
+        let sink = self.sink.positioned()?;
+        Some(Arc::new(DigestedWrites { sink, pieces: self.pieces.clone() }))
+    }
+
+    fn durability(&self) -> Option<Arc<dyn SyncTo>> {
+        self.sink.durability()
+    }
+}
+
+struct DigestedWrites {
+    sink: Arc<dyn WriteAt>,
+    pieces: Arc<Pieces>,
+}
+
+impl WriteAt for DigestedWrites {
+    /// No memory is lent: what is made there would not be seen.
+    fn write_all_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.sink.write_all_at(offset, data)?;
+        self.pieces.note(offset, data);
+        Ok(())
+    }
+}

@@ -1,0 +1,277 @@
+//! One stream restored by many processes or machines into one file on a file system that they share.
+//! It starts no process and speaks to none: they meet in files, and each call here is one step of one of them.
+//!
+//! 1. Somebody [plans](PlannedRestore::create): the stream is cut into parts, whole segments each, and the plan is written to a file,
+//!    once. Whoever comes second finds the first one's.
+//! 2. Workers [run parts](PlannedRestore::run_part), on any machine, in any order, as often as they like. Each attempt writes a file
+//!    that is its alone, in a private directory beside the target, and then leaves a receipt, under a MAC with the plan's key.
+//! 3. Somebody [commits](PlannedRestore::commit), once there is a receipt for each part: the target's file is put together from those
+//!    of the attempts, in a file that nobody else has open, read back, compared with the receipts, and published by one rename.
+//!
+//! Before the commit the target is what it was, after it what was sealed. A worker that was paused and comes back has open a file
+//! that has never been the target's; and once the plan is committed, it can make no other.
+//!
+//! What is on the wire between them is in docs/PARTS.md.
+//!
+//! ```
+//! use std::num::{NonZeroU64, NonZeroUsize};
+//!
+//! use cofferdam::parts::{Outcome, PlannedRestore, open_or_create_key};
+//! use cofferdam::{CancelToken, FileSource, Identities, Opener, Recipients, Sealer, WrappingKey};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let at = |name: &str| directory.path().join(name);
+//! let key = || WrappingKey::from_bytes([7; 32]); // in earnest: an identity that each worker has in a file
+//! std::fs::write(at("db"), vec![1; 1 << 20])?;
+//! Sealer::new(Recipients::new().wrapping_key(key()))
+//!     .frame_len(64 << 10)
+//!     .segment_len(256 << 10)
+//!     .seal_file(at("db"), at("db.cfd"))?;
+//! let opener = Opener::new(Identities::new().wrapping_key(key()));
+//!
+//! let plan_key = open_or_create_key(at("plan.key"))?;
+//! let source = FileSource::open(at("db.cfd"))?;
+//! let parts = NonZeroU64::new(2).unwrap();
+//! let name = at("db.cfd");
+//! PlannedRestore::create(at("plan"), plan_key, &opener, source, name.as_os_str(), at("restored"), parts)?;
+//!
+//! // On any machine:
+//! for part in 0..2 {
+//!     let planned = PlannedRestore::open(at("plan"), open_or_create_key(at("plan.key"))?)?;
+//!     planned.run_part(&opener, part, FileSource::open(at("db.cfd"))?)?;
+//! }
+//!
+//! let planned = PlannedRestore::open(at("plan"), open_or_create_key(at("plan.key"))?)?;
+//! assert_eq!(planned.commit(NonZeroUsize::MIN, &CancelToken::new())?, Outcome::Published);
+//! assert_eq!(planned.commit(NonZeroUsize::MIN, &CancelToken::new())?, Outcome::AlreadyCommitted);
+//! assert_eq!(std::fs::read(at("restored"))?, vec![1; 1 << 20]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod assembly;
+mod attempts;
+mod commit;
+mod digested_sink;
+mod planning;
+mod run_part;
+
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use ::parts::{AttemptName, Committed, NOTE_LEN_MAX, PLAN_LEN_MAX, PartReceipt, RECEIPT_LEN_MAX};
+pub use ::parts::{PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, RecordError};
+use contract::IfExists;
+use storage::{Disk, TargetDir};
+
+use self::attempts::{AttemptsDir, receipt_name};
+pub use self::commit::Outcome;
+pub use self::planning::Planned;
+pub use self::run_part::PartRun;
+use crate::{Error, ErrorKind, record_file};
+
+/// A restore that is planned: the plan, and the key that authenticates it.
+#[derive(Clone, Debug)]
+pub struct PlannedRestore {
+    path: PathBuf,
+    plan: Plan,
+    key: PlanKey,
+}
+
+/// How far a plan is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PartsState {
+    /// Whether it has been committed: the target is in place. Then nothing else is known any more.
+    pub is_committed: bool,
+    /// Of each part, whether there is a receipt. Its file is read when the plan is committed.
+    pub has_receipt: Vec<bool>,
+    /// Files that have the name of a receipt and are none of this plan.
+    pub strange: u64,
+}
+
+impl PlannedRestore {
+    /// Reads the plan at `path`, which was made with `key`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::JournalMismatch`]: it is no plan, or one of another key, or has been changed. [`ErrorKind::Io`]: it is not there, or
+    /// cannot be read.
+    pub fn open(path: impl AsRef<Path>, key: PlanKey) -> Result<PlannedRestore, Error> {
+        let path = path.as_ref();
+        PlannedRestore::find(path, &key)?.ok_or_else(|| {
+            let what = format!("there is no plan at {}", path.display());
+            Error::io(what, io::ErrorKind::NotFound.into())
+        })
+    }
+
+    /// The plan at `path`, if one is there.
+    fn find(path: &Path, key: &PlanKey) -> Result<Option<PlannedRestore>, Error> {
+        let read = record_file::read(path, PLAN_LEN_MAX);
+        let read = read.map_err(|error| Error::io(format!("{} could not be read", path.display()), error))?;
+        let Some(text) = read else { return Ok(None) };
+        let plan = Plan::parse(&text, key).map_err(|error| {
+            Error::new(
+                ErrorKind::JournalMismatch,
+                format!("{} is not this key's plan: {error}", path.display()),
+            )
+            .advise("Give a plan and the key that it was made with.")
+        })?;
+        Ok(Some(PlannedRestore { path: path.to_owned(), plan, key: key.clone() }))
+    }
+
+    /// What is planned.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How far it is, as its files say now.
+    ///
+    /// # Errors
+    /// Something cannot be read; [`ErrorKind::JournalMismatch`] where the plan was given up.
+    pub fn state(&self) -> Result<PartsState, Error> {
+        let parts = self.plan.parts().len();
+        if self.is_committed()? {
+            return Ok(PartsState { is_committed: true, has_receipt: vec![true; parts], strange: 0 });
+        }
+        let found = self.receipts(&self.attempts(&self.target_dir()?)?)?;
+        let has_receipt = found.by_part.iter().map(|receipts| !receipts.is_empty()).collect();
+        Ok(PartsState { is_committed: false, has_receipt, strange: found.strange })
+    }
+
+    /// Gives the plan up: removes what attempts have written, and what an interrupted commit has left. The target stays what it is, and no part
+    /// can be run any more. Of a plan that is committed, it removes what is left beside the target.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TargetLocked`]: somebody is committing. Something cannot be removed.
+    pub fn give_up(&self) -> Result<(), Error> {
+        let target_dir = self.target_dir()?;
+        let Some(attempts) = AttemptsDir::open(&target_dir, self.plan.id())? else { return Ok(()) };
+        let lock = attempts.lock()?;
+        if !self.is_committed()? {
+            self.discard_staged()?;
+        }
+        attempts.remove_all(&target_dir, self.plan.id())?;
+        drop(lock);
+        Ok(())
+    }
+
+    /// Whether a commit has been done to its end.
+    fn is_committed(&self) -> Result<bool, Error> {
+        let path = committed_path(&self.path);
+        let failed = |error| Error::io(format!("{} could not be read", path.display()), error);
+        let Some(text) = record_file::read(&path, NOTE_LEN_MAX).map_err(failed)? else { return Ok(false) };
+        match Committed::parse(&text, &self.key, self.plan.id()) {
+            Ok(note) if note == Committed::of(&self.plan) => Ok(true),
+            Ok(_) => Err(not_ours(&path, RecordError::Contradictory)),
+            Err(error) => Err(not_ours(&path, error)),
+        }
+    }
+
+    fn target_dir(&self) -> Result<TargetDir, Error> {
+        // The plan has the path that links lead to.
+        TargetDir::resolve(self.plan.target(), IfExists::Refuse).map_err(Error::target)
+    }
+
+    fn attempts(&self, target_dir: &TargetDir) -> Result<AttemptsDir, Error> {
+        AttemptsDir::open(target_dir, self.plan.id())?.ok_or_else(given_up)
+    }
+
+    fn receipts(&self, attempts: &AttemptsDir) -> Result<Receipts, Error> {
+        let mut by_part = vec![Vec::new(); self.plan.parts().len()];
+        let mut strange = 0;
+        for (part, attempt) in attempts.receipts()? {
+            match self.read_receipt(attempts, part, attempt)? {
+                Some(_) => by_part[part as usize].push(attempt),
+                None => strange += 1,
+            }
+        }
+        Ok(Receipts { by_part, strange })
+    }
+
+    /// The receipt of an attempt; `None` if it is none of this plan, or not of that attempt, or has gone.
+    fn read_receipt(
+        &self,
+        attempts: &AttemptsDir,
+        part: u64,
+        attempt: AttemptName,
+    ) -> Result<Option<PartReceipt>, Error> {
+        let text = attempts.read(&receipt_name(part, attempt), RECEIPT_LEN_MAX)?;
+        let receipt = text.and_then(|text| PartReceipt::parse(&text, &self.key, &self.plan).ok());
+        Ok(receipt.filter(|receipt| (receipt.part(), receipt.attempt()) == (part, attempt)))
+    }
+}
+
+/// Attempts that have left a receipt that is right, by their part. What it says of pieces is read again where it is needed: all receipts
+/// of a long stream take more memory than a commit should.
+struct Receipts {
+    by_part: Vec<Vec<AttemptName>>,
+    strange: u64,
+}
+
+/// Reads the plan's key at `path`.
+///
+/// # Errors
+/// [`ErrorKind::Io`]: it is not there, or cannot be read; [`ErrorKind::Usage`]: it is none.
+pub fn open_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
+    let path = path.as_ref();
+    find_key(path)?.ok_or_else(|| {
+        Error::io(format!("there is no plan's key at {}", path.display()), io::ErrorKind::NotFound.into())
+    })
+}
+
+/// Reads the plan's key at `path`, or draws one and puts it there, for its owner alone.
+///
+/// # Errors
+/// As [`open_key`]; it could not be written.
+pub fn open_or_create_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
+    let path = path.as_ref();
+    if let Some(key) = find_key(path)? {
+        return Ok(key);
+    }
+    let drawn = PlanKey::generate().map_err(|error| Error::io(NO_KEY, io::Error::other(error)))?;
+    match put(path, drawn.to_text().as_bytes()) {
+        // Somebody was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_key(path),
+        put => put.map(|()| drawn).map_err(|error| Error::io(NO_KEY, error)),
+    }
+}
+
+fn find_key(path: &Path) -> Result<Option<PlanKey>, Error> {
+    let read = record_file::read(path, KEY_LEN_MAX);
+    let read = read.map_err(|error| Error::io(format!("{} could not be read", path.display()), error))?;
+    let Some(content) = read.map(crate::Zeroizing::new) else { return Ok(None) };
+    match PlanKey::parse(&content) {
+        Some(key) => Ok(Some(key)),
+        None => Err(Error::new(ErrorKind::Usage, format!("{} is no key of a plan", path.display()))
+            .advise("It has 64 hexadecimal digits. Give the one that was made with the plan.")),
+    }
+}
+
+/// Puts a file at `path`, where none may be.
+fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+    let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
+    let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is no name of a file"))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    record_file::put(&Disk::open(parent.unwrap_or(Path::new(".")))?, name, content)
+}
+
+/// Where it is noted that the plan at `path` has been committed.
+fn committed_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".committed");
+    name.into()
+}
+
+fn not_ours(path: &Path, error: RecordError) -> Error {
+    Error::new(ErrorKind::JournalMismatch, format!("{} is not of this plan: {error}", path.display()))
+        .advise("Remove it if you know who put it there.")
+}
+
+fn given_up() -> Error {
+    Error::new(ErrorKind::JournalMismatch, "nothing is kept for this plan: it was given up")
+        .advise("Make another plan, under another name.")
+}
+
+const NO_KEY: &str = "a key for the plan could not be made";
+/// Bytes of a key file, its line end included.
+const KEY_LEN_MAX: usize = 2 * PlanKey::LEN + 1;

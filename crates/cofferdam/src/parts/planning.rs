@@ -1,0 +1,151 @@
+//! Making a plan: once, whoever tries.
+//! It opens no segment.
+
+use std::ffi::OsStr;
+use std::io;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+
+use ::parts::{Modified, NewPlan, Plan, UnusablePlan};
+use contract::IfExists;
+use sources::Source;
+use storage::{FileTime, TargetDir};
+use stream::{ChainedSegments, Partition};
+
+use super::attempts::AttemptsDir;
+use super::{PartExtent, PlanKey, PlannedRestore, put};
+use crate::files::refuse_same_file;
+use crate::{Attributes, Error, ErrorKind, InTheWay, Opener, Remedy};
+
+/// What came of making a plan.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Planned {
+    /// It is new.
+    Now,
+    /// The same had been planned already, and stays as it is.
+    Before,
+}
+
+impl PlannedRestore {
+    /// Plans the restore of `source` to `target` in so many `parts`, and writes the plan to a file at `path`, where nothing may be yet.
+    /// `described` is where workers find the stream: whoever runs them reads it from the plan.
+    ///
+    /// `opener` has what is demanded of the stream (a pin, a signature, a sequence number), whether a target that exists is replaced, and
+    /// whether a new one gets mode and time of the file that was sealed. All entries of the stream's index are read and their chain is
+    /// compared with its digest; the plan has the chain around each part.
+    ///
+    /// If a plan is at `path` already that says the same, that is the plan.
+    ///
+    /// # Errors
+    /// As of a stream that is opened, for what stands before and after its segments. [`ErrorKind::Usage`]: the stream has fewer segments
+    /// than `parts`, or cannot be read at offsets; `target` is no file. [`ErrorKind::TargetExists`]. [`ErrorKind::JournalMismatch`]: what
+    /// is at `path` says something else. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree.
+    pub fn create(
+        path: impl AsRef<Path>,
+        key: PlanKey,
+        opener: &Opener,
+        source: impl Source,
+        described: &OsStr,
+        target: impl AsRef<Path>,
+        parts: NonZeroU64,
+    ) -> Result<(PlannedRestore, Planned), Error> {
+        let path = path.as_ref();
+        opener.require_identities()?;
+        opener.refuse_seed("what parts take over is their own")?;
+        refuse_same_file(Path::new(described), target.as_ref())?;
+        let target_dir = TargetDir::resolve(target.as_ref(), opener.if_exists).map_err(Error::target)?;
+        let found = PlannedRestore::find(path, &key)?;
+        if found.is_none() {
+            target_dir.check().and_then(|()| target_dir.check_writable()).map_err(Error::target)?;
+        }
+        let partition = opener.stream().partition(parts, source)?;
+        refuse_tree(&partition)?;
+        let content = content_of(partition, opener, described, absolute(target_dir.path())?);
+        if let Some(found) = found {
+            return found.if_the_same(&content).map(|found| (found, Planned::Before));
+        }
+        let plan = Plan::new(content).map_err(unusable)?;
+        // Before the plan: whoever finds a plan finds its directory, unless it has been committed or given up.
+        let attempts = AttemptsDir::create(&target_dir, plan.id())?;
+        let written = put(path, plan.to_text(&key).as_bytes());
+        let Err(error) = written else {
+            return Ok((PlannedRestore { path: path.to_owned(), plan, key }, Planned::Now));
+        };
+        attempts.remove_all(&target_dir, plan.id())?;
+        match error.kind() {
+            // Somebody was faster.
+            io::ErrorKind::AlreadyExists => {
+                let found = PlannedRestore::open(path, key)?;
+                found.if_the_same(plan.content()).map(|found| (found, Planned::Before))
+            }
+            _ => Err(Error::io(format!("the plan could not be written to {}", path.display()), error)),
+        }
+    }
+
+    fn if_the_same(self, content: &NewPlan) -> Result<PlannedRestore, Error> {
+        if self.plan.content() == content {
+            return Ok(self);
+        }
+        let what = format!("{} plans something else already", self.path.display());
+        Err(Error::new(ErrorKind::JournalMismatch, what)
+            .advise("Give another name, or finish that plan or give it up, and remove its files."))
+    }
+}
+
+fn content_of(partition: Partition, opener: &Opener, described: &OsStr, target: PathBuf) -> NewPlan {
+    let keeps = opener.attributes == Attributes::Restore;
+    NewPlan {
+        stream_id: partition.stream_id.0,
+        stream_digest: partition.stream_digest.0,
+        source: described.to_owned(),
+        target,
+        replaces: opener.if_exists == IfExists::Replace,
+        mode: partition.mode.filter(|_| keeps),
+        modified: partition
+            .modified
+            .filter(|_| keeps)
+            .map(|FileTime { seconds, nanos }| Modified { seconds, nanos }),
+        parts: partition.parts.into_iter().map(extent_of).collect(),
+    }
+}
+
+/// Parts make a file; an archive that stands where a directory is expected is not what was sealed.
+fn refuse_tree(partition: &Partition) -> Result<(), Error> {
+    match partition.content {
+        None => Ok(()),
+        // Of another kind than this, what is made of it is not known either.
+        Some(_) => {
+            let what = "a stream that is a tree is not restored by parts";
+            Err(Error::new(ErrorKind::Unsupported, what).advise("Restore it by one process, without a plan."))
+        }
+    }
+}
+
+fn extent_of(chained: ChainedSegments) -> PartExtent {
+    PartExtent {
+        segments: chained.segments,
+        plaintext: chained.plaintext,
+        chain_before: chained.chain_before,
+        chain_after: chained.chain_after,
+    }
+}
+
+/// The same for workers that start elsewhere.
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(|error| Error::io("this process's directory could not be found", error))
+}
+
+fn unusable(error: UnusablePlan) -> Error {
+    match error {
+        UnusablePlan::Random(error) => Error::io("the plan could not be made", io::Error::other(error)),
+        UnusablePlan::TooManyParts => Error::new(ErrorKind::Limit, error.to_string()),
+        // What the index says was compared with the stream's digest, and still does not fit together.
+        error => Error::new(ErrorKind::Usage, error.to_string()),
+    }
+}
+
+/// A target that exists, where the plan does not replace.
+pub(super) fn exists(path: &Path) -> Error {
+    Error::new(ErrorKind::TargetExists, format!("{} exists", path.display()))
+        .remedied(Remedy::Replace(InTheWay::File))
+}

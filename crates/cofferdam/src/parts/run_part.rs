@@ -1,0 +1,134 @@
+//! An attempt at a part: its segments into a file that is the attempt's alone, then the receipt.
+//! It touches no target.
+
+use ::parts::{AttemptName, PartExtent, PartReceipt, PieceHasher};
+use local::StagedFile;
+use sources::Source;
+use storage::StageOptions;
+use stream::{Receipt, tell_notices};
+
+use super::PlannedRestore;
+use super::attempts::{AttemptsDir, part_name, receipt_name};
+use super::digested_sink::DigestedSink;
+use crate::{Error, ErrorKind, Opener, StreamDigest};
+
+/// What came of running a part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PartRun {
+    /// It was opened, and there is a receipt.
+    Written,
+    /// There was a receipt before, and nothing was done.
+    AlreadyWritten,
+    /// The plan has been committed, and nothing is to be done.
+    AlreadyCommitted,
+}
+
+impl PlannedRestore {
+    /// Runs `part`, counted from 0: opens its segments of `source` into a file of this attempt's own, durably, and leaves a receipt. Any number
+    /// of attempts at one part may be at work at once, and each may be killed: none disturbs another, and one receipt is enough.
+    ///
+    /// `source` may be anywhere: that it is the planned stream is proved. An attempt is not resumed; the next one begins anew, and removes
+    /// what dead ones have left.
+    ///
+    /// # Errors
+    /// As [`Opener::open_segments`]. [`ErrorKind::Usage`]: there is no such part. [`ErrorKind::DigestMismatch`]: it is another stream.
+    /// [`ErrorKind::JournalMismatch`]: the plan was given up, or its directory is not this user's alone.
+    pub fn run_part(&self, opener: &Opener, part: u64, source: impl Source) -> Result<PartRun, Error> {
+        let extent = self.extent_of(part)?;
+        opener.require_identities()?;
+        opener.refuse_seed("what parts take over is their own")?;
+        if self.is_committed()? {
+            return Ok(PartRun::AlreadyCommitted);
+        }
+        let run = self.attempts(&self.target_dir()?).and_then(|attempts| {
+            if self.has_receipt(&attempts, part)? {
+                return Ok(PartRun::AlreadyWritten);
+            }
+            self.attempt(opener, part, extent, source, &attempts)?;
+            Ok(PartRun::Written)
+        });
+        match run {
+            // Of a commit that came in between nothing is left but its note.
+            Err(_) if self.is_committed().unwrap_or(false) => Ok(PartRun::AlreadyCommitted),
+            run => run,
+        }
+    }
+
+    fn attempt(
+        &self,
+        opener: &Opener,
+        part: u64,
+        extent: &PartExtent,
+        source: impl Source,
+        attempts: &AttemptsDir,
+    ) -> Result<(), Error> {
+        let attempt = AttemptName::generate()
+            .map_err(|error| Error::io("no attempt could be named", std::io::Error::other(error)))?;
+        let options = StageOptions::default().expected_len(extent.len()).sparse(opener.sparse);
+        let name = part_name(part, attempt);
+        let mut staged = StagedFile::create_in(attempts.storage(), &name, &options).map_err(Error::target)?;
+        staged.set_mode(OWNER_ALONE);
+        if let Some(ours) = staged.staging_path().file_name() {
+            attempts.remove_dead(part, ours)?;
+        }
+        tell_notices(&mut staged, opener.resources.observer.clone());
+        let (sink, pieces) = DigestedSink::new(staged, PieceHasher::new(&self.key, self.plan.id()));
+        let planned = StreamDigest(self.plan.content().stream_digest);
+        let opened = expecting(opener, planned)?.open_segments(extent.segments.clone(), source, sink)?;
+        let receipt = if is_of(&opened, extent) { pieces.in_order() } else { None };
+        let receipt = receipt.and_then(|pieces| PartReceipt::new(&self.plan, part, attempt, pieces).ok());
+        let receipt = receipt.ok_or_else(|| {
+            let what = format!("what was opened as part {part} is not what was planned");
+            Error::new(ErrorKind::DigestMismatch, what).advise("Look which stream the plan was made of.")
+        });
+        match receipt {
+            Ok(receipt) => attempts.put(&receipt_name(part, attempt), receipt.to_text(&self.key).as_bytes()),
+            Err(error) => {
+                attempts.remove(&name)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn extent_of(&self, part: u64) -> Result<&PartExtent, Error> {
+        let parts = self.plan.parts();
+        usize::try_from(part).ok().and_then(|part| parts.get(part)).ok_or_else(|| {
+            let what = format!("there is no part {part}: the plan has {} of them, from 0 on", parts.len());
+            Error::new(ErrorKind::Usage, what)
+        })
+    }
+
+    /// Whether there is a receipt of `part` that is right, and a file as long as it says.
+    fn has_receipt(&self, attempts: &AttemptsDir, part: u64) -> Result<bool, Error> {
+        for (of, attempt) in attempts.receipts()?.into_iter().filter(|(of, _)| *of == part) {
+            if self.read_receipt(attempts, of, attempt)?.is_none() {
+                continue;
+            }
+            let file = attempts.open_part(of, attempt)?;
+            let len = file.and_then(|file| file.metadata().ok()).map(|metadata| metadata.len());
+            if len == Some(self.extent_of(part)?.len()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The same opener, for the stream with this digest and no other.
+fn expecting(opener: &Opener, digest: StreamDigest) -> Result<Opener, Error> {
+    match opener.expected {
+        Some(expected) if expected != digest => {
+            Err(Error::new(ErrorKind::DigestMismatch, "the planned stream is not the expected one")
+                .advise("It is another stream than the one that was pinned, or an older one."))
+        }
+        _ => Ok(opener.clone().expect_digest(digest)),
+    }
+}
+
+fn is_of(opened: &Receipt, extent: &PartExtent) -> bool {
+    (&opened.segments, &opened.plaintext, opened.chain_before, opened.chain_after)
+        == (&extent.segments, &extent.plaintext, extent.chain_before, extent.chain_after)
+}
+
+/// Mode of an attempt's file.
+const OWNER_ALONE: u32 = 0o600;

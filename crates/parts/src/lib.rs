@@ -1,0 +1,76 @@
+//! What many machines need to know to restore one stream together: the plan, and what each says it has done, under MACs.
+//! It refuses to know files, streams and engines: it takes texts and gives texts (docs/PARTS.md, docs/MANIFEST.md).
+//!
+//! A [`Plan`] cuts one stream into parts, ranges of whole segments, each with the chain before and after it. An attempt at a part
+//! draws an [`AttemptName`], writes a file of its own, and then says so in a [`PartReceipt`]. Whoever commits takes one receipt for
+//! each part, and reads what it says back.
+//!
+//! A plan cannot be made that does not tile its stream, and none is parsed: its parts meet in segments, in plaintext and in the
+//! chain, from the beginning of the stream to its digest. A receipt is parsed for a plan, and says exactly what the plan says
+//! of its part. So as many receipts as the plan has parts, one for each, are the whole stream.
+//!
+//! ```
+//! use parts::{NewPlan, PartExtent, Plan, PlanKey};
+//!
+//! let key = PlanKey::generate()?;
+//! let plan = Plan::new(NewPlan {
+//!     stream_id: [1; 16],
+//!     stream_digest: [3; 32],
+//!     source: "/backup/db.cfd".into(),
+//!     target: "/srv/db".into(),
+//!     replaces: false,
+//!     mode: Some(0o640),
+//!     modified: None,
+//!     parts: vec![
+//!         PartExtent { segments: 0..2, plaintext: 0..200, chain_before: [0; 32], chain_after: [2; 32] },
+//!         PartExtent { segments: 2..3, plaintext: 200..250, chain_before: [2; 32], chain_after: [3; 32] },
+//!     ],
+//! })?;
+//! let text = plan.to_text(&key);
+//! assert_eq!(Plan::parse(text.as_bytes(), &key)?, plan);
+//! assert!(Plan::parse(text.replace("/srv/db", "/etc/db").as_bytes(), &key).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
+
+mod error;
+mod extent;
+mod key;
+mod manifest;
+mod note;
+mod pieces;
+mod plan;
+mod receipt;
+mod text;
+
+pub use error::RecordError;
+pub use extent::PartExtent;
+pub use key::{PlanKey, RandomError};
+pub use manifest::{Manifest, Shard, ShardName, UnusableManifest};
+pub use note::{Committed, FileIdentity, Publishing};
+pub use pieces::{Piece, PieceDigest, PieceHasher};
+pub use plan::{Modified, NewPlan, Plan, PlanId, UnusablePlan};
+pub use receipt::{AttemptName, PartReceipt};
+
+/// The most parts that a plan has.
+pub const PARTS_MAX: usize = 10_000;
+/// The most shards that a manifest has.
+pub const SHARDS_MAX: usize = 10_000;
+/// The most bytes that the text of a manifest has.
+pub const MANIFEST_LEN_MAX: usize = 8 << 20;
+/// The most bytes that the text of a plan has.
+pub const PLAN_LEN_MAX: usize = 8 << 20;
+/// The most bytes that the text of a receipt has.
+pub const RECEIPT_LEN_MAX: usize = 64 << 20;
+/// The most bytes that the text of any other record has.
+pub const NOTE_LEN_MAX: usize = 4096;
+
+/// A line of a part: three words at most of 20 digits each, two digests, and what is between them.
+const PART_LINE_LEN_MAX: usize = 5 + 5 * 21 + 2 * 65;
+/// What comes before them, paths included: each byte may take three.
+const HEAD_LEN_MAX: usize = 512 + 2 * 3 * PATH_LEN_MAX;
+/// Bytes of a path or a URL.
+const PATH_LEN_MAX: usize = 8192;
+const _: () = assert!(HEAD_LEN_MAX + PARTS_MAX * PART_LINE_LEN_MAX < PLAN_LEN_MAX);

@@ -1,0 +1,150 @@
+//! A receipt: what an attempt at a part says it has written, once that is synced and closed.
+//! It knows no file; whoever takes what it says reads the file back.
+
+use std::fmt;
+
+use crate::key::random_id;
+use crate::text::{Hex, Lines, Writer, parse_hex};
+use crate::{
+    PartExtent, Piece, PieceDigest, Plan, PlanId, PlanKey, RECEIPT_LEN_MAX, RandomError, RecordError,
+};
+
+/// Says of one attempt that its file has a part, all of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartReceipt {
+    plan: PlanId,
+    part: u64,
+    attempt: AttemptName,
+    extent: PartExtent,
+    pieces: Vec<Piece>,
+}
+
+/// Names an attempt: 16 random bytes, drawn by whoever makes it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AttemptName(pub [u8; 16]);
+
+impl AttemptName {
+    /// Draws a name.
+    ///
+    /// # Errors
+    /// The operating system gave no random numbers.
+    pub fn generate() -> Result<AttemptName, RandomError> {
+        random_id().map(AttemptName)
+    }
+
+    /// Reads what `Display` has written.
+    pub fn parse(text: &str) -> Option<AttemptName> {
+        parse_hex(text).map(AttemptName)
+    }
+}
+
+impl PartReceipt {
+    /// Of `part` of `plan`, whose file has these `pieces`.
+    ///
+    /// # Errors
+    /// [`RecordError::Contradictory`]: there is no such part, or the pieces are not as long as it is.
+    pub fn new(
+        plan: &Plan,
+        part: u64,
+        attempt: AttemptName,
+        pieces: Vec<Piece>,
+    ) -> Result<PartReceipt, RecordError> {
+        let extent = usize::try_from(part).ok().and_then(|part| plan.parts().get(part)).cloned();
+        let extent = extent.ok_or(RecordError::Contradictory)?;
+        check_pieces(&pieces, &extent)?;
+        Ok(PartReceipt { plan: plan.id(), part, attempt, extent, pieces })
+    }
+
+    /// Its text.
+    pub fn to_text(&self, key: &PlanKey) -> String {
+        let PartExtent { segments, plaintext, chain_before, chain_after } = &self.extent;
+        let mut text = Writer::new(KIND);
+        text.line("plan", &[&self.plan]);
+        text.line("part", &[&self.part]);
+        text.line("attempt", &[&self.attempt]);
+        text.line("segments", &[&segments.start, &segments.end]);
+        text.line("plaintext", &[&plaintext.start, &plaintext.end]);
+        text.line("chain", &[&Hex(chain_before), &Hex(chain_after)]);
+        text.line("pieces", &[&self.pieces.len()]);
+        for piece in &self.pieces {
+            text.line("piece", &[&piece.len, &piece.digest]);
+        }
+        text.finish(key)
+    }
+
+    /// Reads a receipt of `plan` that was made under its `key`. What it says of its part is what the plan says.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn parse(text: &[u8], key: &PlanKey, plan: &Plan) -> Result<PartReceipt, RecordError> {
+        let mut lines = Lines::of(text, KIND, RECEIPT_LEN_MAX, key)?;
+        if PlanId(lines.line::<1>("plan")?.bytes(0)?) != plan.id() {
+            return Err(RecordError::OtherPlan);
+        }
+        let part = lines.line::<1>("part")?.number(0)?;
+        let attempt = AttemptName(lines.line::<1>("attempt")?.bytes(0)?);
+        let (segments, plaintext) =
+            (lines.line::<2>("segments")?.range(0)?, lines.line::<2>("plaintext")?.range(0)?);
+        let chain = lines.line::<2>("chain")?;
+        let extent =
+            PartExtent { segments, plaintext, chain_before: chain.bytes(0)?, chain_after: chain.bytes(1)? };
+        let pieces = parse_pieces(&mut lines)?;
+        lines.end()?;
+        let receipt = PartReceipt::new(plan, part, attempt, pieces)?;
+        if receipt.extent == extent { Ok(receipt) } else { Err(RecordError::Contradictory) }
+    }
+
+    /// The number of its part, from 0.
+    pub fn part(&self) -> u64 {
+        self.part
+    }
+
+    /// The attempt whose file it is of.
+    pub fn attempt(&self) -> AttemptName {
+        self.attempt
+    }
+
+    /// What the part is.
+    pub fn extent(&self) -> &PartExtent {
+        &self.extent
+    }
+
+    /// What the file has, from its first byte to its last.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+}
+
+fn parse_pieces(lines: &mut Lines<'_>) -> Result<Vec<Piece>, RecordError> {
+    let count = lines.line::<1>("pieces")?.number(0)?;
+    // Each is a line, so the count sizes nothing that the text does not have.
+    (0..count)
+        .map(|_| {
+            let values = lines.line::<2>("piece")?;
+            Ok(Piece { len: values.number(0)?, digest: PieceDigest(values.bytes(1)?) })
+        })
+        .collect()
+}
+
+/// None is empty, and together they are as long as the part.
+fn check_pieces(pieces: &[Piece], extent: &PartExtent) -> Result<(), RecordError> {
+    let sum = pieces.iter().try_fold(0_u64, |sum, piece| sum.checked_add(piece.len));
+    match sum == Some(extent.len()) && pieces.iter().all(|piece| piece.len > 0) {
+        true => Ok(()),
+        false => Err(RecordError::Contradictory),
+    }
+}
+
+impl fmt::Display for AttemptName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Hex(&self.0).fmt(out)
+    }
+}
+
+impl fmt::Debug for AttemptName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+const KIND: &str = "cofferdam-receipt";

@@ -1,0 +1,61 @@
+"""Makes plan.txt, receipt.txt, publishing.txt and committed.txt beside it, by docs/PARTS.md and not by this crate.
+
+python3 crates/parts/tests/records.py; it needs the package `blake3`.
+"""
+
+import hashlib
+import hmac
+import pathlib
+
+import blake3
+
+KEY = bytes(range(32))
+PLAN = "plan 00112233445566778899aabbccddeeff"
+ZEROS, TWOS, THREES = (digit * 64 for digit in "023")
+
+
+def mac(message):
+    return hmac.new(KEY, message.encode(), hashlib.sha256)
+
+
+def record(name, *lines):
+    text = "".join(f"{line}\n" for line in lines)
+    (pathlib.Path(__file__).parent / name).write_text(f"{text}mac {mac(text).hexdigest()}\n")
+
+
+def piece(data):
+    key = mac(f"cofferdam-pieces 1\n{PLAN}\n").digest()
+    return f"piece {len(data)} {blake3.blake3(data, key=key).hexdigest()}"
+
+
+part = bytes(at // 7 % 256 for at in range(2 << 20))
+record(
+    "plan.txt",
+    "cofferdam-plan 1",
+    PLAN,
+    "stream " + "11" * 16,
+    f"digest {THREES}",
+    "source s3://backups/db%20of%20may.cfd",
+    "target /srv/db%25",
+    "exists refuse",
+    "mode 0640",
+    "modified -2.500000000",
+    "parts 2",
+    f"part 0 0 2 0 2097152 {ZEROS} {TWOS}",
+    f"part 1 2 3 2097152 2097153 {TWOS} {THREES}",
+)
+record(
+    "receipt.txt",
+    "cofferdam-receipt 1",
+    PLAN,
+    "part 0",
+    "attempt " + "ab" * 16,
+    "segments 0 2",
+    "plaintext 0 2097152",
+    f"chain {ZEROS} {TWOS}",
+    "pieces 2",
+    piece(part[: 1 << 20]),
+    piece(part[1 << 20 :]),
+)
+record("publishing.txt", "cofferdam-publishing 1", PLAN, "inode 12345", "created 1700000000123456789")
+record("committed.txt", "cofferdam-committed 1", PLAN, f"digest {THREES}", "length 2097153")
