@@ -760,3 +760,28 @@ fn words_for_directories_say_what_helps() {
     child.stdin.take().unwrap().write_all(&sealed).unwrap();
     Ran::of(child.wait_with_output().unwrap()).assert_failed(2, "no catalog");
 }
+
+/// As root alone: who may mount. Holes need no room: what may fit is tried, with a warning, whether all is restored or some paths.
+#[test]
+fn files_with_holes_that_are_longer_than_the_file_system_come_back() {
+    let place = Place::of(|tree| {
+        fs::write(tree.join("text"), "text").unwrap();
+        fs::File::create(tree.join("sparse")).unwrap().set_len(48 << 20).unwrap();
+    });
+    let mount = ["-t", "tmpfs", "-o", "size=8m", "none"];
+    let mounted = Command::new("mount").args(mount).arg(place.path("at")).stderr(Stdio::null()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this user may not mount");
+        return;
+    }
+    for options in [&[][..], &["--path", "/sparse"]] {
+        let ran = place.run(&[options, &["sealed", "at/target"]].concat());
+        let len = fs::metadata(place.target().join("sparse")).map(|found| found.len());
+        let _ = fs::remove_dir_all(place.target());
+        if ran.code != Some(0) || len.as_ref().ok() != Some(&(48 << 20)) || !ran.stderr.contains("warning") {
+            assert!(Command::new("umount").arg(place.path("at")).status().unwrap().success());
+            panic!("{options:?}: {:?}, {len:?}: {}", ran.code, ran.stderr);
+        }
+    }
+    assert!(Command::new("umount").arg(place.path("at")).status().unwrap().success());
+}

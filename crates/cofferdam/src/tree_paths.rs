@@ -66,7 +66,8 @@ impl Opener {
         };
         self.resources.tell_staging();
         let options = options.if_exists(self.if_exists);
-        let mut sink = TreeSink::create(target, &chosen, &options).map_err(tree_sink_error)?;
+        let created = self.open_with_room(|room| TreeSink::create(target, &chosen, &options.room(room)));
+        let mut sink = created.map_err(tree_sink_error)?;
         self.copy(&chosen, &sink)?;
         let outcome = sink.restored();
         sink.publish(chosen.len()).map_err(|error| match options.placement_of() {

@@ -172,10 +172,10 @@ impl Opener {
     }
 
     /// How much of a tree are holes is not known before: where it may not fit that is said, unless no holes are wanted.
-    fn open_with_room(
+    pub(crate) fn open_with_room<T>(
         &self,
-        open: impl Fn(Room) -> Result<Opened, TreeSinkError>,
-    ) -> Result<Opened, TreeSinkError> {
+        open: impl Fn(Room) -> Result<T, TreeSinkError>,
+    ) -> Result<T, TreeSinkError> {
         match open(Room::Check) {
             Err(TreeSinkError::Target(TargetError::NoRoom { needed, free: Some(free), .. }))
                 if self.sparse != Sparse::Never && needed > free =>

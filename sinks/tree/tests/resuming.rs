@@ -637,6 +637,17 @@ fn who_replaces_a_directory_and_who_moves_a_tree_into_it_see_one_another() {
     assert_merged(&fixture, &[]);
 }
 
+/// A run that is refused and cut off leaves a journal that says nothing: it is in nobody's way, and the next one that is refused removes it.
+#[test]
+fn an_empty_journal_does_not_stay_beside_a_target_that_is_refused() {
+    let fixture = Fixture::new();
+    fixture.restore(fresh());
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(at(&fixture, JOURNAL)).unwrap();
+    let refused = open(&fixture, fresh()).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::DirectoryExists { .. })), "{refused}");
+    assert_restored(&fixture);
+}
+
 #[test]
 fn what_lies_at_the_private_directorys_name_without_a_journal_is_not_removed() {
     for options in [fresh(), fresh().on_partial(OnPartial::Discard)] {
