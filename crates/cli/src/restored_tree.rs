@@ -218,7 +218,7 @@ impl TreeRecord {
         }
         if let (Some(old), Some(why)) = (&self.old_tree, &self.old_tree_not_removed) {
             report.warning(format!(
-                "the directory that was replaced could not be removed and is now {old}: {why}"
+                "the directory that was replaced could not be put away and is now {old}: {why}"
             ));
         }
     }

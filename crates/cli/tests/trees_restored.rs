@@ -66,6 +66,17 @@ impl Place {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
+    /// With the file `sealed` in a pipe.
+    fn run_from(&self, sealed: &str, arguments: &[&str]) -> Ran {
+        let sealed = fs::read(self.path(sealed)).unwrap();
+        let (reading, mut writing) = std::io::pipe().unwrap();
+        // Who is refused reads no more.
+        let feeding = std::thread::spawn(move || drop(writing.write_all(&sealed)));
+        let ran = Ran::of(self.command(arguments).stdin(reading).output().unwrap());
+        feeding.join().unwrap();
+        ran
+    }
+
     fn tree(&self) -> Listing {
         list(&self.path("tree"))
     }
@@ -495,6 +506,12 @@ fn a_tree_without_a_catalog_is_restored_as_the_file_that_it_is() {
         place.run(&["--force", "no-catalog", "at/file"]).assert_done();
         assert!(fs::read(place.path("at/file")).unwrap() == archive, "{len} bytes");
         assert_eq!(place.beside(), ["file"]);
+        fs::write(place.path("at/file"), "before").unwrap();
+        place.run_from("no-catalog", &["-", "at/file"]).assert_failed(6, "--force");
+        place.run_from("no-catalog", &["--force", "-", "at/file"]).assert_done();
+        assert!(fs::read(place.path("at/file")).unwrap() == archive, "{len} bytes from a pipe");
+        assert_eq!(place.beside(), ["file"]);
+        place.run_from("no-catalog", &["--set-id", "-", "at/other"]).assert_failed(2, "the stream is a file");
         place.run(&["--set-id", "no-catalog", "at/other"]).assert_failed(2, "the stream is a file");
         place.run(&["--path", "a", "no-catalog", "at/other"]).assert_failed(2, "the stream is a file");
     }
@@ -522,18 +539,12 @@ fn a_directory_is_moved_into_one_that_is_there() {
 #[test]
 fn a_tree_from_a_pipe_comes_back_as_from_a_file() {
     let place = Place::new();
-    let mut child = place
-        .command(&["--set-id", "-", "at/target"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let sealed = fs::read(place.path("sealed")).unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let feeding = std::thread::spawn(move || input.write_all(&sealed));
-    Ran::of(child.wait_with_output().unwrap()).assert_done();
-    feeding.join().unwrap().unwrap();
+    // What is to be a directory does not replace a file, which shows when it has come.
+    fs::write(place.target(), "a file").unwrap();
+    place.run_from("sealed", &["--force", "-", "at/target"]).assert_failed(2, "a directory");
+    assert_eq!(fs::read(place.target()).unwrap(), b"a file");
+    fs::remove_file(place.target()).unwrap();
+    place.run_from("sealed", &["--set-id", "-", "at/target"]).assert_done();
     place.assert_restored();
 }
 
@@ -758,7 +769,7 @@ fn words_for_directories_say_what_helps() {
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(&sealed).unwrap();
-    Ran::of(child.wait_with_output().unwrap()).assert_failed(2, "no catalog");
+    Ran::of(child.wait_with_output().unwrap()).assert_failed(2, "the stream is a file");
 }
 
 /// As root alone: who may mount. Holes need no room: what may fit is tried, with a warning, whether all is restored or some paths.

@@ -147,6 +147,12 @@ impl TreeInput {
     ) -> Result<WalkedPlan, Error> {
         let own = fs::metadata(state_dir)
             .map_err(|error| Error::io("the state directory could not be examined", error))?;
+        let sealed = fs::metadata(&self.directory).map_err(|error| self.unread(error))?;
+        if (sealed.dev(), sealed.ino()) == (own.dev(), own.ino()) {
+            let what =
+                "the state directory is the directory that is sealed, which would contain its own plan";
+            return Err(Error::new(ErrorKind::Usage, what).advise("Name another one with --state-dir."));
+        }
         let token = cancel.clone();
         let options = self.walk.clone().without_directory(own.dev(), own.ino());
         let options = options.cancel_when(Arc::new(move || token.is_cancelled()));

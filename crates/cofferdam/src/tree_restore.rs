@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::{IfExists, StreamingSink};
-use storage::{Misplaced, OnPartial, Sparse, TargetError};
+use storage::{Misplaced, OnPartial, Sparse, StageOptions, TargetError};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
 use tree_sink::{
@@ -16,7 +16,7 @@ use tree_sink::{
     TreeSinkError, attempt_beside,
 };
 
-use crate::trees::{said_of_tree, tree_content, tree_sink_error};
+use crate::trees::{no_tree, said_of_tree, tree_content, tree_sink_error};
 use crate::{Error, ErrorKind, Opener, Warning};
 
 /// What came of a tree that was restored, to be asked for afterwards: see [`Opener::trees`].
@@ -125,7 +125,7 @@ impl Opener {
         let id = TreeId::new(envelope, path)?;
         let Some(plaintext) = read()?.map(Arc::new) else {
             return self
-                .spool(path, options, &id)
+                .spool(path, options, *others, &id)
                 .map(|sink| TreeInto::Sink(of_pipe(sink, outcome, envelope)));
         };
         if let Content::PlainFile { tar_len } = tree_content(&plaintext)? {
@@ -160,7 +160,13 @@ impl Opener {
     }
 
     /// What was left beside the target is of this tree, or refused before a byte is read.
-    fn spool(&self, path: &Path, options: TreeOptions, id: &TreeId<'_>) -> Result<SpooledTree, Error> {
+    fn spool(
+        &self,
+        path: &Path,
+        options: TreeOptions,
+        others: Others,
+        id: &TreeId<'_>,
+    ) -> Result<SpooledTree, Error> {
         let found = match self.on_partial {
             OnPartial::Resume => attempt_beside(path, options.placement_of()).map_err(Error::target)?,
             OnPartial::Discard => None,
@@ -168,7 +174,8 @@ impl Opener {
         found.iter().try_for_each(|found| id.check(found))?;
         // How much room the tree needs is known when it has come.
         let options = options.room(if self.sparse == Sparse::Never { Room::Check } else { Room::Assume });
-        SpooledTree::create(path, &options, &id.attempt_id(), found).map_err(Error::target)
+        let as_file = (others == Others::Restore).then(|| StageOptions::default().sparse(self.sparse));
+        SpooledTree::create(path, &options, as_file, &id.attempt_id(), found).map_err(Error::target)
     }
 
     /// How much of a tree are holes is not known before: where it may not fit that is said, unless no holes are wanted.
@@ -196,14 +203,14 @@ impl Opener {
             return changed_since();
         }
         match options.placement_of() {
-            Placement::Into => stopped_move(error),
+            Placement::Into => stopped_move(error, SAME_COMMAND),
             Placement::Whole => said_of_tree(error),
         }
     }
 }
 
-/// An error of a tree that was to be moved into a directory: what of it is where.
-pub(crate) fn stopped_move(error: Error) -> Error {
+/// An error of a tree that was to be moved into a directory: what of it is where, and what brings it `to_the_end`.
+pub(crate) fn stopped_move(error: Error, to_the_end: &'static str) -> Error {
     match (is_misplaced(&error), error.kind()) {
         (true, ErrorKind::DurabilityUnknown) => Error::new(
             ErrorKind::DurabilityUnknown,
@@ -221,7 +228,7 @@ pub(crate) fn stopped_move(error: Error) -> Error {
             ErrorKind::DurabilityUnknown,
             "some of the tree has been moved into the target, and perhaps not all of it",
         )
-        .advise("The same command brings it to its end, as soon as nothing is in its way.")
+        .advise(to_the_end)
         .because(error),
         (false, _) => said_of_tree(error),
     }
@@ -252,11 +259,6 @@ pub(crate) struct Trees {
 enum Others {
     Restore,
     Refuse,
-}
-
-fn no_tree() -> Error {
-    Error::new(ErrorKind::Usage, "an option is for directories, and the stream is a file")
-        .advise("Leave the option out.")
 }
 
 /// What a stream is restored into.
@@ -300,5 +302,7 @@ fn unfinished(error: std::io::Error) -> Error {
         .because(error)
 }
 
+/// What ends a move that has stopped.
+const SAME_COMMAND: &str = "The same command brings it to its end, as soon as nothing is in its way.";
 /// How often other restores may come in between.
 const ATTEMPTS_MAX: usize = 3;

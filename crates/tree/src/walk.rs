@@ -116,7 +116,12 @@ impl Walk<'_> {
                 continue;
             };
             if listing.directory.is_none() {
-                listing.directory = Some(open(self.root, &listing.path)?);
+                let Some(directory) = self.open_if_there(&listing.path)? else {
+                    self.left_out.gone += 1 + listing.names.len() as u64;
+                    stack.pop();
+                    continue;
+                };
+                listing.directory = Some(directory);
             }
             let Some(below) = self.name(listing, &name, take)? else {
                 continue;
@@ -175,25 +180,37 @@ impl Walk<'_> {
         }
         let mut member = self.member(path.clone(), kind, &told);
         if member.kind == EntryKind::Symlink {
-            let target = readlinkat(directory, OsStr::from_bytes(name), Vec::new());
-            member.link =
-                target.map_err(|error| TreeError::io(format!("read the link {path}"), error))?.into_bytes();
+            member.link = match readlinkat(directory, OsStr::from_bytes(name), Vec::new()) {
+                // It has been removed meanwhile, or is none any more.
+                Err(Errno::NOENT | Errno::INVAL) => {
+                    self.left_out.gone += 1;
+                    return Ok(None);
+                }
+                target => target.map_err(|error| TreeError::io(format!("read the link {path}"), error))?,
+            }
+            .into_bytes();
+        }
+        let is_walked = kind == EntryKind::Directory && !is_elsewhere;
+        let below = if is_walked { self.open_if_there(&path)? } else { None };
+        if is_walked && below.is_none() {
+            // No empty directory stands for one that is gone.
+            self.left_out.gone += 1;
+            return Ok(None);
         }
         if member.kind != EntryKind::HardLink {
             member.xattrs = self.xattrs.read(directory, listing.number, name, &path)?;
         }
         take(member)?;
-        match kind {
-            EntryKind::Directory if is_elsewhere => {
-                self.left_out.mounts += 1;
-                Ok(None)
-            }
-            EntryKind::Directory => match self.root.directory_at(&path) {
-                Err(Errno::NOENT) => Ok(None),
-                Err(error) => Err(TreeError::io(format!("open the directory {path}"), error)),
-                Ok(below) => self.list(below, path, is_included).map(Some),
-            },
-            _ => Ok(None),
+        self.left_out.mounts += u64::from(kind == EntryKind::Directory && is_elsewhere);
+        below.map(|below| self.list(below, path, is_included)).transpose()
+    }
+
+    /// None: it was removed meanwhile, or something else has its name.
+    fn open_if_there(&self, path: &TreePath) -> Result<Option<OwnedFd>, TreeError> {
+        match self.root.directory_at(path) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(error) => Err(TreeError::io(format!("open the directory {path}"), error)),
+            Ok(directory) => Ok(Some(directory)),
         }
     }
 

@@ -3,12 +3,11 @@
 
 use std::{
     ffi::{CString, OsStr},
-    os::{
-        fd::{AsFd, AsRawFd},
-        unix::ffi::OsStrExt,
-    },
+    io,
+    os::{fd::AsFd, unix::ffi::OsStrExt},
 };
 
+use cofferdam_io::{proc_error, proc_path};
 use nix::sched::{CloneFlags, unshare};
 use rustix::{
     fs::{lgetxattr, llistxattr},
@@ -62,15 +61,16 @@ impl XattrReader {
         let Ok(place) = CString::new(self.place(directory, directory_number, name)) else {
             return Ok(Vec::new());
         };
-        let fault = |error| TreeError::io(format!("read the extended attributes of {path}"), error);
+        let fault =
+            |error: io::Error| TreeError::io(format!("read the extended attributes of {path}"), error);
         let len = loop {
             match llistxattr(&place, &mut *self.names) {
                 Err(Errno::RANGE) if self.names.len() < XATTRS_LEN_MAX => {
                     self.names.resize(self.names.len() * 16, 0);
                 }
-                // Gone, or a file system without any.
-                Err(Errno::NOENT | Errno::NOTSUP) => return Ok(Vec::new()),
-                len => break len.map_err(fault)?,
+                Err(Errno::NOTSUP) => return Ok(Vec::new()),
+                Err(error @ (Errno::NOENT | Errno::NOTDIR)) => return self.of_nothing(error).map_err(fault),
+                len => break len.map_err(|error| fault(error.into()))?,
             }
         };
         let mut xattrs = Vec::new();
@@ -79,13 +79,25 @@ impl XattrReader {
             match lgetxattr(&place, OsStr::from_bytes(name), &mut *self.value) {
                 Err(Errno::NODATA | Errno::NOENT) => {}
                 len => {
-                    let value = self.value[..len.map_err(fault)?].to_vec();
+                    let value = self.value[..len.map_err(|error| fault(error.into()))?].to_vec();
                     xattrs.push(Xattr { name: name.to_vec(), value });
                 }
             }
         }
         xattrs.sort();
         Ok(xattrs)
+    }
+
+    /// What is not there has no attributes, unless it could not be looked for.
+    fn of_nothing(&self, error: Errno) -> io::Result<Vec<Xattr>> {
+        let told = match self.base {
+            Base::OwnWorkingDirectory(Some(_)) => error.into(),
+            _ => proc_error(error),
+        };
+        match told.kind() {
+            io::ErrorKind::Unsupported => Err(told),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// A path of `name` in `directory`. A name has no `/`, so that alone it is one in the working directory.
@@ -100,7 +112,7 @@ impl XattrReader {
             }
             *current = None;
         }
-        [format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).as_bytes(), name].concat()
+        proc_path(directory, OsStr::from_bytes(name))
     }
 }
 

@@ -6,9 +6,10 @@ use std::{
     fs::File,
     io,
     iter::successors,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
 };
 
+use cofferdam_io::{descriptor_path, proc_error};
 use rustix::{
     fs::{AtFlags, CWD, Mode, OFlags, chmodat, openat},
     io::Errno,
@@ -41,7 +42,7 @@ pub(crate) fn widen_above(root: &TreeRoot, path: &TreePath) -> io::Result<()> {
 fn widen(directory: &impl AsFd) -> io::Result<()> {
     let found = Found::of(directory)?;
     match is_closed(&found, 0o500) {
-        true => Ok(chmodat(CWD, place(directory), mode(found.mode | 0o500), AtFlags::empty())?),
+        true => change_mode_of(directory, found.mode | 0o500),
         false => Ok(()),
     }
 }
@@ -53,9 +54,9 @@ pub(crate) fn open_closed(root: &TreeRoot, path: &TreePath) -> io::Result<File> 
     if !found.is_file() || !is_closed(&found, 0o400) {
         return Err(Errno::ACCESS.into());
     }
-    chmodat(CWD, place(&closed), mode(found.mode | 0o400), AtFlags::empty())?;
-    let opened = openat(CWD, place(&closed), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    chmodat(CWD, place(&closed), mode(found.mode), AtFlags::empty())?;
+    change_mode_of(&closed, found.mode | 0o400)?;
+    let opened = openat(CWD, descriptor_path(&closed), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    change_mode_of(&closed, found.mode)?;
     Ok(opened?.into())
 }
 
@@ -66,10 +67,7 @@ fn is_closed(found: &Found, bits: u32) -> bool {
 }
 
 /// By its descriptor: nothing else can have come to its path.
-fn place(file: &impl AsFd) -> String {
-    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
-}
-
-fn mode(bits: u32) -> Mode {
-    Mode::from_bits_truncate(bits)
+fn change_mode_of(file: &impl AsFd, bits: u32) -> io::Result<()> {
+    let mode = Mode::from_bits_truncate(bits);
+    chmodat(CWD, descriptor_path(file), mode, AtFlags::empty()).map_err(proc_error)
 }

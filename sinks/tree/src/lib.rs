@@ -34,3 +34,4 @@ pub use opening::{Attempt, Opened};
 pub use options::{DeviceFiles, OldTree, Owners, Placement, Room, SetIdBits, TreeOptions};
 pub use sink::{Restored, SharedRestored, TreeSink};
 pub use spooled::{SpooledTree, attempt_beside};
+pub use target::scratch_directory;

@@ -5,10 +5,10 @@ use std::{
     ffi::OsStr,
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
+use cofferdam_io::share;
 use rustix::{
     fs::{AtFlags, FileType, Mode, linkat, makedev, mknodat, readlinkat, symlinkat},
     process::geteuid,
@@ -120,32 +120,14 @@ fn make_in(staging: &Staging, member: &Member, directory: &OwnedFd, name: &OsStr
 /// Sets the attributes of all but directories, in parallel, a page at a time.
 fn set_attributes(staging: &Staging, options: &TreeOptions, pages: usize) -> Result<LeftOut, TreeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(pages.max(1));
-    // Each page is taken once; the order is any.
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let (mut attributes, mut directories) = (Attributes::new(options), Directories::new(staging));
-        loop {
-            let page = next.fetch_add(1, Ordering::Relaxed);
-            if page >= pages {
-                return Ok(attributes.left_out());
-            }
-            staging.layout.for_each_member(page, &skeleton(staging), &mut |_, member| {
-                set_one(&mut directories, &mut attributes, &member)
-            })?;
-        }
-    };
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut left_out = work()?;
-        for other in others {
-            let other = other.join().map_err(|_| TreeError::Io {
-                what: "set attributes".into(),
-                source: io::Error::other("a thread has panicked"),
-            })??;
-            left_out.add(&other);
-        }
-        Ok(left_out)
-    })
+    let begin = || (Attributes::new(options), Directories::new(staging));
+    let set = share(pages as u64, threads, begin, |(attributes, directories), page| {
+        let set_one = &mut |_: &LocatedEntry, member: Member| set_one(directories, attributes, &member);
+        staging.layout.for_each_member(page as usize, &skeleton(staging), set_one)
+    })?;
+    let mut left_out = LeftOut::default();
+    set.iter().for_each(|(attributes, _)| left_out.add(&attributes.left_out()));
+    Ok(left_out)
 }
 
 fn set_one(

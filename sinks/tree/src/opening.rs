@@ -268,12 +268,11 @@ impl Opening {
             }
             merging::check(&directory, &self.target.path, &self.layout, self.options.if_exists)?;
         }
-        let data_len = self.layout.checked().counts().data_len;
         // What an earlier attempt takes up is room: how much that is would take a walk.
         match self.target.ids()? {
             [None, _] => {
                 let entries = self.layout.catalog().entries();
-                Ok(self.target.check_room(data_len, entries, self.options.room)?)
+                Ok(self.target.check_room(self.plain_len, entries, self.options.room)?)
             }
             [Some(_), _] => Ok(()),
         }

@@ -5,12 +5,12 @@ use std::{
     ffi::OsStr,
     io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
 };
 
-use cofferdam_io::retried;
+use cofferdam_io::{descriptor_path, proc_error, retried};
 use rustix::{
     fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, chmodat, fchmod, fstat, openat2, unlinkat},
     io::Errno,
@@ -160,8 +160,7 @@ fn open_beneath(parent: &impl AsFd, path: &OsStr, flags: OFlags) -> Result<Owned
 }
 
 fn let_in(closed: &impl AsFd) -> io::Result<()> {
-    let place = format!("/proc/self/fd/{}", closed.as_fd().as_raw_fd());
-    Ok(chmodat(CWD, place, Mode::RWXU, AtFlags::empty())?)
+    chmodat(CWD, descriptor_path(closed), Mode::RWXU, AtFlags::empty()).map_err(proc_error)
 }
 
 fn reopen(top: &OwnedFd, path: &[u8], modes: Modes) -> io::Result<Dir> {

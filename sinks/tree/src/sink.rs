@@ -106,7 +106,7 @@ pub struct Restored {
     pub left_out: LeftOut,
     /// Where the tree is that was replaced, if it is still there.
     pub old_tree: Option<PathBuf>,
-    /// Why it could not be removed.
+    /// Why it could not be removed, or where it is to be kept, not be given its name.
     pub not_removed: Option<String>,
 }
 
@@ -206,7 +206,7 @@ impl TreeSink {
         replaced: Option<DirectoryId>,
     ) -> io::Result<(Option<PathBuf>, Option<String>)> {
         let old = match replaced {
-            Some(replaced) => self.target.dispose_of(replaced, old_tree)?,
+            Some(replaced) => self.target.dispose_of(replaced, old_tree),
             None => (None, None),
         };
         self.target.sync()?;

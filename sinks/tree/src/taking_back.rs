@@ -5,12 +5,10 @@
 use std::{
     ffi::OsStr,
     io,
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
 };
 
+use cofferdam_io::{proc_error, proc_path};
 use rustix::{
     fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, llistxattr, lremovexattr, unlinkat},
     io::Errno,
@@ -126,11 +124,10 @@ fn make_private(directory: &OwnedFd, name: &[u8], found: &Found, mode: u32) -> i
 }
 
 fn remove_xattrs(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    let place = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd());
-    let place = [place.as_bytes(), name.as_bytes()].concat();
+    let place = proc_path(directory, name);
     match llistxattr(&*place, &mut [0_u8; 0]) {
         Err(Errno::NOTSUP) | Ok(0) => return Ok(()),
-        len => len?,
+        len => len.map_err(proc_error)?,
     };
     let mut names = vec![0; XATTR_NAMES_LEN_MAX];
     let len = llistxattr(&*place, &mut *names)?;

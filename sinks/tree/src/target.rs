@@ -239,18 +239,20 @@ impl Target {
         target_lock::check_path(&self.parent, &self.path)
     }
 
-    /// Refuses a tree for which there is no room, or no inode for each member.
-    pub(crate) fn check_room(&self, data_len: u64, entries: u64, room: Room) -> Result<(), TargetError> {
+    /// Refuses a tree for which there is no room, or no inode for each member. All of its plaintext is kept, in files or beside them, and of each
+    /// file's last block one half is lost.
+    pub(crate) fn check_room(&self, plain_len: u64, entries: u64, room: Room) -> Result<(), TargetError> {
         let found = fstatvfs(&self.parent).map_err(|error| TargetError::io(&self.path, "examine", error))?;
         let is_root = geteuid().is_root();
         let blocks = if is_root { found.f_bfree } else { found.f_bavail };
         let inodes = if is_root { found.f_ffree } else { found.f_favail };
         let free = blocks.saturating_mul(found.f_frsize);
+        let needed = plain_len.saturating_add(entries.saturating_mul(found.f_frsize / 2));
         // File systems that count neither say 0.
-        let is_full = found.f_blocks > 0 && data_len > free && room == Room::Check;
+        let is_full = found.f_blocks > 0 && needed > free && room == Room::Check;
         if is_full || (found.f_files > 0 && entries > inodes) {
             let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
-            return Err(TargetError::NoRoom { directory, needed: data_len, free: Some(free) });
+            return Err(TargetError::NoRoom { directory, needed, free: Some(free) });
         }
         Ok(())
     }
@@ -339,6 +341,17 @@ impl Target {
         Ok(TreeRoot::of(self.parent.try_clone()?))
     }
 
+    /// The directory that the private one is in.
+    fn own_directory(&self) -> &Path {
+        match self.placement {
+            Placement::Into => &self.path,
+            Placement::Whole => {
+                let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                parent.unwrap_or(Path::new("."))
+            }
+        }
+    }
+
     /// The path of what is beside the private directory.
     fn sibling(&self, name: &OsStr) -> PathBuf {
         match self.placement {
@@ -384,19 +397,24 @@ impl Target {
     }
 
     /// Does away with the tree `replaced`, which was the target and is at the private directory's name. Gives where it is if it is still there, and why.
-    /// Something else that has come to that name is left there.
+    /// Something else that has come to that name is left there. The names are not synced.
     pub(crate) fn dispose_of(
         &self,
         replaced: DirectoryId,
         old_tree: OldTree,
-    ) -> io::Result<(Option<PathBuf>, Option<String>)> {
-        match old_tree {
-            OldTree::Keep => Ok((self.keep_old(replaced)?, None)),
+    ) -> (Option<PathBuf>, Option<String>) {
+        let not_removed = match old_tree {
+            OldTree::Keep => None,
             OldTree::Remove => match remove_tree(&self.parent, &self.staging_name, replaced) {
-                Ok(Removal::Done | Removal::Another) => Ok((None, None)),
-                Ok(Removal::HoldsMounts) => Ok((self.keep_old(replaced)?, Some(HOLDS_MOUNTS.into()))),
-                Err(error) => Ok((self.keep_old(replaced)?, Some(error.to_string()))),
+                Ok(Removal::Done | Removal::Another) => return (None, None),
+                Ok(Removal::HoldsMounts) => Some(HOLDS_MOUNTS.into()),
+                Err(error) => Some(error.to_string()),
             },
+        };
+        match self.keep_old(replaced) {
+            Ok(kept) => (kept, not_removed),
+            // The new tree is in place: that is no reason to call it a failure. No journal vouches for it there, so nobody removes it.
+            Err(error) => (Some(self.staging_path()), Some(not_removed.unwrap_or_else(|| error.to_string()))),
         }
     }
 
@@ -414,10 +432,7 @@ impl Target {
             }
             let flags = RenameFlags::NOREPLACE;
             match renameat_with(&self.parent, &self.staging_name, &self.parent, &name, flags) {
-                Ok(()) => {
-                    self.sync()?;
-                    return Ok(Some(self.path.with_file_name(name)));
-                }
+                Ok(()) => return Ok(Some(self.path.with_file_name(name))),
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -564,11 +579,20 @@ pub(crate) fn target_kind(kind: FileType) -> TargetKind {
 
 /// A file in the directory of `target` that has no name, this process's alone.
 pub(crate) fn unnamed_file(target: &Target) -> io::Result<File> {
-    if target.is_merged() {
-        return tempfile::tempfile_in(&target.path);
+    tempfile::tempfile_in(target.own_directory())
+}
+
+/// The directory in which a restore to `target` keeps files without a name: where the tree itself goes, so that nothing else has to be written.
+///
+/// # Errors
+/// No file can be made there.
+pub fn scratch_directory(target: impl AsRef<Path>, placement: Placement) -> Result<PathBuf, TargetError> {
+    let target = Target::open(target.as_ref(), placement)?;
+    let directory = target.own_directory().to_owned();
+    match unnamed_file(&target) {
+        Ok(_) => Ok(directory),
+        Err(source) => Err(TargetError::NotWritable { directory, source }),
     }
-    let directory = target.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    tempfile::tempfile_in(directory.unwrap_or(Path::new(".")))
 }
 
 /// The names of both in a directory that a tree is moved into.
@@ -579,7 +603,8 @@ const JOURNAL: &[u8] = b".cofferdam-journal";
 const PROBE: &str = "probe";
 const PROBE_AGAIN: &str = "probe2";
 const OLD: &str = ".cofferdam-old";
-const OLD_TREES_MAX: usize = 99;
+/// Old trees beside the target: one each day for longer than anybody keeps them.
+const OLD_TREES_MAX: usize = 1_000_000;
 const HOLDS_MOUNTS: &str = "another file system is mounted in it";
 /// How a directory is opened.
 const DIRECTORY: OFlags =

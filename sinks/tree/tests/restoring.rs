@@ -379,3 +379,49 @@ fn times_that_the_file_system_cannot_hold_are_counted() {
         assert_eq!(restored.left_out.times, u64::from(there != seconds), "{seconds}: {there}");
     }
 }
+
+#[test]
+fn old_trees_are_kept_however_many_there_are() {
+    let fixture = Fixture::new();
+    fixture.restore(fresh());
+    let name = |number: usize| match number {
+        1 => "target.cofferdam-old".to_owned(),
+        number => format!("target.cofferdam-old-{number}"),
+    };
+    (1..=120).for_each(|number| fs::create_dir(fixture.target().with_file_name(name(number))).unwrap());
+    for number in [121, 122] {
+        let restored = fixture.restore(replacing().old_tree(OldTree::Keep));
+        assert_eq!(restored.old_tree, Some(fixture.target().with_file_name(name(number))));
+        assert_eq!(restored.not_removed, None);
+    }
+    assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+}
+
+/// The security modules of a system give each file their attributes by rules and keys of their own.
+#[test]
+fn attributes_that_are_the_systems_to_give_are_left_to_it() {
+    let name = |name: &str| format!("security.{name}");
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let fixture = Fixture::of(|tree| {
+        fs::write(tree.join("f"), "f").unwrap();
+        for (xattr, value) in [("user.own", "own"), ("security.selinux", "other_u"), ("security.ima", "x")] {
+            let flags = rustix::fs::XattrFlags::empty();
+            // A system with such a module has its own word in it.
+            let _ = rustix::fs::setxattr(tree.join("f"), xattr, value.as_bytes(), flags);
+        }
+    });
+    let value = |file: &Path, xattr: &str| {
+        let mut value = [0; 64];
+        rustix::fs::getxattr(file, xattr, &mut value).ok().map(|len| value[..len].to_vec())
+    };
+    let restored = fixture.restore(fresh());
+    assert_eq!(restored.left_out.xattrs, 0);
+    let (sealed, found) = (fixture.tree().join("f"), fixture.target().join("f"));
+    assert_eq!(value(&found, "user.own"), Some(b"own".to_vec()));
+    for xattr in ["selinux", "ima"] {
+        let of_sealed = value(&sealed, &name(xattr));
+        assert!(of_sealed.is_none() || value(&found, &name(xattr)) != of_sealed, "{xattr}");
+    }
+}

@@ -7,6 +7,7 @@ mod comparing;
 mod fixture;
 #[path = "../cli/injected.rs"]
 mod injected;
+mod lacking;
 mod overlaid;
 #[allow(dead_code, reason = "of a program that needs a part of it")]
 #[path = "../cli/place.rs"]

@@ -242,6 +242,112 @@ fn what_is_kept_in_a_directory_that_cannot_be_read_is_not_called_nothing() {
     }
 }
 
+/// The new tree is in its place by then, and the old one whole: nothing has failed.
+#[test]
+fn an_old_tree_that_gets_no_name_stays_where_it_is_and_is_told() {
+    if !has("strace") {
+        return;
+    }
+    // What cannot be removed is to get a name, too.
+    for (more, fault) in [(&["--keep-old"][..], None), (&[], Some("unlinkat:error=EIO:when=3"))] {
+        let place = place();
+        fs::create_dir_all(place.path("at/target/old")).unwrap();
+        let arguments = [&["restore", "-i", "key.txt", "--force"], more, &["one.cfd", "at/target"]].concat();
+        // The third is the exchange.
+        let faults: Vec<&str> = fault.into_iter().chain(["renameat2:error=ENOSPC:when=4+"]).collect();
+        let ran = Ran::of(injected(&place, &faults, &arguments).output().unwrap());
+        ran.assert_done();
+        assert!(ran.stderr.contains("is now at/.target.cofferdam-staging"), "{}", ran.stderr);
+        assert_is(&place, "at/target", "one");
+        assert!(place.path("at/.target.cofferdam-staging/old").is_dir());
+        // Nothing vouches for it any more, so nobody removes it.
+        let again = ["--force", "two.cfd", "at/target"];
+        restore(&place, &again).assert_failed(1, ".target.cofferdam-staging");
+        assert!(place.path("at/.target.cofferdam-staging/old").is_dir());
+        fs::rename(place.path("at/.target.cofferdam-staging"), place.path("moved")).unwrap();
+        restore(&place, &again).assert_done();
+        assert_is(&place, "at/target", "two");
+        assert_eq!(left(&place, "at"), [""; 0]);
+    }
+}
+
+/// What is said is how many files lack something: each of them is told once.
+#[test]
+fn attributes_that_the_system_denies_are_counted_by_files_and_are_no_error() {
+    if !has("strace") {
+        return;
+    }
+    let place = place();
+    for (file, xattr) in [("a", "user.1"), ("a", "user.2"), ("a", "user.3"), ("b", "user.1")] {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(place.path("one").join(file), xattr, b"x", flags).unwrap();
+    }
+    let command = ["seal", "-r", &place.recipient, "one", "-o", "with.cfd"];
+    place.run(command.into_iter().chain(SMALL)).assert_done();
+    for error in ["EACCES", "ENODATA", "EPERM"] {
+        let faults = [format!("lsetxattr:error={error}")];
+        let arguments = ["restore", "-i", "key.txt", "--force", "with.cfd", "target"];
+        let ran =
+            Ran::of(injected(&place, &faults.each_ref().map(|fault| &**fault), &arguments).output().unwrap());
+        ran.assert_done();
+        assert!(
+            ran.stderr.contains("2 files: did not get all of their extended attributes"),
+            "{}",
+            ran.stderr
+        );
+        assert_is(&place, "target", "one");
+    }
+}
+
+/// A mount point's own directory is often all that a user may write.
+#[test]
+fn some_paths_go_into_a_directory_whose_own_directory_may_not_be_written() {
+    if !has("setpriv") || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = place();
+    fs::create_dir_all(place.path("at/volume")).unwrap();
+    for path in ["", "at"] {
+        fs::set_permissions(place.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for path in ["at/volume", "key.txt", "one.cfd"] {
+        std::os::unix::fs::chown(place.path(path), Some(65_534), Some(65_534)).unwrap();
+    }
+    let restore = |target: &str| {
+        let mut command = as_user(env!("CARGO_BIN_EXE_cofferdam"));
+        command.args(["restore", "-i", "key.txt", "--into", "--path", "a", "one.cfd", target]);
+        Ran::of(command.current_dir(place.directory.path()).output().unwrap())
+    };
+    restore("at/volume").assert_done();
+    assert_eq!(place.read("at/volume/a"), place.read("one/a"));
+    assert_eq!(fs::read_dir(place.path("at/volume")).unwrap().count(), 1);
+    let refused = restore("at");
+    refused.assert_failed(1, "at");
+    assert!(!refused.stderr.contains("the tree cannot be used"), "{}", refused.stderr);
+}
+
+/// Another run of it need not choose the same paths: it is not known by its name.
+#[test]
+fn a_move_of_some_paths_that_stopped_is_ended_by_force_as_it_says() {
+    if !has("strace") {
+        return;
+    }
+    let place = place();
+    fs::create_dir(place.path("target")).unwrap();
+    let arguments = ["restore", "-i", "key.txt", "--into", "--path", "[abc]", "one.cfd", "target"];
+    let stopped = injected(&place, &["renameat2:error=EIO:when=4"], &arguments).output().unwrap();
+    let stopped = Ran::of(stopped);
+    stopped.assert_failed(10, "--force");
+    assert!(!stopped.stderr.contains("same command"), "{}", stopped.stderr);
+    let again = Ran::of(place.command(arguments).output().unwrap());
+    assert_eq!(again.code, 6, "{}", again.stderr);
+    restore(&place, &["--force", "--into", "--path", "[abc]", "one.cfd", "target"]).assert_done();
+    for file in ["a", "b", "c"] {
+        assert_eq!(place.read(format!("target/{file}").as_str()), place.read(format!("one/{file}").as_str()));
+    }
+    assert_eq!(left(&place, "target"), [""; 0]);
+}
+
 /// As a user who is not root.
 fn as_user(program: &str) -> Command {
     if !rustix::process::geteuid().is_root() {

@@ -5,7 +5,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 
+use crate::injected::injected;
 use crate::place::{Place, Ran, SMALL, end_of, plaintext, wait_until};
+use crate::programs::has;
 use crate::{open, records};
 
 /// A directory `tree` with more in it than is read ahead, and then files that can go.
@@ -161,4 +163,34 @@ fn a_link_to_the_directory_may_lead_elsewhere_meanwhile() {
     ran.assert_done();
     assert_eq!(records(&ran.stdout, "sealed")[0]["tree"]["changed"], 0);
     open(&place, "diff", &["tree"]).assert_done();
+}
+
+/// Links of editors and browsers go at any moment. The system says of what is there that it is gone, or has become something else.
+#[test]
+fn what_goes_while_the_directory_is_walked_is_counted_and_no_error() {
+    if !has("strace") {
+        return;
+    }
+    let place = Place::new();
+    fs::create_dir_all(place.path("tree/d/below")).unwrap();
+    fs::write(place.path("tree/f"), "f").unwrap();
+    symlink("f", place.path("tree/link")).unwrap();
+    // The root is opened first.
+    for (fault, gone) in [
+        ("readlinkat:error=ENOENT", "link"),
+        ("readlinkat:error=EINVAL", "link"),
+        ("openat2:error=ENOENT:when=2", "d"),
+        ("openat2:error=ENOTDIR:when=2", "d"),
+        ("openat2:error=ELOOP:when=2", "d"),
+    ] {
+        let command = ["seal", "-r", &place.recipient, "--json", "--force", "tree", "-o", "tree.cfd"];
+        let sealed = Ran::of(injected(&place, &[fault], &command).output().unwrap());
+        sealed.assert_done();
+        assert_eq!(records(&sealed.stdout, "sealed")[0]["tree"]["left_out"]["gone"], 1, "{fault}");
+        let listed = open(&place, "ls", &[]);
+        let listed = listed.text();
+        for name in ["f", "link", "d"] {
+            assert_eq!(listed.lines().any(|line| line == name), name != gone, "{fault}: {listed}");
+        }
+    }
 }
