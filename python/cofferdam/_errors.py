@@ -194,6 +194,25 @@ class CancelledError(Error):
     kind = "interrupted"
 
 
+class PartsMissingError(Error):
+    """A plan cannot be committed yet: parts are to be run, or run again. The target is as it was."""
+
+    kind = "parts-missing"
+    #: Which, from 0.
+    parts: list[int] = []
+
+    def __init__(self, parts: list[int] | str) -> None:
+        # Out of a pickle, its text comes first.
+        text = parts if isinstance(parts, str) else f"{len(parts)} of the plan's parts are missing: {_listed(parts)}"
+        super().__init__(text, advice="Run them, then commit again. The target is as it was.")
+        self.parts = [] if isinstance(parts, str) else list(parts)
+
+
+def _listed(parts: list[int]) -> str:
+    """Not more of them than can be read."""
+    return ", ".join(str(part) for part in parts[:20]) + (", …" if len(parts) > 20 else "")
+
+
 #: The library's kinds.
 _CLASSES: dict[str, type[Error]] = {
     "Io": StorageError,

@@ -234,6 +234,68 @@ def restore(
     timeout: float | None = None,
     progress: _Told | None = None,
 ) -> Restored: ...
+@final
+class Plan:
+    @property
+    def id(self) -> str: ...
+    @property
+    def sealed(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def stream_digest(self) -> str: ...
+    @property
+    def plaintext_len(self) -> int: ...
+    @property
+    def part_lens(self) -> list[int]: ...
+    @property
+    def was_there(self) -> bool: ...
+    def __len__(self) -> int: ...
+
+@final
+class State:
+    @property
+    def committed(self) -> bool: ...
+    @property
+    def missing(self) -> list[int]: ...
+    @property
+    def strange(self) -> int: ...
+
+def plan_restore(
+    plan: Path,
+    sealed: Path,
+    target: Path,
+    parts: int,
+    identities: Identities | None = None,
+    *,
+    plan_key: Path | None = None,
+    passphrase: str | None = None,
+    force: bool = False,
+    expect_digest: str | None = None,
+    min_sequence: int | None = None,
+    signed_by: str | Path | None = None,
+    signature: bytes | Path | None = None,
+    threads: int | None = None,
+    memory: int | None = None,
+    timeout: float | None = None,
+) -> Plan: ...
+def read_plan(plan: Path, *, plan_key: Path | None = None) -> Plan: ...
+def run_part(
+    plan: Path,
+    part: int,
+    identities: Identities | None = None,
+    *,
+    sealed: Source | None = None,
+    plan_key: Path | None = None,
+    passphrase: str | None = None,
+    threads: int | None = None,
+    memory: int | None = None,
+    timeout: float | None = None,
+    progress: _Told | None = None,
+) -> Literal["written", "written before", "committed"]: ...
+def commit_plan(plan: Path, *, plan_key: Path | None = None, threads: int | None = None) -> bool: ...
+def state_of_plan(plan: Path, *, plan_key: Path | None = None) -> State: ...
+def give_up_plan(plan: Path, *, plan_key: Path | None = None) -> None: ...
 def restore_paths(
     source: Source,
     target: Path,

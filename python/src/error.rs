@@ -39,6 +39,15 @@ pub(crate) fn usage(py: Python<'_>, what: &str) -> PyErr {
     made().unwrap_or_else(|why| why)
 }
 
+/// A plan cannot be committed: these parts have no receipt whose file is right.
+pub(crate) fn parts_missing(py: Python<'_>, parts: Vec<u64>) -> PyErr {
+    let made = || -> PyResult<PyErr> {
+        let class = py.import("cofferdam._errors")?.getattr("PartsMissingError")?;
+        Ok(PyErr::from_value(class.call1((parts,))?))
+    };
+    made().unwrap_or_else(|why| why)
+}
+
 /// A failure of the system's own, met before the library was called.
 pub(crate) fn io(py: Python<'_>, what: &str, error: io::Error) -> PyErr {
     raise(py, &Error::io(what, error))

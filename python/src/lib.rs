@@ -9,6 +9,7 @@ mod interpreter;
 mod keys;
 mod number;
 mod open;
+mod parts;
 mod paths;
 mod reader;
 mod report;
@@ -31,6 +32,10 @@ mod _native {
     use crate::keys::Identity;
     #[pymodule_export]
     use crate::open::{metadata, restore, restore_into, verify};
+    #[pymodule_export]
+    use crate::parts::{
+        Plan, State, commit_plan, give_up_plan, plan_restore, read_plan, run_part, state_of_plan,
+    };
     #[pymodule_export]
     use crate::paths::restore_paths;
     #[pymodule_export]

@@ -8,8 +8,14 @@ use servers::installed::SEAWEEDFS;
 use servers::{Identity, Place, SeaweedFs};
 
 /// What builds and tries the wheel, from PyPI, in these versions.
-const TOOLS: [&str; 5] =
-    ["maturin==1.16.0", "mypy==1.18.2", "pytest==8.4.2", "fsspec==2026.9.0", "typing-extensions==4.15.0"];
+const TOOLS: [&str; 6] = [
+    "maturin==1.16.0",
+    "mypy==1.18.2",
+    "pytest==8.4.2",
+    "fsspec==2026.9.0",
+    "typing-extensions==4.15.0",
+    "distributed==2026.8.0",
+];
 
 /// Builds the wheel once, installs it, checks its types and runs its tests. The program that they compare with is built by the step `tests`, and the server
 /// of S3 is installed by `setup`; without them, those tests skip themselves.

@@ -133,7 +133,13 @@ impl PlannedRestore {
         if self.is_committed()? {
             return Ok(PartsState { is_committed: true, has_receipt: vec![true; parts], strange: 0 });
         }
-        let found = self.receipts(&self.attempts(&self.target_dir()?)?)?;
+        let found = match self.attempts(&self.target_dir()?).and_then(|attempts| self.receipts(&attempts)) {
+            // Of a commit that came in between nothing is left but its note.
+            Err(_) if self.is_committed().unwrap_or(false) => {
+                return Ok(PartsState { is_committed: true, has_receipt: vec![true; parts], strange: 0 });
+            }
+            found => found?,
+        };
         let has_receipt = found.by_part.iter().map(|receipts| !receipts.is_empty()).collect();
         Ok(PartsState { is_committed: false, has_receipt, strange: found.strange })
     }

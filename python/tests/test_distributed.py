@@ -1,0 +1,459 @@
+"""A restore by the workers of a cluster of Dask, which are processes. What is expected comes from elsewhere: the input itself, and what `stat` says.
+
+COFFERDAM_TEST_RUNS is how many seeded runs are made: 2 if it is not set.
+"""
+
+import contextlib
+import hashlib
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+import cofferdam
+from cofferdam import parts
+
+distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
+import cofferdam.distributed as many  # noqa: E402
+
+MIB = 1 << 20
+#: Four segments: as many parts, each of 8 MiB.
+PLAIN = random.Random(29).randbytes(32 * MIB)
+RUNS = int(os.environ.get("COFFERDAM_TEST_RUNS", "2"))
+
+
+class Server:
+    """Serves one stream by ranges, and keeps those of all parts but the first waiting while it is told to."""
+
+    def __init__(self, content):
+        gate = self.gate = threading.Event()
+        waiting = self.waiting = []
+        gate.set()
+        self.pause, self.size = 0, len(content)
+        ours = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                begin, end = 0, len(content)
+                if asked := self.headers.get("Range"):
+                    first, last = asked.removeprefix("bytes=").split("-")
+                    begin, end = int(first), min(int(last or end - 1) + 1, end)
+                if 0.25 < begin / len(content) < 0.97:
+                    waiting.append(begin)
+                    gate.wait(120)
+                    # What is asked for at once comes one after the other.
+                    time.sleep(ours.pause * (1 if begin / len(content) < 0.4 else 3))
+                self.send_response(206 if asked else 200)
+                self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(content)}")
+                self.send_header("Content-Length", str(end - begin))
+                self.send_header("ETag", '"a"')
+                self.end_headers()
+                # Whoever has asked may be dead.
+                with contextlib.suppress(ConnectionError):
+                    self.wfile.write(content[begin:end])
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/a.cfd"
+
+    def close(self):
+        self.gate.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Place:
+    """One stream, and where it is restored to."""
+
+    def __init__(self, home):
+        self.home = home
+        self.identity = cofferdam.Identity.generate()
+        self.key = home / "key.txt"
+        self.key.write_text(self.identity.file_text())
+        self.key.chmod(0o600)
+        self.sealed = home / "a.cfd"
+        cofferdam.seal(PLAIN, self.sealed, self.identity.recipient)
+        self.plan = home / "plan"
+        self.target = home / "target"
+
+    def restore(self, client, sealed=None, **options):
+        options = {"plan": self.plan, "identity": self.key, **options}
+        return many.restore(client, sealed or self.sealed, self.target, **options)
+
+    def missing(self):
+        return parts.state(self.plan).missing
+
+    def left(self):
+        return sorted(path.name for path in self.home.glob(".target*"))
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def server(place):
+    server = Server(place.sealed.read_bytes())
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
+    with distributed.LocalCluster(processes=True, **options) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    with distributed.Client(cluster) as client:
+        # A test before this one may have killed some.
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+def until(true, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it has not come to that"
+        time.sleep(0.05)
+
+
+def in_background(call):
+    """A thread that makes the call, and a list of what it returns or raises."""
+    came = []
+
+    def run():
+        try:
+            came.append(call())
+        except BaseException as error:
+            came.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, came
+
+
+def close_when_planned(server):
+    def told(progress):
+        if progress.parts_done == 0:
+            server.gate.clear()
+
+    return told
+
+
+def in_the_middle(client, place, server):
+    """Waits until the first part has been run, and each of two workers is at another one, and waits for its bytes."""
+    until(lambda: len({4 * begin // server.size for begin in server.waiting}) == 2)
+    until(lambda: place.missing() == [1, 2, 3])
+    assert all(client.run(is_busy).values())
+
+
+def is_busy(dask_worker):
+    return bool(dask_worker.active_threads)
+
+
+def pids(client):
+    return client.run(os.getpid)
+
+
+def stamp(path):
+    of = path.stat()
+    return hashlib.sha256(path.read_bytes()).hexdigest(), of.st_mtime_ns, of.st_ctime_ns, of.st_ino
+
+
+def test_workers_restore_it_once_and_the_second_call_does_nothing(place, client):
+    told = []
+    restored = place.restore(client, progress=told.append)
+    assert place.target.read_bytes() == PLAIN
+    assert (restored.target, restored.plaintext_len, restored.parts) == (str(place.target), len(PLAIN), 4)
+    assert restored.stream_digest == cofferdam.inspect(place.sealed).stream_digest and not restored.was_there
+    assert [progress.parts_done for progress in told] == [0, 1, 2, 3, 4, 4]
+    assert [progress.bytes_done for progress in told] == [n * 8 * MIB for n in [0, 1, 2, 3, 4, 4]]
+    assert [progress.committed for progress in told] == [False] * 5 + [True]
+    assert place.left() == []
+    before = stamp(place.target)
+    # Another number of workers would plan other parts: the plan that is there counts.
+    assert place.restore(client, workers=[next(iter(pids(client)))]).was_there
+    assert stamp(place.target) == before
+
+
+def test_a_part_whose_worker_is_killed_is_run_again(place, client, server):
+    thread, came = in_background(lambda: place.restore(client, server.url, progress=close_when_planned(server)))
+    in_the_middle(client, place, server)
+    os.kill(next(iter(pids(client).values())), signal.SIGKILL)
+    assert not place.target.exists()
+    server.gate.set()
+    thread.join(120)
+    assert isinstance(came[0], many.Restored) and place.target.read_bytes() == PLAIN
+    assert place.left() == []
+
+
+def test_a_worker_that_comes_back_after_the_commit_writes_nothing_of_the_target(place, server):
+    # Without a nanny, which would end it: it stands for a machine that was cut off.
+    with (
+        dask.config.set({"distributed.scheduler.worker-ttl": "5s"}),
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
+        distributed.Client(cluster) as client,
+        contextlib.ExitStack() as stack,
+    ):
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+        # What the tests have run there is of this module.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        for _ in range(2):
+            worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=place.home, env=environment)
+            stack.callback(worker.wait)
+            stack.callback(worker.kill)
+        client.wait_for_workers(2, timeout=60)
+        thread, came = in_background(lambda: place.restore(client, server.url, progress=close_when_planned(server)))
+        in_the_middle(client, place, server)
+        address, paused = next(iter(pids(client).items()))
+        os.kill(paused, signal.SIGSTOP)
+        server.gate.set()
+        thread.join(120)
+        assert isinstance(came[0], many.Restored) and place.target.read_bytes() == PLAIN
+        assert address not in client.scheduler_info()["workers"]
+        before, names = stamp(place.target), sorted(os.listdir(place.home))
+        assert Path(f"/proc/{paused}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        os.kill(paused, signal.SIGCONT)
+        # It has been waiting for bytes, has them now, and goes on to its end: then it hears that it has been given up, and ends.
+        until(lambda: not _is_alive(paused), 60)
+        assert stamp(place.target) == before
+        assert sorted(os.listdir(place.home)) == names and place.left() == []
+
+
+def _is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_two_clients_at_once_restore_it_once(place, cluster, client):
+    with distributed.Client(cluster, set_as_default=False) as other:
+        running = [in_background(lambda one=one: place.restore(one)) for one in (client, other)]
+        for thread, _ in running:
+            thread.join(120)
+    came = [came[0] for _, came in running]
+    assert sorted(one.was_there for one in came) == [False, True], came
+    assert place.target.read_bytes() == PLAIN and place.left() == []
+
+
+def set_identity(path):
+    os.environ["COFFERDAM_IDENTITY"] = path
+
+
+def forget_identity():
+    os.environ.pop("COFFERDAM_IDENTITY", None)
+
+
+def test_a_wrong_key_on_one_worker_is_said_at_once_and_what_was_done_stays(tmp_path, place, client):
+    other = tmp_path / "other.txt"
+    other.write_text(cofferdam.Identity.generate().file_text())
+    right, wrong = pids(client)
+    client.run(set_identity, str(place.key), workers=[right])
+    client.run(set_identity, str(other), workers=[wrong])
+    parts.plan(place.plan, place.sealed, place.target, 4, place.identity)
+    with pytest.raises(cofferdam.NoKeyError):
+        place.restore(client, identity=None, workers=[wrong])
+    assert place.missing() == [0, 1, 2, 3]
+    # One part, as of an earlier call.
+    parts.run_part(place.plan, 3, place.identity)
+    begun = time.monotonic()
+    with pytest.raises(cofferdam.NoKeyError):
+        # The plan is found, or made, by either of them; the parts are given to both.
+        place.restore(client, identity=None)
+    assert time.monotonic() - begun < 30 and not place.target.exists()
+    client.run(set_identity, str(place.key), workers=[wrong])
+    left, told = place.missing(), []
+    place.restore(client, identity=None, progress=told.append)
+    assert 3 not in left and told[0].parts_done >= 4 - len(left) >= 1
+    assert place.target.read_bytes() == PLAIN
+
+
+def test_a_target_that_exists_stays_unless_it_is_to_be_replaced(place, client):
+    place.target.write_bytes(b"old")
+    before = stamp(place.target)
+    with pytest.raises(cofferdam.TargetExistsError):
+        place.restore(client)
+    assert stamp(place.target) == before and not place.plan.exists()
+    seen = []
+    place.restore(client, force=True, progress=lambda progress: seen.append((progress.committed, place.target.read_bytes() == b"old")))
+    assert [old for committed, old in seen if not committed] == [True] * (len(seen) - 1)
+    assert place.target.read_bytes() == PLAIN
+
+
+def test_an_interrupt_ends_the_tasks_and_the_next_call_goes_on(place, client, server):
+    def interrupt(progress):
+        close_when_planned(server)(progress)
+        if progress.parts_done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        place.restore(client, server.url, progress=interrupt)
+    until(lambda: not any(client.processing().values()))
+    server.gate.set()
+    assert not place.target.exists() and 0 not in place.missing()
+    told = []
+    place.restore(client, server.url, progress=told.append)
+    assert told[0].parts_done >= 1 and place.target.read_bytes() == PLAIN
+
+
+def test_a_cancelled_task_ends_before_its_part_does(place, client, server):
+    server.pause = 1.0
+    tasks = []
+
+    def cancel():
+        until(lambda: server.waiting)
+        tasks.extend(key for keys in client.processing().values() for key in keys)
+        client.cancel([distributed.Future(key, client) for key in tasks], force=True)
+
+    canceller, _ = in_background(cancel)
+    with pytest.raises(cofferdam.CancelledError, match="given a task up"):
+        place.restore(client, server.url, parts=1, progress=close_when_planned(server))
+    canceller.join()
+    assert len(tasks) == 1 and any(client.run(is_busy).values())
+    server.gate.set()
+    until(lambda: not any(client.run(is_busy).values()))
+    assert place.missing() == [0]
+    server.pause = 0
+    place.restore(client, server.url)
+    assert place.target.read_bytes() == PLAIN
+
+
+def test_a_part_whose_file_is_damaged_is_run_again(place, client):
+    def damage(progress):
+        if progress.parts_done == 4 and not damaged:
+            file = next(place.home.glob(".target.cofferdam-parts-*/part-2-*"))
+            damaged.append(file.name)
+            with file.open("r+b") as content:
+                content.seek(4 * MIB)
+                content.write(bytes(64))
+
+    damaged = []
+    restored = place.restore(client, progress=damage)
+    assert damaged and not restored.was_there and place.target.read_bytes() == PLAIN
+
+
+def everything_of(dask_scheduler):
+    """All that a scheduler knows of its tasks, as bytes."""
+    known = [bytes(repr(dask_scheduler.story(*dask_scheduler.tasks)), "utf-8")]
+    for task in dask_scheduler.tasks.values():
+        known.append(pickle.dumps(task.run_spec))
+        known.append(bytes(f"{task.key} {task.run_spec!r} {task.annotations!r}", "utf-8"))
+    return known
+
+
+def test_no_key_is_in_what_the_scheduler_has(place, client, server):
+    thread, came = in_background(lambda: place.restore(client, server.url, progress=close_when_planned(server)))
+    in_the_middle(client, place, server)
+    known = client.run_on_scheduler(everything_of)
+    known.append(bytes(repr(client.get_scheduler_logs()), "utf-8"))
+    known.append(bytes(repr(client.get_worker_logs(nanny=False)), "utf-8"))
+    known.append(bytes(repr(client.get_events()), "utf-8"))
+    server.gate.set()
+    thread.join(120)
+    assert isinstance(came[0], many.Restored)
+    secret = next(line for line in place.key.read_text().splitlines() if line.startswith("AGE-SECRET-KEY-"))
+    plan_key = Path(f"{place.plan}.key").read_text().strip()
+    everything = b"\n".join(known)
+    # What is there is found: the names.
+    assert str(place.key).encode() in everything and str(place.plan).encode() in everything
+    assert secret.encode() not in everything and plan_key.encode() not in everything
+    assert bytes.fromhex(plan_key) not in everything
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"identity": "AGE-SECRET-KEY-1QQQ"}, "arguments"),
+        ({"identity": b"k" * 32}, "arguments"),
+        ({"identity": cofferdam.Identity.generate()}, "arguments"),
+        ({"sealed": "https://host/a.cfd?sig=sesame"}, "secret"),
+        ({"sealed": "https://user:sesame@host/a.cfd"}, "secret"),
+        ({"sealed": b"bytes"}, "path or a URL"),
+    ],
+)
+def test_secrets_are_no_arguments(place, client, options, word):
+    with pytest.raises(cofferdam.UsageError, match=word) as refused:
+        place.restore(client, **options)
+    assert "sesame" not in str(refused.value) and "1QQQ" not in str(refused.value)
+    assert not place.plan.exists()
+
+
+def test_no_identity_is_said(place, client):
+    client.run(forget_identity)
+    with pytest.raises(cofferdam.UsageError, match="COFFERDAM_IDENTITY"):
+        place.restore(client, identity=None)
+
+
+class Lost(Exception):
+    """A client that is no more."""
+
+
+@pytest.mark.parametrize("seed", range(RUNS))
+def test_the_target_is_old_or_new_whatever_happens(place, client, seed):
+    rng = random.Random(seed)
+    place.target.write_bytes(b"old")
+    happenings = rng.choices(["kill", "pause", "lose", "damage", "forget"], k=3)
+    paused = []
+
+    def strange(progress):
+        assert progress.committed or place.target.read_bytes() == b"old"
+        if progress.committed or not happenings or rng.random() < 0.4:
+            return
+        happening = happenings.pop()
+        attempts = [*place.home.glob(".target.cofferdam-parts-*/part-*")]
+        if happening == "kill":
+            os.kill(rng.choice(list(pids(client).values())), signal.SIGKILL)
+        elif happening == "pause":
+            pid = rng.choice(list(pids(client).values()))
+            os.kill(pid, signal.SIGSTOP)
+            paused.append(threading.Timer(rng.uniform(0.1, 3), resume, [pid]))
+            paused[-1].start()
+        elif happening == "lose":
+            raise Lost
+        elif happening == "damage" and attempts:
+            with contextlib.suppress(FileNotFoundError), rng.choice(attempts).open("r+b") as content:
+                content.seek(rng.randrange(8 * MIB))
+                content.write(bytes(32))
+        elif happening == "forget":
+            for receipt in place.home.glob(".target.cofferdam-parts-*/receipt-*"):
+                receipt.unlink(missing_ok=True)
+                break
+
+    def resume(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    for _ in range(5):
+        client.wait_for_workers(2, timeout=60)
+        try:
+            place.restore(client, force=True, progress=strange, parts=4)
+            break
+        except Lost:
+            pass
+    for timer in paused:
+        timer.join()
+    assert place.target.read_bytes() == PLAIN
+    until(lambda: not any(client.processing().values()))
+    before = stamp(place.target)
+    assert place.restore(client, force=True).was_there
+    assert stamp(place.target) == before and place.left() == []

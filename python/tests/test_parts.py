@@ -1,0 +1,178 @@
+"""A restore by parts, as the installed package has it. What is expected comes from elsewhere: the input itself, the `cofferdam` program, the files."""
+
+import doctest
+import os
+import pickle
+import random
+import subprocess
+import threading
+import time
+
+import pytest
+
+import cofferdam
+from cofferdam import parts
+
+PROGRAM = os.environ.get("COFFERDAM_PROGRAM")
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return random.Random(23).randbytes(17 * MIB + 5)
+
+
+@pytest.fixture
+def identity():
+    return cofferdam.Identity.generate()
+
+
+@pytest.fixture
+def stream(tmp_path, identity, plain):
+    """Three segments: of 8 MiB, of as many, and of the rest."""
+    cofferdam.seal(plain, tmp_path / "a.cfd", identity.recipient)
+    return tmp_path / "a.cfd"
+
+
+def program(*arguments):
+    if PROGRAM is None:
+        pytest.skip("COFFERDAM_PROGRAM names no program")
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, check=True).stdout
+
+
+def left_beside(target):
+    return sorted(path.name for path in target.parent.glob(f".{target.name}*"))
+
+
+def test_each_step_does_nothing_when_it_is_made_again(tmp_path, stream, identity, plain):
+    plan, target = tmp_path / "plan", tmp_path / "target"
+    made = parts.plan(plan, stream, target, 3, identity)
+    assert (len(made), made.plaintext_len, made.was_there) == (3, len(plain), False)
+    assert made.part_lens == [8 * MIB, 8 * MIB, MIB + 5]
+    assert (made.sealed, made.target) == (str(stream), str(target))
+    assert made.stream_digest == cofferdam.inspect(stream).stream_digest
+    again = parts.plan(plan, stream, target, 3, identity)
+    assert again.was_there and again.id == made.id == parts.read(plan).id
+    assert parts.run_part(plan, 2, identity) == "written"
+    assert parts.run_part(plan, 2, identity) == "written before"
+    state = parts.state(plan)
+    assert (state.committed, state.missing, state.strange) == (False, [0, 1], 0)
+    with pytest.raises(cofferdam.PartsMissingError) as missing:
+        parts.commit(plan)
+    assert missing.value.parts == [0, 1] and missing.value.kind == "parts-missing" and "0, 1" in str(missing.value)
+    over_the_wire = pickle.loads(pickle.dumps(missing.value))
+    assert over_the_wire.parts == [0, 1] and str(over_the_wire) == str(missing.value)
+    assert not target.exists()
+    assert [parts.run_part(plan, part, identity) for part in range(2)] == ["written"] * 2
+    assert parts.commit(plan) is True
+    assert target.read_bytes() == plain
+    assert left_beside(target) == []
+    before = target.stat()
+    assert parts.commit(plan) is False
+    assert parts.run_part(plan, 0, identity) == "committed"
+    assert parts.state(plan).committed and parts.state(plan).missing == []
+    assert target.stat() == before
+
+
+def test_the_steps_go_together_with_those_of_the_program(tmp_path, stream, identity, plain):
+    key = tmp_path / "key.txt"
+    key.write_text(identity.file_text())
+    key.chmod(0o600)
+    program("restore", "-i", key, "--plan", tmp_path / "plan", "--parts", "3", stream, tmp_path / "target")
+    parts.run_part(tmp_path / "plan", 0, key)
+    program("restore", "-i", key, "--plan", tmp_path / "plan", "--part", "1")
+    parts.run_part(tmp_path / "plan", 2, identity, sealed=stream.read_bytes())
+    program("restore", "--plan", tmp_path / "plan", "--commit")
+    assert (tmp_path / "target").read_bytes() == plain
+    assert parts.commit(tmp_path / "plan") is False
+
+
+def test_what_is_wrong_is_said_by_its_kind(tmp_path, stream, identity, plain):
+    plan, target = tmp_path / "plan", tmp_path / "target"
+    with pytest.raises(cofferdam.NotFoundError):
+        parts.state(plan)
+    with pytest.raises(cofferdam.UsageError, match="at least 1"):
+        parts.plan(plan, stream, target, 0, identity)
+    with pytest.raises(cofferdam.UsageError):
+        parts.plan(plan, stream, target, 4, identity)
+    with pytest.raises(cofferdam.UsageError, match="path or a URL"):
+        parts.plan(plan, stream.read_bytes(), target, 2, identity)
+    with pytest.raises(cofferdam.NoKeyError):
+        parts.plan(plan, stream, target, 2, cofferdam.Identity.generate())
+    assert not plan.exists()
+    parts.plan(plan, stream, target, 2, identity)
+    with pytest.raises(cofferdam.JournalMismatchError):
+        parts.plan(plan, stream, target, 3, identity)
+    with pytest.raises(cofferdam.UsageError):
+        parts.run_part(plan, 2, identity)
+    with pytest.raises(cofferdam.NoKeyError):
+        parts.run_part(plan, 0, cofferdam.Identity.generate())
+    other = tmp_path / "b.cfd"
+    cofferdam.seal(plain, other, identity.recipient)
+    with pytest.raises(cofferdam.DigestMismatchError):
+        parts.run_part(plan, 0, identity, sealed=other)
+    (tmp_path / "other.key").write_text("ab" * 32 + "\n")
+    with pytest.raises(cofferdam.JournalMismatchError):
+        parts.commit(plan, plan_key=tmp_path / "other.key")
+    with pytest.raises(cofferdam.UnsupportedError):
+        (tmp_path / "tree").mkdir()
+        cofferdam.seal(tmp_path / "tree", tmp_path / "tree.cfd", identity.recipient)
+        parts.plan(tmp_path / "of tree", tmp_path / "tree.cfd", target, 1, identity)
+    assert not target.exists()
+    parts.give_up(plan)
+    parts.give_up(plan)
+    assert left_beside(target) == []
+    for call in [parts.state, parts.commit, lambda plan: parts.run_part(plan, 0, identity)]:
+        with pytest.raises(cofferdam.JournalMismatchError, match="given up"):
+            call(plan)
+
+
+def test_a_part_that_is_cancelled_leaves_no_receipt_and_is_run_again(tmp_path, stream, identity, plain):
+    plan, target = tmp_path / "plan", tmp_path / "target"
+    parts.plan(plan, stream, target, 1, identity)
+
+    class Enough(Exception):
+        pass
+
+    class Slow:
+        """A source that brings little at once: what is not yet there when it is cancelled is not waited for."""
+
+        def __init__(self):
+            self.content = stream.read_bytes()
+            self.size = len(self.content)
+
+        def read_at(self, offset, length):
+            time.sleep(0.2 if MIB < offset < self.size - MIB else 0)
+            return self.content[offset : offset + length]
+
+    def enough(_):
+        raise Enough
+
+    with pytest.raises(Enough):
+        parts.run_part(plan, 0, identity, sealed=Slow(), threads=1, progress=enough)
+    assert parts.state(plan).missing == [0]
+    parts.run_part(plan, 0, identity)
+    parts.commit(plan, threads=1)
+    assert target.read_bytes() == plain
+
+
+def test_threads_run_parts_and_python_meanwhile(tmp_path, stream, identity, plain):
+    plan, target = tmp_path / "plan", tmp_path / "target"
+    parts.plan(plan, stream, target, 3, identity)
+    ran = []
+    threads = [threading.Thread(target=lambda part=part: ran.append(parts.run_part(plan, part, identity))) for part in [0, 1, 2, 0, 1, 2]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ran) == 6 and set(ran) <= {"written", "written before"} and ran.count("written") >= 3
+    parts.commit(plan)
+    assert target.read_bytes() == plain
+
+
+def test_every_name_is_documented_and_the_example_runs(tmp_path, monkeypatch):
+    for name in parts.__all__:
+        assert getattr(parts, name).__doc__, name
+    monkeypatch.chdir(tmp_path)
+    result = doctest.testmod(parts)
+    assert result.attempted >= 8 and result.failed == 0
