@@ -8,6 +8,8 @@ use std::path::Path;
 
 use ::parts::AttemptName;
 use contract::IfExists;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use storage::Storage;
 
 /// Gives `name` to a file with this content, durably.
@@ -37,12 +39,20 @@ pub(crate) fn put(storage: &dyn Storage, name: &OsStr, content: &[u8]) -> io::Re
 }
 
 /// The content of the file at `path`, links followed; `None` where nothing is there. One of more than `len_max` bytes is given with one
-/// byte more.
+/// byte more. What is no regular file is not waited for.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] of what is no regular file; the medium's own.
 pub(crate) fn read(path: &Path, len_max: usize) -> io::Result<Option<Vec<u8>>> {
-    match File::open(path) {
-        Ok(file) => read_of(&file, len_max).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    match file.metadata()?.is_file() {
+        true => read_of(&file, len_max).map(Some),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
     }
 }
 

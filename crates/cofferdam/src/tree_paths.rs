@@ -125,7 +125,7 @@ fn unread(error: std::io::Error) -> Error {
 }
 
 /// What ends a move that has stopped. Whether another run chooses the same paths is not known.
-const REPLACES: &str = "Run it again with --force (if_exists: replace): it brings it to its end, as soon as nothing is in its way.";
+const REPLACES: &str = "Run it again, and ask for what exists to be replaced: that brings it to its end, as soon as nothing is in its way.";
 /// What is copied at a time.
 const COPY_LEN: usize = 1 << 20;
 /// Threads that copy: each opens the frames that it needs.

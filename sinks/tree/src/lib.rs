@@ -15,6 +15,7 @@ mod leftovers;
 mod letting_in;
 mod members;
 mod merging;
+mod old_tree;
 mod opening;
 mod options;
 mod recovery;
