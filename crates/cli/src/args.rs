@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "foreign")]
 use crate::commands::convert::Convert;
+#[cfg(feature = "signatures")]
+use crate::commands::manifest::Manifest;
 #[cfg(feature = "mount")]
 use crate::commands::mount::Mount;
 #[cfg(feature = "serve")]
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Verify(Verify),
     #[cfg(feature = "signatures")]
     Sign(Sign),
+    #[cfg(feature = "signatures")]
+    Manifest(Manifest),
     Drill(Drill),
     Inspect(Inspect),
     Recipients(Recipients),
@@ -138,7 +142,7 @@ Exit codes:
    16  a drill has restored the stream, and the check of it failed
    17  nobody whom --signed-by names has signed the stream
    18  `diff` has found that the directory is not what the tree holds
-   19  parts of a plan are missing: run them, then commit again
+   19  parts of a plan are missing: run them, then commit again; or shards of a manifest
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
@@ -160,6 +164,11 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   committed as planned; was_there: it has been put in place before
   plan      plan, output, parts, missing (their numbers), committed, strange: `restore --status`
   given_up  as planned
+  manifest  output, signature, shards, plaintext_len, sequence, signed_by
+  shard     name, input, state (\"restored\", \"restored before\", \"verified\", \"missing\", \"wrong\"), plaintext_len; of
+            restore also seconds, of verify kind and message of what is wrong
+  restored-shards, verified-shards
+            input, output (of restore), shards, plaintext_len, sequence, signed_by, seconds: after the shards
   read      input, path (of a tree), format, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
   entry     path, type (\"file\", \"directory\", \"symlink\", \"hard link\", \"character device\", \"block device\", \"fifo\"), size,
             mode (octal), uid, gid, modified (null outside of 1970 to 9999), modified_seconds, modified_nanos, changed

@@ -61,6 +61,12 @@ pub(crate) struct RestoredTreeArgs {
 }
 
 impl RestoredTreeArgs {
+    /// Whether TARGET is there already.
+    #[cfg(feature = "signatures")]
+    pub(crate) fn is_into(&self) -> bool {
+        self.into
+    }
+
     /// Whether a directory that is replaced is removed.
     pub(crate) fn removes_old(&self) -> bool {
         !self.keep_old && !self.into
@@ -140,6 +146,7 @@ pub(crate) struct TreeRecord {
     xattrs_left_out: u64,
     set_id_bits_left_out: u64,
     devices_left_out: u64,
+    times_left_out: u64,
     old_tree: Option<Name>,
     old_tree_not_removed: Option<String>,
 }
@@ -147,7 +154,7 @@ pub(crate) struct TreeRecord {
 impl TreeRecord {
     pub(crate) fn new(restored: &Restored) -> TreeRecord {
         let Restored { counts, left_out, .. } = restored;
-        let LeftOut { owners, xattrs, set_id_bits, devices, .. } = *left_out;
+        let LeftOut { owners, xattrs, set_id_bits, devices, times, .. } = *left_out;
         TreeRecord {
             files: counts.files,
             directories: counts.directories,
@@ -160,6 +167,7 @@ impl TreeRecord {
             xattrs_left_out: xattrs,
             set_id_bits_left_out: set_id_bits,
             devices_left_out: devices,
+            times_left_out: times,
             old_tree: restored.old_tree.as_deref().map(Name::from),
             old_tree_not_removed: restored.not_removed.clone(),
         }
@@ -200,6 +208,10 @@ impl TreeRecord {
                 "did not get their set-id bits or capabilities; --set-id restores them",
             ),
             (self.devices_left_out, "were not made, being device files; --devices makes them"),
+            (
+                self.times_left_out,
+                "did not get their time, which this file system cannot hold, but the nearest one",
+            ),
         ];
         for (number, what) in lacks.into_iter().filter(|(number, _)| *number > 0) {
             report.warning(format!("{}: {what}", count(number, "file")));

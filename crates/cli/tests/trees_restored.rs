@@ -660,11 +660,12 @@ fn what_an_interrupted_restore_has_left_in_a_directory_is_told_with_what_the_nex
             text.contains(if attempt.is_some() { "brings that to its end" } else { "has to replace it" }),
             "{text}"
         );
+        // Without it the first file that is there would be what is refused: which of them are is the directory's order.
+        let force: &[&str] = if attempt.is_some() { &[] } else { &["--force"] };
         place
-            .run(&[options, &["sealed", "at/target"]].concat())
+            .run(&[options, force, &["sealed", "at/target"]].concat())
             .assert_failed(6, "a.txt: this is a directory");
         fs::remove_dir(place.target().join("a.txt")).unwrap();
-        let force: &[&str] = if attempt.is_some() { &[] } else { &["--force"] };
         place.run(&[options, force, &["sealed", "at/target"]].concat()).assert_done();
         assert!(status(&place).0.contains("nothing is kept"));
     }

@@ -117,7 +117,8 @@
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
 //! - `foreign`: streams that other programs have sealed: age files are opened (`Opener::foreign`), and made (`Sealer::sealed_as`).
-//! - `parts`: one stream restored by many processes or machines: the module `parts`.
+//! - `parts`: one stream restored by many processes or machines: the module `parts`. With `signatures` also several streams that become one
+//!   directory, as a signed manifest says: the module `shards`.
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `remote`: sealed streams in object stores and on HTTP servers: `RemoteSource`, and the module `remote`; objects in stores as
 //!   targets: `ObjectTarget`.
@@ -157,10 +158,16 @@ mod opener;
 pub mod parts;
 #[cfg(feature = "peer")]
 pub mod peer;
+#[cfg(feature = "parts")]
+mod private_dir;
+#[cfg(feature = "parts")]
+mod record_file;
 mod resource_setters;
 mod seal_writer;
 mod sealer;
 mod segments;
+#[cfg(all(feature = "parts", feature = "signatures"))]
+pub mod shards;
 #[cfg(feature = "signatures")]
 mod signed_by;
 mod simple;

@@ -53,7 +53,7 @@ fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
     }
 }
 
-/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files and of trees, and of
+/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files, of trees and of shards, and of
 /// sealings. The target stays as it is.
 ///
 /// # Errors
@@ -67,6 +67,8 @@ pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec
         Ok(false) | Err(TargetError::NoDirectory { .. } | TargetError::NoName { .. }) => Vec::new(),
         Err(error) => return Err(Error::target(error)),
     };
+    #[cfg(all(feature = "parts", feature = "signatures"))]
+    removed.extend(crate::shards::discard(target)?);
     removed.extend(stream::discard(target, state_dir)?);
     Ok(removed)
 }

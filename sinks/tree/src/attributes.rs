@@ -9,7 +9,9 @@ use nix::{
     unistd::{Group, User},
 };
 use rustix::{
-    fs::{AtFlags, Gid, Timespec, Timestamps, Uid, XattrFlags, chownat, lsetxattr, utimensat},
+    fs::{
+        AtFlags, Gid, StatxFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, lsetxattr, statx, utimensat,
+    },
     io::Errno,
     process::{getegid, geteuid},
 };
@@ -29,6 +31,8 @@ pub struct LeftOut {
     pub set_id_bits: u64,
     /// Device files that were not made.
     pub devices: u64,
+    /// Times that this file system cannot hold: it has the nearest one that it can.
+    pub times: u64,
 }
 
 impl LeftOut {
@@ -37,6 +41,7 @@ impl LeftOut {
         self.xattrs += other.xattrs;
         self.set_id_bits += other.set_id_bits;
         self.devices += other.devices;
+        self.times += other.times;
     }
 }
 
@@ -82,6 +87,10 @@ impl<'a> Attributes<'a> {
         let modified = Timespec { tv_sec: member.modified.seconds, tv_nsec: member.modified.nanos.into() };
         let times = Timestamps { last_access: modified, last_modification: modified };
         utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        if !HELD_EVERYWHERE.contains(&modified.tv_sec) {
+            let there = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MTIME)?;
+            self.left_out.times += u64::from(there.stx_mtime.tv_sec != modified.tv_sec);
+        }
         // Last: a directory may then no longer be searched by its owner, and not even its own `.` be found.
         match member.kind {
             EntryKind::Symlink => Ok(()),
@@ -198,6 +207,8 @@ pub(crate) fn change_mode(directory: &impl AsFd, name: &OsStr, mode: u32) -> io:
 const CAPABILITIES: &[u8] = b"security.capability";
 /// What the security modules of a system give each file themselves, by its own rules and keys.
 const OF_THE_SYSTEM: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security.evm"];
+/// Seconds since 1970 of times that all file systems hold, those that count in 32 bits too.
+const HELD_EVERYWHERE: std::ops::Range<i64> = 0..1 << 31;
 const SET_ID_BITS: u32 = 0o6000;
 
 #[cfg(test)]

@@ -401,3 +401,27 @@ fn attributes_that_are_the_systems_to_give_are_left_to_it() {
         assert!(of_sealed.is_none() || value(&found, &name(xattr)) != of_sealed, "{xattr}");
     }
 }
+
+/// Whether the file system can is for it to say: what it has afterwards is the sealed time, or is counted.
+#[test]
+fn times_that_the_file_system_cannot_hold_are_counted() {
+    for (seconds, is_held) in [(0, true), (1 << 30, true), (-(1 << 62), false), (1 << 62, false)] {
+        let mut fixture = Fixture::of(|_| ());
+        let mut writer = tree::CatalogWriter::new(fixture.scratch.path()).unwrap();
+        let path = tree::TreePath::parse(b"f").unwrap();
+        let mut member = tree::Member::new(path, tree::EntryKind::File, 0o600);
+        member.modified.seconds = seconds;
+        let mut plaintext = member.to_header().unwrap();
+        writer.push(member.to_entry(plaintext.len() as u64)).unwrap();
+        plaintext.extend([0; 1_024]);
+        let catalog = writer.finish(plaintext.len() as u64).unwrap();
+        let mut bytes = vec![0; ReadAt::len(&catalog) as usize];
+        ReadAt::read_exact_at(&catalog, 0, &mut bytes).unwrap();
+        plaintext.extend(bytes);
+        fixture.plaintext = plaintext;
+        let restored = fixture.restore(fresh());
+        let there = MetadataExt::mtime(&fs::metadata(fixture.target().join("f")).unwrap());
+        assert!(there == seconds || !is_held, "{seconds}: {there}");
+        assert_eq!(restored.left_out.times, u64::from(there != seconds), "{seconds}: {there}");
+    }
+}

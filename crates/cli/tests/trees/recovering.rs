@@ -236,7 +236,8 @@ fn what_is_kept_in_a_directory_that_cannot_be_read_is_not_called_nothing() {
     fs::set_permissions(place.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     for command in ["discard", "status"] {
         let mut discard = as_user(env!("CARGO_BIN_EXE_cofferdam"));
-        let ran = discard.args([command, "closed"]).current_dir(place.directory.path()).output().unwrap();
+        discard.args([command, "closed"]).current_dir(place.directory.path());
+        let ran = discard.env("XDG_STATE_HOME", place.path("none")).output().unwrap();
         Ran::of(ran).assert_failed(1, "closed");
     }
 }
