@@ -151,7 +151,9 @@ impl TreeInput {
         if (sealed.dev(), sealed.ino()) == (own.dev(), own.ino()) {
             let what =
                 "the state directory is the directory that is sealed, which would contain its own plan";
-            return Err(Error::new(ErrorKind::Usage, what).advise("Name another state directory, outside of it."));
+            return Err(
+                Error::new(ErrorKind::Usage, what).advise("Name another state directory, outside of it.")
+            );
         }
         let token = cancel.clone();
         let options = self.walk.clone().without_directory(own.dev(), own.ino());
