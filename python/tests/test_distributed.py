@@ -114,10 +114,13 @@ def server(place):
     server.close()
 
 
+def new_cluster():
+    return distributed.LocalCluster(processes=True, n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0)
+
+
 @pytest.fixture(scope="module")
 def cluster():
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
-    with distributed.LocalCluster(processes=True, **options) as cluster:
+    with new_cluster() as cluster:
         yield cluster
 
 
@@ -404,12 +407,24 @@ def test_no_identity_is_said(place, client):
         place.restore(client, identity=None)
 
 
+def living(cluster):
+    """Processes of the workers that have joined, as their nannies know them: one that has just been killed answers nothing."""
+    nannies = cluster.workers.values()
+    return [nanny.pid for nanny in nannies if nanny.pid and nanny.worker_address in cluster.scheduler.workers]
+
+
 class Lost(Exception):
     """A client that is no more."""
 
 
 @pytest.mark.parametrize("seed", range(RUNS))
-def test_the_target_is_old_or_new_whatever_happens(place, client, seed):
+def test_the_target_is_old_or_new_whatever_happens(place, seed):
+    # A nanny gives up a worker that dies while it starts: the next run has others.
+    with new_cluster() as cluster, distributed.Client(cluster) as client:
+        runs_to_its_end(place, cluster, client, seed)
+
+
+def runs_to_its_end(place, cluster, client, seed):
     rng = random.Random(seed)
     place.target.write_bytes(b"old")
     happenings = rng.choices(["kill", "pause", "lose", "damage", "forget"], k=3)
@@ -422,9 +437,11 @@ def test_the_target_is_old_or_new_whatever_happens(place, client, seed):
         happening = happenings.pop()
         attempts = [*place.home.glob(".target.cofferdam-parts-*/part-*")]
         if happening == "kill":
-            os.kill(rng.choice(list(pids(client).values())), signal.SIGKILL)
-        elif happening == "pause":
-            pid = rng.choice(list(pids(client).values()))
+            workers = living(cluster)
+            if len(workers) == 2:
+                os.kill(rng.choice(workers), signal.SIGKILL)
+        elif happening == "pause" and (workers := living(cluster)):
+            pid = rng.choice(workers)
             os.kill(pid, signal.SIGSTOP)
             paused.append(threading.Timer(rng.uniform(0.1, 3), resume, [pid]))
             paused[-1].start()
@@ -444,7 +461,7 @@ def test_the_target_is_old_or_new_whatever_happens(place, client, seed):
             os.kill(pid, signal.SIGCONT)
 
     for _ in range(5):
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(1, timeout=60)
         try:
             place.restore(client, force=True, progress=strange, parts=4)
             break
