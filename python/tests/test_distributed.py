@@ -164,6 +164,8 @@ def close_when_planned(server):
 
 def in_the_middle(client, place, server):
     """Waits until the first part has been run, and each of two workers is at another one, and waits for its bytes."""
+    # A plan is there after its key.
+    until(place.plan.exists)
     until(lambda: len({4 * begin // server.size for begin in server.waiting}) == 2)
     until(lambda: place.missing() == [1, 2, 3])
     assert all(client.run(is_busy).values())
@@ -193,9 +195,42 @@ def test_workers_restore_it_once_and_the_second_call_does_nothing(place, client)
     assert [progress.committed for progress in told] == [False] * 5 + [True]
     assert place.left() == []
     before = stamp(place.target)
-    # Another number of workers would plan other parts: the plan that is there counts.
-    assert place.restore(client, workers=[next(iter(pids(client)))]).was_there
+    assert place.restore(client).was_there
     assert stamp(place.target) == before
+
+
+def test_the_plan_that_is_there_says_how_many_parts(place, client):
+    parts.plan(place.plan, place.sealed, place.target, 3, place.identity)
+    with pytest.raises(cofferdam.JournalMismatchError):
+        place.restore(client, parts=2)
+    assert place.restore(client).parts == 3 and place.target.read_bytes() == PLAIN
+    (place.home / "other").mkdir()
+    other = Place(place.home / "other")
+    # One thread, and four parts for it.
+    assert other.restore(client, workers=[next(iter(pids(client)))]).parts == 4
+
+
+CLIENT = """
+import sys, cofferdam.distributed, distributed
+address, sealed, target, plan, key = sys.argv[1:]
+with distributed.Client(address) as client:
+    cofferdam.distributed.restore(client, sealed, target, plan=plan, identity=key)
+"""
+
+
+def test_a_client_that_is_killed_is_followed_by_another_one(place, cluster, client, server):
+    # What a plan needs of the stream is not in what is kept waiting.
+    server.gate.clear()
+    command = [sys.executable, "-c", CLIENT, cluster.scheduler_address, server.url, place.target, place.plan, place.key]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as child:
+        in_the_middle(client, place, server)
+        child.kill()
+    thread, came = in_background(lambda: place.restore(client, server.url))
+    server.gate.set()
+    thread.join(120)
+    assert isinstance(came[0], many.Restored) and not came[0].was_there
+    assert place.target.read_bytes() == PLAIN and place.left() == []
 
 
 def test_a_part_whose_worker_is_killed_is_run_again(place, client, server):
