@@ -5,8 +5,8 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::process;
 use std::sync::{Arc, OnceLock};
 
-use cofferdam::tree::{Catalog, Content};
-use cofferdam::{Error, ErrorKind, ForeignReader, is_foreign, tree_content};
+use cofferdam::tree::{Catalog, Content, LocatedEntry};
+use cofferdam::{Error, ErrorKind, ForeignReader, is_foreign, tree_content, tree_error};
 use lent::Held;
 use parking_lot::{Mutex, RwLock};
 use pyo3::prelude::*;
@@ -47,7 +47,7 @@ pub(crate) struct Open {
 enum Kind {
     Own(Arc<cofferdam::Reader>),
     /// One read at a time.
-    Foreign(Mutex<ForeignReader>),
+    Foreign(Box<Mutex<ForeignReader>>),
 }
 
 impl Open {
@@ -68,6 +68,14 @@ impl Open {
             }
             _ => Err(Error::new(ErrorKind::Usage, "the stream is no tree")
                 .advise("A tree is what is sealed of a directory, or of a tar archive.")),
+        }
+    }
+
+    /// Headers decide (TREE T6.3): nothing is given out of a file whose own says something else than the catalog.
+    pub(crate) fn check_header(&self, file: &LocatedEntry) -> Result<(), Error> {
+        match &self.kind {
+            Kind::Own(reader) => file.read_member(&**reader).map(drop).map_err(tree_error),
+            Kind::Foreign(_) => Ok(()),
         }
     }
 
@@ -196,7 +204,7 @@ pub(crate) fn open_reader(
         // The token lives as long as the reader, and nobody uses it after this call.
         let opener = opener.cancel(cancel);
         let kind = match is_foreign(&source)? {
-            true => Kind::Foreign(Mutex::new(opener.foreign_reader(source)?)),
+            true => Kind::Foreign(Box::new(Mutex::new(opener.foreign_reader(source)?))),
             false => Kind::Own(Arc::new(opener.reader(source)?)),
         };
         Ok::<_, Failed>(Open { catalog: OnceLock::new(), kind, _lease: lease })

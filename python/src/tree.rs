@@ -141,6 +141,7 @@ impl Tree {
             let (catalog, path) = (open.catalog()?, parsed(&path)?);
             let found = catalog.find(&path).map_err(tree_error)?.ok_or_else(|| not_there(&path))?;
             let file = resolved(catalog, &found)?;
+            open.check_header(&file)?;
             let (at, size) = (file.data_at(), file.entry.size);
             Ok((Entry(found.entry), at, size))
         })?;
@@ -220,10 +221,18 @@ fn resolved(catalog: &Catalog, found: &LocatedEntry) -> Result<LocatedEntry, Err
         _ => return refused(format!("{path} is no file")),
     }
     let target = TreePath::parse(link).ok();
-    let file = target.map(|target| catalog.find(&target)).transpose().map_err(tree_error)?.flatten();
-    file.filter(|file| file.entry.kind == EntryKind::File).ok_or_else(|| {
-        Error::new(ErrorKind::Damaged, format!("{path} is a hard link to what is no file of the tree"))
-    })
+    let led = target.map(|target| catalog.find(&target)).transpose().map_err(tree_error)?.flatten();
+    let may_lead = |led: &LocatedEntry| {
+        led.number < found.number && !matches!(led.entry.kind, EntryKind::Directory | EntryKind::HardLink)
+    };
+    match led.filter(may_lead) {
+        Some(led) if led.entry.kind == EntryKind::File => Ok(led),
+        Some(_) => refused(format!("{path} is no file")),
+        None => {
+            let what = format!("{path} is a hard link to what none can lead to");
+            Err(Error::new(ErrorKind::Damaged, what))
+        }
+    }
 }
 
 /// A path as people give it: with `./` or `/` before it or not, and with `/` behind it or not. An empty one is the tree's own directory.

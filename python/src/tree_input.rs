@@ -37,7 +37,7 @@ pub(crate) struct Tree {
 }
 
 enum Kind {
-    Directory(TreeInput),
+    Directory(Box<TreeInput>),
     Archive(Given),
 }
 
@@ -63,7 +63,7 @@ impl Input {
                 let walk = walk.include(include.iter().map(String::as_str)).map_err(of_glob)?;
                 let walk = walk.mounts(if asked.all_file_systems { Mounts::Enter } else { Mounts::Skip });
                 let on_change = if asked.strict { OnChange::Refuse } else { OnChange::Flag };
-                Kind::Directory(TreeInput::new(directory).walk(walk).on_change(on_change))
+                Kind::Directory(Box::new(TreeInput::new(directory).walk(walk).on_change(on_change)))
             }
         };
         let state_dir = asked.state_dir.map_or_else(|| state_dir(py), Ok)?;

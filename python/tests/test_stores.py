@@ -3,6 +3,7 @@
 import io
 import os
 import random
+import tarfile
 import urllib.request
 import uuid
 
@@ -90,3 +91,26 @@ def test_what_is_restored_into_a_buffer_comes_from_the_store(key, name):
     assert buffer == PLAIN
     with pytest.raises(cofferdam.LimitError):
         cofferdam.restore_into(url, bytearray(len(PLAIN) - 1), key)
+
+
+def test_a_directory_is_sealed_looked_into_and_restored(tmp_path, key, name):
+    tree, url = tmp_path / "tree", f"s3://{BUCKET}/{name}"
+    (tree / "a").mkdir(parents=True)
+    (tree / "a" / "large").write_bytes(PLAIN)
+    (tree / "b").write_bytes(b"small")
+    said = cofferdam.seal(tree, url, recipient(key), state_dir=tmp_path / "state")
+    assert (said.tree.files, said.tree.directories) == (2, 2)
+    with cofferdam.open(url, key) as reader:
+        listed = reader.tree()
+        assert [(entry.path, entry.size) for entry in listed] == [(".", 0), ("a", 0), ("a/large", len(PLAIN)), ("b", 5)]
+        member = listed.open("a/large")
+        assert member.pread(1 << 20, 1000) == PLAIN[1 << 20 : (1 << 20) + 1000] and listed.open("b").read() == b"small"
+    assert cofferdam.verify(url, key).stream_digest == said.stream_digest
+    assert cofferdam.restore_paths(url, tmp_path / "some", "b", key).files == 1
+    restored = cofferdam.restore(url, tmp_path / "restored", key, expect_digest=said.stream_digest)
+    assert restored.tree.files == 2 and (tmp_path / "restored/a/large").read_bytes() == PLAIN
+    # An object of a tree that is restored to the store is its plaintext, which begins with its archive.
+    copy = f"s3://{BUCKET}/copy-{name}"
+    cofferdam.restore(url, copy, key)
+    with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT']}/{BUCKET}/copy-{name}") as answer, tarfile.open(fileobj=answer, mode="r|") as tar:
+        assert [member.name.removeprefix("./").rstrip("/") for member in tar] == [".", "a", "a/large", "b"]

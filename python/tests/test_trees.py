@@ -287,6 +287,19 @@ def test_an_archive_is_sealed_as_the_tree_that_it_is(tmp_path, identity):
         assert not (tmp_path / "c.cfd").exists()
 
 
+def test_a_hard_link_to_a_symbolic_link_is_no_file(identity):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, kind, link in [("a", tarfile.SYMTYPE, "elsewhere"), ("b", tarfile.LNKTYPE, "a")]:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, link
+            tar.addfile(member)
+    with cofferdam.open(sealed(out.getvalue(), identity, tar=True), identity) as reader:
+        assert [(entry.type, entry.link) for entry in reader.tree()] == [("symlink", "elsewhere"), ("hard link", "a")]
+        with pytest.raises(cofferdam.UsageError, match="no file"):
+            reader.tree().open("b")
+
+
 def test_globs_choose_what_is_sealed_and_a_string_is_one_glob(tmp_path, tree, identity):
     def paths(**options):
         with cofferdam.open(sealed(tree, identity, **options), identity) as reader:

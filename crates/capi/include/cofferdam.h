@@ -1084,7 +1084,8 @@ enum cfd_status cfd_inspect(struct cfd_source *source,
 
 /*
  A reader of the stream in `source`, into `*reader`. It takes the source, whatever it returns. Yours, until cfd_reader_free. It holds a share
- of the opener's memory, at most half of it. Errors: those of opening, and CFD_USAGE where the source has no offsets (a pipe, cfd_source_read).
+ of the opener's memory, at most half of it; where cfd_opener_set_memory has said how much that is, and others hold it, this waits until
+ one of them is freed, or the opener's cancel is used. Errors: those of opening, and CFD_USAGE where the source has no offsets (a pipe, cfd_source_read).
  */
 enum cfd_status cfd_reader_new(const struct cfd_opener *opener,
                                struct cfd_source *source,
@@ -1123,7 +1124,7 @@ enum cfd_status cfd_reader_free(struct cfd_reader *reader);
 
 /*
  The tree that the stream in `source` is, into `*tree`. It takes the source, whatever it returns. Yours, until cfd_tree_free. It holds a share
- of the opener's memory, at most half of it. Errors: those of cfd_reader_new; CFD_USAGE where the stream is no tree, or is one without a catalog;
+ of the opener's memory, as a cfd_reader does. Errors: those of cfd_reader_new; CFD_USAGE where the stream is no tree, or is one without a catalog;
  CFD_DAMAGED where it says that it is one, and is none.
  */
 enum cfd_status cfd_tree_new(const struct cfd_opener *opener,
@@ -1160,7 +1161,7 @@ enum cfd_status cfd_tree_find(const struct cfd_tree *tree,
 /*
  Fills `buffer` with the `len` bytes from `offset` on of the file that is the entry `number`, or that it is a hard link to. `*count` says how many
  it is: fewer only at the file's end, 0 behind it. After an error the buffer holds nothing of use. Errors: CFD_USAGE where it is no
- file; those of cfd_reader_read_at.
+ file; CFD_DAMAGED where the file's own header says something else than the catalog; those of cfd_reader_read_at.
  */
 enum cfd_status cfd_tree_read_at(const struct cfd_tree *tree,
                                  uint64_t number,
@@ -1196,7 +1197,7 @@ enum cfd_status cfd_seal_tree(const struct cfd_sealer *sealer,
  restored is kept beside it, and the same call resumes from there.
 
  It blocks, and works on threads of its own as well, which inherit the caller's signal mask. From any thread. Errors: all there are; CFD_USAGE
- where the stream is no tree.
+ where the stream is no tree, or its file lies in the directory that would be removed: CFD_TREE_KEEP_OLD keeps that.
  */
 enum cfd_status cfd_open_tree(const struct cfd_opener *opener,
                               struct cfd_source *source,

@@ -92,7 +92,7 @@ pub unsafe extern "C" fn cfd_seal_tree(
 /// restored is kept beside it, and the same call resumes from there.
 ///
 /// It blocks, and works on threads of its own as well, which inherit the caller's signal mask. From any thread. Errors: all there are; CFD_USAGE
-/// where the stream is no tree.
+/// where the stream is no tree, or its file lies in the directory that would be removed: CFD_TREE_KEEP_OLD keeps that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cfd_open_tree(
     opener: *const cfd_opener,

@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "foreign")]
 use crate::commands::convert::Convert;
+#[cfg(feature = "signatures")]
+use crate::commands::manifest::Manifest;
 #[cfg(feature = "mount")]
 use crate::commands::mount::Mount;
 #[cfg(feature = "serve")]
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Verify(Verify),
     #[cfg(feature = "signatures")]
     Sign(Sign),
+    #[cfg(feature = "signatures")]
+    Manifest(Manifest),
     Drill(Drill),
     Inspect(Inspect),
     Recipients(Recipients),
@@ -138,7 +142,7 @@ Exit codes:
    16  a drill has restored the stream, and the check of it failed
    17  nobody whom --signed-by names has signed the stream
    18  `diff` has found that the directory is not what the tree holds
-   19  parts of a plan are missing: run them, then commit again
+   19  parts of a plan are missing: run them, then commit again; or shards of a manifest
   129  stopped by SIGHUP
   130  stopped by SIGINT, which is Ctrl-C
   143  stopped by SIGTERM
@@ -150,7 +154,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sealed    input, output, format (\"cofferdam\", \"age\"), stream_id, segments, plaintext_len, sealed_len,
             stream_digest, sequence, kept, signature, signed_by, tree, seconds; of an age file segments and
             stream_digest are null; tree, of a directory: files, directories, symlinks, hard_links, others, data_len,
-            compressed, changed, changed_paths (1,000 at most), left_out (by_globs, mounts, sockets, gone,
+            compressed, changed (those gone among them), changed_paths (without those gone; 1,000 at most), gone (zeros stand
+            for them), gone_len, gone_paths (1,000 at most), left_out (by_globs, mounts, sockets, gone,
             state_directory; null where a sealing resumed)
   restored  input, output, format, stream_id, segments, plaintext_len, stream_digest, signed_by, kept, seeded,
             sequence, metadata, seconds
@@ -159,10 +164,15 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   committed as planned; was_there: it has been put in place before
   plan      plan, output, parts, missing (their numbers), committed, strange: `restore --status`
   given_up  as planned
+  manifest  output, signature, shards, plaintext_len, sequence, signed_by
+  shard     name, input, state (\"restored\", \"restored before\", \"verified\", \"missing\", \"wrong\"), plaintext_len; of
+            restore also seconds, of verify kind and message of what is wrong
+  restored-shards, verified-shards
+            input, output (of restore), shards, plaintext_len, sequence, signed_by, seconds: after the shards
   read      input, path (of a tree), format, stream_id, begin, end, plaintext_len, seconds: a range that `cat` has printed
   entry     path, type (\"file\", \"directory\", \"symlink\", \"hard link\", \"character device\", \"block device\", \"fifo\"), size,
             mode (octal), uid, gid, modified (null outside of 1970 to 9999), modified_seconds, modified_nanos, changed
-            (while it was sealed), link: of a tree, without time and version
+            (while it was sealed), gone (while it was sealed: zeros; then changed as well), link: of a tree, without time and version
   difference
             path, only_in (\"tree\", \"directory\"), what (\"type\", \"content\", \"mode\", \"owner\", \"time\", \"link\",
             \"device\", \"attributes\")
@@ -176,7 +186,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   sender    state (\"joined\", \"left\"), epoch, message
   received  output, plaintext_len, stream_digest (as the sender says), seconds
   verified  input, authenticity (\"checked\", \"signed\", \"pinned\", \"not checked\"), then as restored; tree, where its catalog
-            was compared with its headers: files, directories, symlinks, hard_links, others, data_len, changed
+            was compared with its headers: files, directories, symlinks, hard_links, others, data_len, changed,
+            gone, gone_len
   asserted  input, output, format (\"AGCM\", \"ECIE\", \"MREC\", \"RSE1\"), missing, stream_id, plaintext_len, seconds: what nothing proves;
             of `convert`, sealed_stream_id, sealed_len and stream_digest of what was made of it, too
   converted input, output, proved, format, stream_id, segments, plaintext_len, sealed_len, stream_digest, sequence,
@@ -197,8 +208,9 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             input, stream_id, generation, authentic, recipients: each with number, kind (\"age\", \"passphrase\",
             \"key-file\", \"external\", \"unknown\"), recipient, opens, post_quantum
   rewrapped file, generation, slots, room_bytes, removed
-  status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"unknown\"), staging,
-            staging_len, durable_len, journal, state, stream_id, input_len, plan, problems
+  status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"moving\",
+            \"in-the-way\", \"unknown\"), staging, staging_len, durable_len, journal, state, stream_id, input_len,
+            plan, problems, within (a directory: attempt, staging, journal, problems of what is in it)
   discarded target, removed
   upload    key, id, begun, age_seconds, aborted: of a store
   uploads   listed, aborted: after them

@@ -24,6 +24,12 @@ impl Expected {
         self.expect_digest.into_iter().fold(opener, Opener::expect_digest)
     }
 
+    /// The least number that is demanded.
+    #[cfg(feature = "signatures")]
+    pub(crate) fn min_sequence(&self) -> Option<u64> {
+        self.min_sequence
+    }
+
     /// For no stream that is too old.
     pub(crate) fn not_older(&self, opener: Opener) -> Opener {
         self.min_sequence.into_iter().fold(opener, Opener::min_sequence)

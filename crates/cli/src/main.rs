@@ -23,6 +23,8 @@ mod key_args;
 mod key_command;
 mod key_file;
 mod line_queue;
+#[cfg(feature = "signatures")]
+mod manifest_arg;
 mod metrics_args;
 mod metrics_file;
 mod named_files;

@@ -61,6 +61,12 @@ pub(crate) struct RestoredTreeArgs {
 }
 
 impl RestoredTreeArgs {
+    /// Whether TARGET is there already.
+    #[cfg(feature = "signatures")]
+    pub(crate) fn is_into(&self) -> bool {
+        self.into
+    }
+
     /// Whether a directory that is replaced is removed.
     pub(crate) fn removes_old(&self) -> bool {
         !self.keep_old && !self.into
@@ -135,10 +141,12 @@ pub(crate) struct TreeRecord {
     hard_links: u64,
     others: u64,
     changed_while_sealed: u64,
+    gone_while_sealed: u64,
     owners_left_out: u64,
     xattrs_left_out: u64,
     set_id_bits_left_out: u64,
     devices_left_out: u64,
+    times_left_out: u64,
     old_tree: Option<Name>,
     old_tree_not_removed: Option<String>,
 }
@@ -146,7 +154,7 @@ pub(crate) struct TreeRecord {
 impl TreeRecord {
     pub(crate) fn new(restored: &Restored) -> TreeRecord {
         let Restored { counts, left_out, .. } = restored;
-        let LeftOut { owners, xattrs, set_id_bits, devices, .. } = *left_out;
+        let LeftOut { owners, xattrs, set_id_bits, devices, times, .. } = *left_out;
         TreeRecord {
             files: counts.files,
             directories: counts.directories,
@@ -154,10 +162,12 @@ impl TreeRecord {
             hard_links: counts.hard_links,
             others: counts.others,
             changed_while_sealed: counts.changed,
+            gone_while_sealed: counts.gone,
             owners_left_out: owners,
             xattrs_left_out: xattrs,
             set_id_bits_left_out: set_id_bits,
             devices_left_out: devices,
+            times_left_out: times,
             old_tree: restored.old_tree.as_deref().map(Name::from),
             old_tree_not_removed: restored.not_removed.clone(),
         }
@@ -184,8 +194,12 @@ impl TreeRecord {
     pub(crate) fn warn(&self, report: Report) {
         let lacks = [
             (
-                self.changed_while_sealed,
+                self.changed_while_sealed - self.gone_while_sealed,
                 "had changed while they were sealed: their bytes may be of several moments",
+            ),
+            (
+                self.gone_while_sealed,
+                "had gone while the directory was sealed: zeros stand for what could not be read",
             ),
             (self.owners_left_out, "did not get their owner or group; root can give them"),
             (self.xattrs_left_out, "did not get all of their extended attributes or ACLs"),
@@ -194,13 +208,17 @@ impl TreeRecord {
                 "did not get their set-id bits or capabilities; --set-id restores them",
             ),
             (self.devices_left_out, "were not made, being device files; --devices makes them"),
+            (
+                self.times_left_out,
+                "did not get their time, which this file system cannot hold, but the nearest one",
+            ),
         ];
         for (number, what) in lacks.into_iter().filter(|(number, _)| *number > 0) {
             report.warning(format!("{}: {what}", count(number, "file")));
         }
         if let (Some(old), Some(why)) = (&self.old_tree, &self.old_tree_not_removed) {
             report.warning(format!(
-                "the directory that was replaced could not be removed and is now {old}: {why}"
+                "the directory that was replaced could not be put away and is now {old}: {why}"
             ));
         }
     }

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-#[cfg(any(feature = "mount", feature = "serve"))]
+#[cfg(any(feature = "mount", feature = "serve", feature = "signatures"))]
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
@@ -74,7 +74,7 @@ impl Sealed {
 
     /// What its plaintext is called as a file: its own name, without the ending; `plaintext` where that is no name of a file. Of a URL
     /// what is secret is left out, and no directory of either.
-    #[cfg(any(feature = "mount", feature = "serve"))]
+    #[cfg(any(feature = "mount", feature = "serve", feature = "signatures"))]
     pub(crate) fn plaintext_name(&self) -> OsString {
         let name = match self {
             Sealed::Here(End::Standard) => Vec::new(),

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::io_arg::End;
 use crate::printable::Name;
 use crate::report::Report;
+use crate::size::Size;
 use crate::text::count;
 
 /// What of a directory is sealed, and how.
@@ -102,19 +103,37 @@ pub(crate) fn is_directory(end: &End) -> bool {
     matches!(end, End::Path(path) if path.is_dir())
 }
 
-/// Says which files were not the same all the time.
+/// Says which files were not the same all the time, and which were gone.
 pub(crate) fn warn_of_changed(changed: &ChangedFiles, report: Report) {
-    if changed.count == 0 {
-        return;
+    let written = changed.count - changed.gone;
+    if written > 0 {
+        report.warning(format!(
+            "{} changed while the directory was sealed, and what is sealed of them may be of several moments: {}",
+            count(written, "file"),
+            named(&changed.first, written),
+        ));
     }
-    let named = changed.first.iter().take(CHANGED_NAMED_MAX).map(|path| name(path).to_string());
-    let more = changed.count.saturating_sub(CHANGED_NAMED_MAX as u64);
-    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    report.warning(format!(
-        "{} changed while the directory was sealed, and what is sealed of them may be of several moments: {}{more}",
-        count(changed.count, "file"),
-        named.collect::<Vec<_>>().join(", "),
-    ));
+    if changed.gone > 0 {
+        let (gone, len) = (counted_gone(changed.gone), Size(changed.gone_len));
+        let paths = named(&changed.first_gone, changed.gone);
+        report.warning(format!(
+            "{gone} gone when they were to be read: {len} of zeros stand for them: {paths}"
+        ));
+    }
+}
+
+/// `3 files were`.
+pub(crate) fn counted_gone(gone: u64) -> String {
+    format!("{} {}", count(gone, "file"), if gone == 1 { "was" } else { "were" })
+}
+
+/// The first of these paths, and how many more there are of `all`.
+fn named(first: &[TreePath], all: u64) -> String {
+    let paths: Vec<_> = first.iter().take(CHANGED_NAMED_MAX).map(|path| name(path).to_string()).collect();
+    match all.saturating_sub(paths.len() as u64) {
+        0 => paths.join(", "),
+        more => format!("{}, and {more} more", paths.join(", ")),
+    }
 }
 
 /// What was sealed of a directory, for the record.
@@ -129,6 +148,9 @@ pub(crate) struct TreeRecord {
     compressed: bool,
     changed: u64,
     changed_paths: Vec<Name>,
+    gone: u64,
+    gone_len: u64,
+    gone_paths: Vec<Name>,
     left_out: Option<LeftOutRecord>,
     /// False of an archive that is outside of the profile of trees.
     catalog: bool,
@@ -155,6 +177,9 @@ impl TreeRecord {
         TreeRecord {
             changed: sealed.changed.count,
             changed_paths: sealed.changed.first.iter().map(name).collect(),
+            gone: sealed.changed.gone,
+            gone_len: sealed.changed.gone_len,
+            gone_paths: sealed.changed.first_gone.iter().map(name).collect(),
             left_out: sealed.left_out.map(left_out),
             ..TreeRecord::of_archive(Some(sealed.counts), compressed)
         }
@@ -174,6 +199,9 @@ impl TreeRecord {
             compressed,
             changed: 0,
             changed_paths: Vec::new(),
+            gone: 0,
+            gone_len: 0,
+            gone_paths: Vec::new(),
             left_out: None,
             catalog,
         }

@@ -66,6 +66,17 @@ impl Place {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
+    /// With the file `sealed` in a pipe.
+    fn run_from(&self, sealed: &str, arguments: &[&str]) -> Ran {
+        let sealed = fs::read(self.path(sealed)).unwrap();
+        let (reading, mut writing) = std::io::pipe().unwrap();
+        // Who is refused reads no more.
+        let feeding = std::thread::spawn(move || drop(writing.write_all(&sealed)));
+        let ran = Ran::of(self.command(arguments).stdin(reading).output().unwrap());
+        feeding.join().unwrap();
+        ran
+    }
+
     fn tree(&self) -> Listing {
         list(&self.path("tree"))
     }
@@ -495,6 +506,12 @@ fn a_tree_without_a_catalog_is_restored_as_the_file_that_it_is() {
         place.run(&["--force", "no-catalog", "at/file"]).assert_done();
         assert!(fs::read(place.path("at/file")).unwrap() == archive, "{len} bytes");
         assert_eq!(place.beside(), ["file"]);
+        fs::write(place.path("at/file"), "before").unwrap();
+        place.run_from("no-catalog", &["-", "at/file"]).assert_failed(6, "--force");
+        place.run_from("no-catalog", &["--force", "-", "at/file"]).assert_done();
+        assert!(fs::read(place.path("at/file")).unwrap() == archive, "{len} bytes from a pipe");
+        assert_eq!(place.beside(), ["file"]);
+        place.run_from("no-catalog", &["--set-id", "-", "at/other"]).assert_failed(2, "the stream is a file");
         place.run(&["--set-id", "no-catalog", "at/other"]).assert_failed(2, "the stream is a file");
         place.run(&["--path", "a", "no-catalog", "at/other"]).assert_failed(2, "the stream is a file");
     }
@@ -522,18 +539,12 @@ fn a_directory_is_moved_into_one_that_is_there() {
 #[test]
 fn a_tree_from_a_pipe_comes_back_as_from_a_file() {
     let place = Place::new();
-    let mut child = place
-        .command(&["--set-id", "-", "at/target"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let sealed = fs::read(place.path("sealed")).unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let feeding = std::thread::spawn(move || input.write_all(&sealed));
-    Ran::of(child.wait_with_output().unwrap()).assert_done();
-    feeding.join().unwrap().unwrap();
+    // What is to be a directory does not replace a file, which shows when it has come.
+    fs::write(place.target(), "a file").unwrap();
+    place.run_from("sealed", &["--force", "-", "at/target"]).assert_failed(2, "a directory");
+    assert_eq!(fs::read(place.target()).unwrap(), b"a file");
+    fs::remove_file(place.target()).unwrap();
+    place.run_from("sealed", &["--set-id", "-", "at/target"]).assert_done();
     place.assert_restored();
 }
 
@@ -596,4 +607,192 @@ fn a_directory_that_another_process_has_locked_is_neither_replaced_nor_moved_int
     drop(held);
     place.run(&[&["--force"], &ALL[..]].concat()).assert_done();
     place.assert_restored();
+}
+
+/// `cofferdam status`, which changes nothing.
+fn status(place: &Place) -> (String, serde_json::Value) {
+    let before = list(place.directory.path());
+    let told = |option: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+        command.args([&["status"], option, &["at/target"]].concat()).current_dir(place.directory.path());
+        let ran = Ran::of(command.env("XDG_STATE_HOME", place.path("states")).output().unwrap());
+        ran.assert_done();
+        ran.stdout
+    };
+    let told = (told(&[]), serde_json::from_str(&told(&["--json"])).unwrap());
+    assert_eq!(difference(&before, &list(place.directory.path())), None);
+    told
+}
+
+#[test]
+fn what_an_interrupted_restore_has_left_in_a_directory_is_told_with_what_the_next_run_does() {
+    let place = Place::new();
+    fs::create_dir(place.target()).unwrap();
+    assert!(status(&place).0.contains("nothing is kept"));
+    let mut damaged = fs::read(place.path("sealed")).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(place.path("half"), damaged).unwrap();
+    place.run(&["--into", "half", "at/target"]).assert_failed(3, "");
+    let (text, json) = status(&place);
+    assert!(
+        text.contains("the same command goes on") && text.contains("at/target/.cofferdam-staging"),
+        "{text}"
+    );
+    assert_eq!((&json["attempt"], &json["within"]["attempt"]), (&serde_json::Value::Null, &"restore".into()));
+    assert_eq!(json["within"]["journal"], "at/target/.cofferdam-journal");
+    // The same of a move that is cut off, and of one that cannot be gone on with.
+    for (options, attempt) in [(&["--into"][..], Some("moving")), (&["--into", "--path", "**"], None)] {
+        fs::remove_dir_all(place.target()).unwrap();
+        fs::create_dir(place.target()).unwrap();
+        let arguments = [options, &["--limit-rate", "4MiB", "sealed", "at/target"]].concat();
+        let mut child =
+            place.command(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        while !place.target().join(".cofferdam-staging").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it has ended before it could be disturbed");
+            std::thread::yield_now();
+        }
+        fs::create_dir(place.target().join("a.txt")).unwrap();
+        Ran::of(child.wait_with_output().unwrap()).assert_failed(10, "a.txt");
+        let (text, json) = status(&place);
+        assert_eq!(json["within"]["attempt"], serde_json::Value::from(attempt), "{text}");
+        assert!(
+            text.contains(if attempt.is_some() { "brings that to its end" } else { "has to replace it" }),
+            "{text}"
+        );
+        // Without it the first file that is there would be what is refused: which of them are is the directory's order.
+        let force: &[&str] = if attempt.is_some() { &[] } else { &["--force"] };
+        place
+            .run(&[options, force, &["sealed", "at/target"]].concat())
+            .assert_failed(6, "a.txt: this is a directory");
+        fs::remove_dir(place.target().join("a.txt")).unwrap();
+        place.run(&[options, force, &["sealed", "at/target"]].concat()).assert_done();
+        assert!(status(&place).0.contains("nothing is kept"));
+    }
+}
+
+/// What is at the names that are needed, and nobody's who restores: said as the next run will find it, for each kind.
+#[test]
+fn what_is_in_the_way_of_a_tree_is_told_as_the_next_run_tells_it() {
+    let place = Place::new();
+    let staging = place.path("at/.target.cofferdam-staging");
+    type Make<'a> = &'a dyn Fn();
+    let makes: [Make<'_>; 4] = [
+        &|| symlink("../tree", &staging).unwrap(),
+        &|| {
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                &staging,
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::RWXU,
+                0,
+            )
+            .unwrap()
+        },
+        &|| fs::create_dir_all(staging.join("precious")).unwrap(),
+        &|| {
+            fs::create_dir(&staging).unwrap();
+            std::os::unix::fs::chown(&staging, Some(65_534), None).unwrap();
+        },
+    ];
+    for (kind, make) in makes.iter().enumerate() {
+        if kind == 3 && !rustix::process::geteuid().is_root() {
+            continue;
+        }
+        make();
+        let (text, json) = status(&place);
+        assert_eq!(json["attempt"], "in-the-way", "{kind}: {text}");
+        assert!(text.contains("the next run refuses"), "{kind}: {text}");
+        let ran = place.run(&ALL);
+        assert!(matches!(ran.code, Some(1 | 8)), "{kind}: {}", ran.stderr);
+        let problem = json["problems"][0].as_str().unwrap();
+        assert!(ran.stderr.contains(problem), "{kind}: {problem}: {}", ran.stderr);
+        assert!(
+            if staging.is_dir() && !staging.is_symlink() {
+                fs::remove_dir_all(&staging)
+            } else {
+                fs::remove_file(&staging)
+            }
+            .is_ok()
+        );
+    }
+    // What a restore of some paths leaves when it is killed is of no use to anybody.
+    let mut child = place
+        .command(&["--path", "**", "--limit-rate", "1MiB", "sealed", "at/target"])
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !staging.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended before it could be killed");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (text, json) = status(&place);
+    assert!(text.contains("of no use; the next run replaces it"), "{text}");
+    assert_eq!(json["attempt"], serde_json::Value::Null);
+    place.run(&ALL).assert_done();
+    place.assert_restored();
+}
+
+#[test]
+fn words_for_directories_say_what_helps() {
+    let place = Place::new();
+    for name in [".", "/", ".."] {
+        place.run(&["sealed", name]).assert_failed(2, "moved into it");
+    }
+    fs::create_dir(place.target()).unwrap();
+    place.run(&ALL).assert_failed(6, "this directory exists already");
+    symlink("target", place.path("at/link")).unwrap();
+    let ran = place.run(&["--force", "sealed", "at/link"]);
+    ran.assert_failed(6, "symbolic link");
+    assert!(!ran.stderr.contains("--force"), "{}", ran.stderr);
+    // What it leads to is filled.
+    place.run(&["--into", "sealed", "at/link"]).assert_done();
+    assert_eq!(fs::read(place.target().join("a.txt")).unwrap(), fs::read(place.path("tree/a.txt")).unwrap());
+    fs::remove_file(place.target().join("a.txt")).unwrap();
+    fs::create_dir(place.target().join("a.txt")).unwrap();
+    let ran = place.run(&["--into", "--force", "sealed", "at/target"]);
+    ran.assert_failed(6, "a.txt: this is a directory");
+    assert!(!ran.stderr.contains("exists already"), "{}", ran.stderr);
+    // Archives outside of the strict profile: the same from a pipe as from a file.
+    let plaintext = [&b"archive"[..], b"CFDTREE\0\x01\0\x01\0\0\0\0\0"].concat();
+    let numbers = [7_u64, 0, 7, 7, 71, 0].map(u64::to_le_bytes).concat();
+    let (sink, contents) = MemorySink::new();
+    sealer().tree().seal(BytesSource::new([plaintext, numbers].concat()), sink).unwrap();
+    let sealed = contents.take().unwrap();
+    let mut child = place
+        .command(&["--into", "-", "at/target"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&sealed).unwrap();
+    Ran::of(child.wait_with_output().unwrap()).assert_failed(2, "the stream is a file");
+}
+
+/// As root alone: who may mount. Holes need no room: what may fit is tried, with a warning, whether all is restored or some paths.
+#[test]
+fn files_with_holes_that_are_longer_than_the_file_system_come_back() {
+    let place = Place::of(|tree| {
+        fs::write(tree.join("text"), "text").unwrap();
+        fs::File::create(tree.join("sparse")).unwrap().set_len(48 << 20).unwrap();
+    });
+    let mount = ["-t", "tmpfs", "-o", "size=8m", "none"];
+    let mounted = Command::new("mount").args(mount).arg(place.path("at")).stderr(Stdio::null()).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this user may not mount");
+        return;
+    }
+    for options in [&[][..], &["--path", "/sparse"]] {
+        let ran = place.run(&[options, &["sealed", "at/target"]].concat());
+        let len = fs::metadata(place.target().join("sparse")).map(|found| found.len());
+        let _ = fs::remove_dir_all(place.target());
+        if ran.code != Some(0) || len.as_ref().ok() != Some(&(48 << 20)) || !ran.stderr.contains("warning") {
+            assert!(Command::new("umount").arg(place.path("at")).status().unwrap().success());
+            panic!("{options:?}: {:?}, {len:?}: {}", ran.code, ran.stderr);
+        }
+    }
+    assert!(Command::new("umount").arg(place.path("at")).status().unwrap().success());
 }

@@ -117,7 +117,8 @@
 //! - `fast` (default): ciphers through aws-lc-rs, which needs a C compiler to build.
 //! - `portable`: ciphers in pure Rust; without `fast` they are the ones used.
 //! - `foreign`: streams that other programs have sealed: age files are opened (`Opener::foreign`), and made (`Sealer::sealed_as`).
-//! - `parts`: one stream restored by many processes or machines: the module `parts`.
+//! - `parts`: one stream restored by many processes or machines: the module `parts`. With `signatures` also several streams that become one
+//!   directory, as a signed manifest says: the module `shards`.
 //! - `peer`: a stream goes over a socket to a receiver, which publishes it: the module `peer`.
 //! - `remote`: sealed streams in object stores and on HTTP servers: `RemoteSource`, and the module `remote`; objects in stores as
 //!   targets: `ObjectTarget`.
@@ -157,10 +158,16 @@ mod opener;
 pub mod parts;
 #[cfg(feature = "peer")]
 pub mod peer;
+#[cfg(feature = "parts")]
+mod private_dir;
+#[cfg(feature = "parts")]
+mod record_file;
 mod resource_setters;
 mod seal_writer;
 mod sealer;
 mod segments;
+#[cfg(all(feature = "parts", feature = "signatures"))]
+pub mod shards;
 #[cfg(feature = "signatures")]
 mod signed_by;
 mod simple;
@@ -168,6 +175,8 @@ mod simple;
 mod tar_input;
 #[cfg(feature = "tree")]
 mod tree_input;
+#[cfg(feature = "tree")]
+mod tree_leftovers;
 #[cfg(feature = "tree")]
 mod tree_paths;
 #[cfg(feature = "tree")]
@@ -247,8 +256,6 @@ pub use sources::{
 pub use storage::{
     BlockDevice, ByteCount, OnPartial, Sparse, StageOptions, TargetError, TargetKind, classify,
 };
-#[cfg(not(feature = "tree"))]
-pub use stream::discard;
 #[cfg(feature = "foreign")]
 pub use stream::{
     Asserted, ForeignInspection, ForeignReader, ForeignSummary, Format, Wholeness, inspect_foreign,
@@ -259,16 +266,20 @@ pub use stream::{
     GivenInstead, InTheWay, Inspection, Kept, KeyCopySummary, Leftovers, LostRange, MEMORY_DEFAULT, Metadata,
     Observer, Pin, PinCheck, Progress, RateLimit, Reader, Receipt, RecipientChange, RecipientList, Remedy,
     Restored, Rewrapped, SEGMENT_LEN_DEFAULT, Sealed, SealedAs, SegmentSummary, SlotSummary, StreamDigest,
-    StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, default_suite, inspect, inspect_source,
-    leftovers, list_recipients, rewrap, rewrap_unless, sequence_of,
+    StreamHead, Surveyed, SystemMemory, TrailerSummary, Warning, Within, default_suite, inspect,
+    inspect_source, list_recipients, rewrap, rewrap_unless, sequence_of,
 };
+#[cfg(not(feature = "tree"))]
+pub use stream::{discard, leftovers};
 #[cfg(feature = "tree")]
 pub use tar_input::TarInput;
 #[cfg(feature = "tree")]
 pub use tree_input::{PlannedTree, SealedTree, TreeInput};
 #[cfg(feature = "tree")]
+pub use tree_leftovers::{discard, leftovers};
+#[cfg(feature = "tree")]
 pub use tree_paths::RestoredPaths;
 #[cfg(feature = "tree")]
-pub use tree_restore::{TreeOutcome, discard, refuse_within};
+pub use tree_restore::{TreeOutcome, refuse_within};
 #[cfg(feature = "tree")]
 pub use trees::{tree_content, tree_error, tree_sink_error};

@@ -66,7 +66,7 @@ pub fn stream_message(digest: DigestKind, stream_digest: StreamDigest) -> Result
     Ok(Message::stream(FORMAT_VERSION, hash, &stream_digest.0))
 }
 
-fn refused(error: SignatureError) -> Error {
+pub(crate) fn refused(error: SignatureError) -> Error {
     let what = "the signature does not show who has sealed the stream";
     let advice = match error {
         SignatureError::NotTrusted { .. } => {

@@ -35,7 +35,6 @@ pub struct PlannedTree {
     source: TreeSource,
     counts: EntryCounts,
     left_out: Option<LeftOut>,
-    plan_path: PathBuf,
     /// Last: what is in it is in use until then.
     _plan_dir: PlanDir,
 }
@@ -50,9 +49,12 @@ pub struct SealedTree {
     pub counts: EntryCounts,
     /// What the walk left out; none where the plan is an interrupted sealing's.
     pub left_out: Option<LeftOut>,
-    /// Files that were not what the plan says when they were read.
+    /// Files that were not what the plan says when they were read, and those that were gone.
     pub changed: ChangedFiles,
 }
+
+/// What walks a directory and makes a plan of it.
+type MakePlan<'a> = &'a dyn Fn(&TreeRoot, &WalkOptions) -> Result<(Plan, LeftOut), TreeError>;
 
 impl TreeInput {
     /// All of the directory at `directory` that is on its own file system; its last component may be a symbolic link. A file that changes while
@@ -86,19 +88,26 @@ impl TreeInput {
     /// others can write `state_dir`.
     pub fn plan(&self, state_dir: impl AsRef<Path>, cancel: &CancelToken) -> Result<PlannedTree, Error> {
         let plan_dir = PlanDir::unnamed(state_dir.as_ref())?;
-        let walked = self.walk_into(plan_dir.path(), "plan", state_dir.as_ref(), cancel)?;
-        // It stays open, and has no name any more: whoever kills this process leaves no list of files.
-        walked.plan.remove().map_err(|error| Error::io("the plan could not be kept private", error))?;
+        // It has no name: whoever kills this process leaves no list of files.
+        let create =
+            |root: &TreeRoot, options: &WalkOptions| Plan::create_unnamed(root, plan_dir.path(), options);
+        let walked = self.walk_by(&create, state_dir.as_ref(), cancel)?;
         self.planned(walked, plan_dir)
     }
 
     /// The plan of an interrupted sealing of this directory into `output`, where one is kept and is to be used; else a new one.
-    fn plan_resumable(&self, output: &Path, state_dir: &Path, sealer: &Sealer) -> Result<PlannedTree, Error> {
+    /// With where the plan is.
+    fn plan_resumable(
+        &self,
+        output: &Path,
+        state_dir: &Path,
+        sealer: &Sealer,
+    ) -> Result<(PlannedTree, PathBuf), Error> {
         let plan_dir = PlanDir::of_output(state_dir, output)?;
         let name = self.plan_name().map_err(|error| self.unread(error))?;
+        let path = plan_dir.path().join(&name);
         let resumes = sealer.on_partial == OnPartial::Resume && plan_dir.has_sealing()?;
         if resumes {
-            let path = plan_dir.path().join(&name);
             if !path.exists() {
                 let what =
                     "what is kept for this output is of another directory, or of another choice of its files";
@@ -113,8 +122,8 @@ impl TreeInput {
                 )
                 .remedied(Remedy::Restart(Kept::SealingState))
             })?;
-            let plan = Arc::new(plan);
-            return self.planned(WalkedPlan { plan, left_out: None, path }, plan_dir);
+            let (root, plan) = (self.root()?, Arc::new(plan));
+            return Ok((self.planned(WalkedPlan { root, plan, left_out: None }, plan_dir)?, path));
         }
         if sealer.if_exists == IfExists::Refuse
             && matches!(classify(output), Ok(TargetKind::RegularFile))
@@ -122,42 +131,49 @@ impl TreeInput {
         {
             return Err(Error::target(TargetError::Exists { path: output.to_owned() }));
         }
-        let walked = self.walk_into(plan_dir.path(), &name, state_dir, &sealer.resources.cancel)?;
-        self.planned(walked, plan_dir)
+        clear(plan_dir.path(), &name)
+            .map_err(|error| Error::io("an old plan could not be removed", error))?;
+        let create = |root: &TreeRoot, options: &WalkOptions| Plan::create(root, &path, options);
+        let walked = self.walk_by(&create, state_dir, &sealer.resources.cancel)?;
+        Ok((self.planned(walked, plan_dir)?, path))
     }
 
-    fn walk_into(
+    /// Walks the directory by what makes a plan of it.
+    fn walk_by(
         &self,
-        plan_dir: &Path,
-        name: &str,
+        create: MakePlan<'_>,
         state_dir: &Path,
         cancel: &CancelToken,
     ) -> Result<WalkedPlan, Error> {
-        clear(plan_dir, name).map_err(|error| Error::io("an old plan could not be removed", error))?;
         let own = fs::metadata(state_dir)
             .map_err(|error| Error::io("the state directory could not be examined", error))?;
+        let sealed = fs::metadata(&self.directory).map_err(|error| self.unread(error))?;
+        if (sealed.dev(), sealed.ino()) == (own.dev(), own.ino()) {
+            let what =
+                "the state directory is the directory that is sealed, which would contain its own plan";
+            return Err(
+                Error::new(ErrorKind::Usage, what).advise("Name another state directory, outside of it.")
+            );
+        }
         let token = cancel.clone();
         let options = self.walk.clone().without_directory(own.dev(), own.ino());
         let options = options.cancel_when(Arc::new(move || token.is_cancelled()));
-        let path = plan_dir.join(name);
-        let walked = self.root().and_then(|root| Plan::create(&root, &path, &options));
-        let (plan, left_out) = walked.map_err(|error| match cancel.is_cancelled() {
+        let root = self.root()?;
+        let (plan, left_out) = create(&root, &options).map_err(|error| match cancel.is_cancelled() {
             true => Error::new(ErrorKind::Cancelled, "interrupted"),
             false => input_error(error),
         })?;
-        Ok(WalkedPlan { plan: Arc::new(plan), left_out: Some(left_out), path })
+        Ok(WalkedPlan { root, plan: Arc::new(plan), left_out: Some(left_out) })
     }
 
     fn planned(&self, walked: WalkedPlan, plan_dir: PlanDir) -> Result<PlannedTree, Error> {
         let counts = walked.plan.layout().checked().counts();
-        let source = self.root().and_then(|root| TreeSource::new(root, walked.plan, self.on_change));
-        let source = source.map_err(input_error)?;
-        let (left_out, plan_path) = (walked.left_out, walked.path);
-        Ok(PlannedTree { source, counts, left_out, plan_path, _plan_dir: plan_dir })
+        let source = TreeSource::new(walked.root, walked.plan, self.on_change).map_err(input_error)?;
+        Ok(PlannedTree { source, counts, left_out: walked.left_out, _plan_dir: plan_dir })
     }
 
-    fn root(&self) -> Result<TreeRoot, TreeError> {
-        TreeRoot::open(&self.directory)
+    fn root(&self) -> Result<TreeRoot, Error> {
+        TreeRoot::open(&self.directory).map_err(input_error)
     }
 
     /// Tells plans of other directories, and of other choices, from this one's.
@@ -200,11 +216,11 @@ impl TreeInput {
     }
 }
 
-/// A plan, and what the walk that made it left out.
+/// A plan, the directory that was walked, or is to be read by a plan of before, and what the walk left out.
 struct WalkedPlan {
+    root: TreeRoot,
     plan: Arc<Plan>,
     left_out: Option<LeftOut>,
-    path: PathBuf,
 }
 
 impl PlannedTree {
@@ -239,7 +255,7 @@ impl Sealer {
     ///
     /// # Errors
     /// As [`Sealer::seal_file`] and [`TreeInput::plan`]. [`ErrorKind::Usage`] if `output` lies in the directory, and is not left out of it;
-    /// [`ErrorKind::SourceChanged`] if a file changes, and that is refused.
+    /// [`ErrorKind::SourceChanged`] if a file changes, and that is refused, or if the directory itself is removed, moved or replaced.
     pub fn seal_tree(
         &self,
         tree: &TreeInput,
@@ -281,9 +297,9 @@ impl Sealer {
     }
 
     fn seal_by_plan(&self, tree: &TreeInput, output: &Path, state_dir: &Path) -> Result<SealedTree, Error> {
-        let planned = tree.plan_resumable(output, state_dir, self)?;
+        let (planned, plan_path) = tree.plan_resumable(output, state_dir, self)?;
         let age = if planned.left_out.is_some() { PlanAge::New } else { PlanAge::Kept };
-        let input = FileInput::of_plan(Box::new(planned.source()), &planned.plan_path, age)?;
+        let input = FileInput::of_plan(Box::new(planned.source()), &plan_path, age)?;
         let sealed = self.clone().tree().seal_input_resumable(input, output, state_dir)?;
         Ok(planned.sealed_as(sealed))
     }

@@ -3,14 +3,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use cofferdam_io::share;
 use contract::{ReadAt, StreamingSink, WriteAt};
 use sources::Source;
 use storage::OnPartial;
 use tree::{Content, Globs, PathCase, Subtree};
-use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside};
+use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside, scratch_directory};
 
 use crate::tree_restore::stopped_move;
 use crate::trees::{said_of_tree, tree_content, tree_error, tree_sink_error};
@@ -58,19 +58,20 @@ impl Opener {
         let catalog = catalog.check(PathCase::Sensitive).map_err(tree_error)?;
         let catalog = catalog.catalog();
         self.refuse_lost(target, options)?;
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let chosen = Subtree::new(reader.clone(), catalog, selection, parent.unwrap_or(Path::new(".")));
+        let scratch = scratch_directory(target, options.placement_of()).map_err(Error::target)?;
+        let chosen = Subtree::new(reader.clone(), catalog, selection, &scratch);
         let Some(chosen) = chosen.map_err(tree_error)? else {
             return Err(Error::new(ErrorKind::Usage, "nothing in the tree matches what was chosen")
                 .advise("A path that begins with / is one from the tree's root on; without it, it may be at any depth."));
         };
         self.resources.tell_staging();
         let options = options.if_exists(self.if_exists);
-        let mut sink = TreeSink::create(target, &chosen, &options).map_err(tree_sink_error)?;
+        let created = self.open_with_room(|room| TreeSink::create(target, &chosen, &options.room(room)));
+        let mut sink = created.map_err(tree_sink_error)?;
         self.copy(&chosen, &sink)?;
         let outcome = sink.restored();
         sink.publish(chosen.len()).map_err(|error| match options.placement_of() {
-            Placement::Into => stopped_move(Error::publish(error)),
+            Placement::Into => stopped_move(Error::publish(error), REPLACES),
             Placement::Whole => said_of_tree(Error::publish(error)),
         })?;
         let restored = outcome.lock().clone();
@@ -91,35 +92,27 @@ impl Opener {
     fn copy(&self, chosen: &Subtree, sink: &TreeSink) -> Result<(), Error> {
         let Some(tree) = sink.positioned() else { return Ok(()) };
         let threads = thread::available_parallelism().map_or(1, usize::from).min(COPY_THREADS_MAX);
-        // Each piece is taken once; the order is any.
-        let next = AtomicU64::new(0);
-        let work = || self.copy_pieces(chosen, &*tree, &next);
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let ours = work();
-            let theirs = others.into_iter().map(|other| {
-                other.join().unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "a thread has panicked")))
-            });
-            // All of them are waited for.
-            std::iter::once(ours).chain(theirs.collect::<Vec<_>>()).collect()
-        })
+        let pieces = chosen.len().div_ceil(COPY_LEN as u64);
+        let begin = || vec![0; COPY_LEN];
+        share(pieces, threads, begin, |buffer, piece| self.copy_piece(chosen, &*tree, piece, buffer))
+            .map(drop)
     }
 
-    fn copy_pieces(&self, chosen: &Subtree, tree: &dyn WriteAt, next: &AtomicU64) -> Result<(), Error> {
-        let mut buffer = vec![0; COPY_LEN];
-        loop {
-            let at = next.fetch_add(COPY_LEN as u64, Ordering::Relaxed);
-            if at >= chosen.len() {
-                return Ok(());
-            }
-            if self.resources.cancel.is_cancelled() {
-                return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
-            }
-            let len = usize::try_from(chosen.len() - at).map_or(COPY_LEN, |left| left.min(COPY_LEN));
-            chosen.read_exact_at(at, &mut buffer[..len]).map_err(unread)?;
-            tree.write_all_at(at, &buffer[..len])
-                .map_err(|error| Error::io("the directory could not be written", error))?;
+    fn copy_piece(
+        &self,
+        chosen: &Subtree,
+        tree: &dyn WriteAt,
+        piece: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), Error> {
+        if self.resources.cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "interrupted"));
         }
+        let at = piece * COPY_LEN as u64;
+        let len = usize::try_from(chosen.len() - at).map_or(COPY_LEN, |left| left.min(COPY_LEN));
+        chosen.read_exact_at(at, &mut buffer[..len]).map_err(unread)?;
+        tree.write_all_at(at, &buffer[..len])
+            .map_err(|error| Error::io("the directory could not be written", error))
     }
 }
 
@@ -131,6 +124,8 @@ fn unread(error: std::io::Error) -> Error {
     }
 }
 
+/// What ends a move that has stopped. Whether another run chooses the same paths is not known.
+const REPLACES: &str = "Run it again, and ask for what exists to be replaced: that brings it to its end, as soon as nothing is in its way.";
 /// What is copied at a time.
 const COPY_LEN: usize = 1 << 20;
 /// Threads that copy: each opens the frames that it needs.

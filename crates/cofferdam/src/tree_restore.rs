@@ -3,20 +3,20 @@
 
 use std::error::Error as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::{IfExists, StreamingSink};
-use storage::{Misplaced, OnPartial, Sparse, TargetError};
+use storage::{Misplaced, OnPartial, Sparse, StageOptions, TargetError};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
 use tree_sink::{
-    Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink, TreeSinkError,
-    attempt_beside,
+    Attempt, Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink,
+    TreeSinkError, attempt_beside,
 };
 
-use crate::trees::{said_of_tree, tree_content, tree_sink_error};
+use crate::trees::{no_tree, said_of_tree, tree_content, tree_sink_error};
 use crate::{Error, ErrorKind, Opener, Warning};
 
 /// What came of a tree that was restored, to be asked for afterwards: see [`Opener::trees`].
@@ -125,7 +125,7 @@ impl Opener {
         let id = TreeId::new(envelope, path)?;
         let Some(plaintext) = read()?.map(Arc::new) else {
             return self
-                .spool(path, options, &id)
+                .spool(path, options, *others, &id)
                 .map(|sink| TreeInto::Sink(of_pipe(sink, outcome, envelope)));
         };
         if let Content::PlainFile { tar_len } = tree_content(&plaintext)? {
@@ -134,12 +134,13 @@ impl Opener {
                 Others::Refuse => Err(no_tree()),
             };
         }
+        let new = id.attempt_id();
+        let attempt = Attempt { id: &new, is_ours: &|found| id.check(found).is_ok() };
         for _ in 0..ATTEMPTS_MAX {
-            let opened = self.open_with_room(|room| {
-                TreeSink::open(path, &*plaintext, &options.room(room), &id.attempt_id())
-            });
+            let opened =
+                self.open_with_room(|room| TreeSink::open(path, &*plaintext, &options.room(room), &attempt));
             let (sink, found) = match opened.map_err(tree_sink_error)? {
-                Opened::Fresh(sink) => (sink, id.attempt_id()),
+                Opened::Fresh(sink) => (sink, new.clone()),
                 Opened::Resumable { sink, attempt_id } => (sink, attempt_id),
                 Opened::Published { sink, attempt_id } if id.check(&attempt_id).is_ok() => {
                     outcome.follow(sink.restored(), Some(sink.difference()));
@@ -159,7 +160,13 @@ impl Opener {
     }
 
     /// What was left beside the target is of this tree, or refused before a byte is read.
-    fn spool(&self, path: &Path, options: TreeOptions, id: &TreeId<'_>) -> Result<SpooledTree, Error> {
+    fn spool(
+        &self,
+        path: &Path,
+        options: TreeOptions,
+        others: Others,
+        id: &TreeId<'_>,
+    ) -> Result<SpooledTree, Error> {
         let found = match self.on_partial {
             OnPartial::Resume => attempt_beside(path, options.placement_of()).map_err(Error::target)?,
             OnPartial::Discard => None,
@@ -167,14 +174,15 @@ impl Opener {
         found.iter().try_for_each(|found| id.check(found))?;
         // How much room the tree needs is known when it has come.
         let options = options.room(if self.sparse == Sparse::Never { Room::Check } else { Room::Assume });
-        SpooledTree::create(path, &options, &id.attempt_id(), found).map_err(Error::target)
+        let as_file = (others == Others::Restore).then(|| StageOptions::default().sparse(self.sparse));
+        SpooledTree::create(path, &options, as_file, &id.attempt_id(), found).map_err(Error::target)
     }
 
     /// How much of a tree are holes is not known before: where it may not fit that is said, unless no holes are wanted.
-    fn open_with_room(
+    pub(crate) fn open_with_room<T>(
         &self,
-        open: impl Fn(Room) -> Result<Opened, TreeSinkError>,
-    ) -> Result<Opened, TreeSinkError> {
+        open: impl Fn(Room) -> Result<T, TreeSinkError>,
+    ) -> Result<T, TreeSinkError> {
         match open(Room::Check) {
             Err(TreeSinkError::Target(TargetError::NoRoom { needed, free: Some(free), .. }))
                 if self.sparse != Sparse::Never && needed > free =>
@@ -195,14 +203,14 @@ impl Opener {
             return changed_since();
         }
         match options.placement_of() {
-            Placement::Into => stopped_move(error),
+            Placement::Into => stopped_move(error, SAME_COMMAND),
             Placement::Whole => said_of_tree(error),
         }
     }
 }
 
-/// An error of a tree that was to be moved into a directory: what of it is where.
-pub(crate) fn stopped_move(error: Error) -> Error {
+/// An error of a tree that was to be moved into a directory: what of it is where, and what brings it `to_the_end`.
+pub(crate) fn stopped_move(error: Error, to_the_end: &'static str) -> Error {
     match (is_misplaced(&error), error.kind()) {
         (true, ErrorKind::DurabilityUnknown) => Error::new(
             ErrorKind::DurabilityUnknown,
@@ -220,7 +228,7 @@ pub(crate) fn stopped_move(error: Error) -> Error {
             ErrorKind::DurabilityUnknown,
             "some of the tree has been moved into the target, and perhaps not all of it",
         )
-        .advise("The same command brings it to its end, as soon as nothing is in its way.")
+        .advise(to_the_end)
         .because(error),
         (false, _) => said_of_tree(error),
     }
@@ -253,11 +261,6 @@ enum Others {
     Refuse,
 }
 
-fn no_tree() -> Error {
-    Error::new(ErrorKind::Usage, "an option is for directories, and the stream is a file")
-        .advise("Leave the option out.")
-}
-
 /// What a stream is restored into.
 pub(crate) enum TreeInto<S> {
     /// It is a file.
@@ -271,22 +274,6 @@ fn of_pipe<S>(sink: SpooledTree, outcome: &TreeOutcome, envelope: &Envelope) -> 
     outcome.follow(sink.restored(), None);
     let sink: Box<dyn StreamingSink> = Box::new(sink);
     Tentative::Boxed(Opening::plain(sink, envelope))
-}
-
-/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files and of trees, and of
-/// sealings. The target stays as it is.
-///
-/// # Errors
-/// [`ErrorKind::TargetLocked`] where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused.
-pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
-    // As whoever names a directory may: a slash at the end is none of its name.
-    let target = target.as_ref().components().as_path();
-    let mut removed = match tree_sink::is_beside(target) {
-        Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
-        Ok(false) | Err(_) => Vec::new(),
-    };
-    removed.extend(stream::discard(target, state_dir)?);
-    Ok(removed)
 }
 
 /// Refuses `directory`, which is to be replaced and then removed, if the file at `read` lies in it: that would be gone, too. What cannot be looked at
@@ -315,5 +302,7 @@ fn unfinished(error: std::io::Error) -> Error {
         .because(error)
 }
 
+/// What ends a move that has stopped.
+const SAME_COMMAND: &str = "The same command brings it to its end, as soon as nothing is in its way.";
 /// How often other restores may come in between.
 const ATTEMPTS_MAX: usize = 3;

@@ -92,18 +92,21 @@ pub(crate) fn said_of_tree(error: Error) -> Error {
             return damaged(tree);
         }
         // From a pipe that shows when all of it has come.
-        if of_tree.and_then(|inner| inner.downcast_ref::<TreeSinkError>()).is_some_and(is_plain) {
-            return Error::new(ErrorKind::Usage, TreeSinkError::PlainFile.to_string()).advise(
-                "Give the sealed stream as a file or a URL: then it is restored as the archive that it is.",
-            );
+        match of_tree.and_then(|inner| inner.downcast_ref::<TreeSinkError>()) {
+            Some(TreeSinkError::PlainFile) => return no_tree(),
+            Some(TreeSinkError::Target(refused)) => return Error::refused_target(refused),
+            Some(TreeSinkError::Tree(tree)) if !matches!(tree, TreeError::Io { .. }) => return damaged(tree),
+            _ => {}
         }
         cause = under.source();
     }
     error
 }
 
-fn is_plain(error: &TreeSinkError) -> bool {
-    matches!(error, TreeSinkError::PlainFile)
+/// The error where a directory is asked for, and the stream is none.
+pub(crate) fn no_tree() -> Error {
+    Error::new(ErrorKind::Usage, "an option is for directories, and the stream is a file")
+        .advise("Leave the option out.")
 }
 
 fn damaged(error: &TreeError) -> Error {

@@ -33,7 +33,13 @@
 mod at;
 mod fetch;
 mod patience;
+#[cfg(feature = "rustix")]
+mod proc_path;
+mod share;
 
 pub use at::{Lending, ReadAt, WriteAt};
 pub use fetch::{Fetch, FetchError, FetchFault};
 pub use patience::{MaybeInterrupted, Patience, retried};
+#[cfg(feature = "rustix")]
+pub use proc_path::{descriptor_path, proc_error, proc_path};
+pub use share::share;

@@ -215,11 +215,17 @@ impl Filesystem for FileSystem {
         mut reply: ReplyDirectoryPlus,
     ) {
         let listed = self.list(number, from, &mut |name, node, next| {
-            let mut attributes = attributes(node);
-            if matches!(node.kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
-                // Its numbers are in its header: who wants them looks it up.
-                attributes.ino = INodeNo(0);
-            }
+            // The numbers of a device are in its header.
+            let device = match node.kind {
+                EntryKind::CharDevice | EntryKind::BlockDevice => Some(self.contents.node(node.inode)),
+                _ => None,
+            };
+            let attributes = match &device {
+                Some(Ok(Some(device))) => attributes(device),
+                // Who wants it looks it up, and hears what is wrong. Until then programs do not see it.
+                Some(_) => FileAttr { ino: INodeNo(0), ..attributes(node) },
+                None => attributes(node),
+            };
             let (number, name) = (INodeNo(node.inode.number()), OsStr::from_bytes(name));
             listing(reply.add(number, next, name, &FOR_EVER, &attributes, GENERATION))
         });

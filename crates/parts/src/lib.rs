@@ -1,5 +1,5 @@
 //! What many machines need to know to restore one stream together: the plan, and what each says it has done, under MACs.
-//! It refuses to know files, streams and engines: it takes texts and gives texts (docs/PARTS.md).
+//! It refuses to know files, streams and engines: it takes texts and gives texts (docs/PARTS.md, docs/MANIFEST.md).
 //!
 //! A [`Plan`] cuts one stream into parts, ranges of whole segments, each with the chain before and after it. An attempt at a part
 //! draws an [`AttemptName`], writes a file of its own, and then says so in a [`PartReceipt`]. Whoever commits takes one receipt for
@@ -38,6 +38,7 @@
 mod error;
 mod extent;
 mod key;
+mod manifest;
 mod note;
 mod pieces;
 mod plan;
@@ -47,6 +48,7 @@ mod text;
 pub use error::RecordError;
 pub use extent::PartExtent;
 pub use key::{PlanKey, RandomError};
+pub use manifest::{Manifest, Shard, ShardName, UnusableManifest};
 pub use note::{Committed, FileIdentity, Publishing};
 pub use pieces::{Piece, PieceDigest, PieceHasher};
 pub use plan::{Modified, NewPlan, Plan, PlanId, UnusablePlan};
@@ -54,6 +56,10 @@ pub use receipt::{AttemptName, PartReceipt};
 
 /// The most parts that a plan has.
 pub const PARTS_MAX: usize = 10_000;
+/// The most shards that a manifest has.
+pub const SHARDS_MAX: usize = 10_000;
+/// The most bytes that the text of a manifest has.
+pub const MANIFEST_LEN_MAX: usize = 8 << 20;
 /// The most bytes that the text of a plan has.
 pub const PLAN_LEN_MAX: usize = 8 << 20;
 /// The most bytes that the text of a receipt has.

@@ -27,6 +27,11 @@ impl Writer {
         self.0.push('\n');
     }
 
+    /// Without a MAC: who vouches for it says so elsewhere.
+    pub(crate) fn finish_unauthenticated(self) -> String {
+        self.0
+    }
+
     pub(crate) fn finish(mut self, key: &PlanKey) -> String {
         let mac = key.mac(self.0.as_bytes());
         self.line("mac", &[&Hex(&mac)]);
@@ -63,8 +68,28 @@ impl<'a> Lines<'a> {
         if !clear.ends_with(b"\n") || !mac.is_some_and(|mac| key.verify(clear, &mac)) {
             return Err(RecordError::Forged);
         }
+        Lines::after(clear, head.len())
+    }
+
+    /// The lines of a text that has no MAC.
+    pub(crate) fn unauthenticated(
+        text: &'a [u8],
+        kind: &str,
+        len_max: usize,
+    ) -> Result<Lines<'a>, RecordError> {
+        if text.len() > len_max {
+            return Err(RecordError::TooLong);
+        }
+        let head = format!("{kind} 1\n");
+        if !text.starts_with(head.as_bytes()) {
+            return Err(RecordError::OtherKind);
+        }
+        Lines::after(text, head.len())
+    }
+
+    fn after(clear: &'a [u8], head_len: usize) -> Result<Lines<'a>, RecordError> {
         let clear = std::str::from_utf8(clear).map_err(|_| RecordError::Malformed { line: 1 })?;
-        Ok(Lines { rest: &clear[head.len()..], number: 2 })
+        Ok(Lines { rest: &clear[head_len..], number: 2 })
     }
 
     /// The values of the next line, which has to begin with `word` and to have as many of them.

@@ -24,6 +24,8 @@ impl Message {
     pub const STREAM: &'static str = "stream@cofferdam";
     /// The namespace of what a drill has found out.
     pub const EVIDENCE: &'static str = "evidence@cofferdam";
+    /// The namespace of manifests: which streams are one snapshot.
+    pub const MANIFEST: &'static str = "manifest@cofferdam";
 
     /// The line of a sealed stream (FORMAT F11.3): its format's version, what it is digested with, and its digest. It ends with a line feed,
     /// which is signed.
@@ -44,6 +46,11 @@ impl Message {
     /// What a drill has found out: all bytes of its file.
     pub fn evidence(bytes: Vec<u8>) -> Message {
         Message { namespace: Message::EVIDENCE, bytes }
+    }
+
+    /// A manifest: all bytes of its file.
+    pub fn manifest(bytes: Vec<u8>) -> Message {
+        Message { namespace: Message::MANIFEST, bytes }
     }
 
     /// What it is signed as: a signature in another namespace is none of it.

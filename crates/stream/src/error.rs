@@ -319,7 +319,13 @@ impl Error {
 
     #[doc(hidden)]
     pub fn target(error: TargetError) -> Error {
-        let (kind, remedy) = match &error {
+        Error::refused_target(&error)
+    }
+
+    /// The same, of an error that lies in another one.
+    #[doc(hidden)]
+    pub fn refused_target(error: &TargetError) -> Error {
+        let (kind, remedy) = match error {
             TargetError::Exists { .. } | TargetError::DirectoryExists { .. } => {
                 (ErrorKind::TargetExists, Some(Remedy::Replace(InTheWay::File)))
             }

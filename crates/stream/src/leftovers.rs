@@ -34,6 +34,34 @@ pub struct Leftovers {
     pub plan: Option<PathBuf>,
     /// Why a journal or a state cannot be used.
     pub problems: Vec<String>,
+    /// Of a directory: what a restore into it has left in it.
+    pub within: Option<Within>,
+}
+
+/// What is kept in a directory that is the target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Within {
+    /// What was interrupted, or is at work.
+    pub attempt: Attempt,
+    /// What is at the private directory's name.
+    pub staging: Option<PathBuf>,
+    /// The journal.
+    pub journal: Option<PathBuf>,
+    /// Why it cannot be used, or what to look at.
+    pub problems: Vec<String>,
+}
+
+impl Within {
+    #[doc(hidden)]
+    pub fn new(
+        attempt: Attempt,
+        staging: Option<PathBuf>,
+        journal: Option<PathBuf>,
+        problems: Vec<String>,
+    ) -> Within {
+        Within { attempt, staging, journal, problems }
+    }
 }
 
 /// What was interrupted.
@@ -52,11 +80,20 @@ pub enum Attempt {
     Unknown,
     /// It had put the target in place, and was interrupted during cleanup.
     Published,
+    /// A restore into a directory, which was moving files there.
+    Moving,
+    /// Something is at a name that the next run needs, and refuses.
+    InTheWay,
 }
 
 impl Leftovers {
     /// Whether nothing is kept at all.
     pub fn is_empty(&self) -> bool {
+        self.is_empty_beside() && self.within.is_none()
+    }
+
+    /// Whether nothing is kept but what may be in the target.
+    pub fn is_empty_beside(&self) -> bool {
         self.staging.is_none() && self.journal.is_none() && self.state.is_none() && self.plan.is_none()
     }
 }
@@ -78,6 +115,7 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
         sealing: None,
         plan: None,
         problems: Vec::new(),
+        within: None,
     };
     match StagedFile::examine(target, IfExists::Replace) {
         Ok(Seen::Nothing) => {}

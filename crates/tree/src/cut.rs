@@ -172,13 +172,15 @@ impl ArchiveCut {
             [0x99, high, low, ..] => (3, usize::from(u16::from_be_bytes([high, low]))),
             _ => return false,
         };
-        let begins_with = |changed| {
+        let begins_with = |(changed, gone)| {
             let mut page = Vec::new();
-            encode_entries(&[Entry { changed, ..first.clone() }], &mut page);
+            encode_entries(&[Entry { changed, gone, ..first.clone() }], &mut page);
             // The head of an array of one is one byte.
             block[head_len..].iter().zip(&page[1..]).all(|(found, due)| found == due)
         };
-        entries <= PAGE_ENTRIES_MAX && (begins_with(false) || begins_with(true))
+        // What only the catalog says of a member (T4.6).
+        let flags = [(false, false), (true, false), (true, true)];
+        entries <= PAGE_ENTRIES_MAX && flags.into_iter().any(begins_with)
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Entry {
     pub modified: Timestamp,
     /// Whether the file changed while it was read: its bytes may be of several moments.
     pub changed: bool,
+    /// Whether the file was gone when it was read, and zeros stand for it, or for the rest of it; then it has changed as well.
+    pub gone: bool,
     /// Of a hard link the path, of a symbolic link the target; empty for others.
     pub link: Vec<u8>,
 }
@@ -171,6 +173,7 @@ impl Member {
             gid: self.gid,
             modified: self.modified,
             changed: false,
+            gone: false,
             link: self.link.clone(),
         }
     }

@@ -125,7 +125,7 @@ impl Layout {
     ) -> Result<(), TreeError> {
         let page = self.catalog().page(page)?;
         let end = page.end.header_at - page.end.data_before;
-        let mut window = Window { bytes: Vec::new(), at: 0 };
+        let mut window = Window::new(WINDOW_LEN);
         for located in page.located_entries() {
             let at = located.header_at - located.data_before;
             let header = window.read(skeleton, at, located.entry.header_len as usize, end);
@@ -184,7 +184,7 @@ impl LocatedEntry {
     pub fn member_of(&self, header: &[u8]) -> Result<Member, TreeError> {
         let member = Member::parse(header).map_err(|fault| of_header(self.header_at, fault))?;
         let entry = member.to_entry(header.len() as u64);
-        match (Entry { changed: self.entry.changed, ..entry }) == self.entry {
+        match (Entry { changed: self.entry.changed, gone: self.entry.gone, ..entry }) == self.entry {
             true => Ok(member),
             false => {
                 let what = format!("the header of {} says something else than the catalog", self.entry.path);
@@ -207,18 +207,24 @@ impl LocatedEntry {
 }
 
 /// A part of the skeleton in memory: headers of a page follow one another there, padding apart.
-struct Window {
+pub(crate) struct Window {
     bytes: Vec<u8>,
     /// Where in the skeleton they begin.
     at: u64,
+    /// What is read at a time, unless more is asked for.
+    ahead_len: usize,
 }
 
 impl Window {
+    pub(crate) fn new(ahead_len: usize) -> Window {
+        Window { bytes: Vec::new(), at: 0, ahead_len }
+    }
+
     /// The `len` bytes at `at`, which is not before that of the last call; `end` bounds what is read ahead.
-    fn read(&mut self, skeleton: &dyn ReadAt, at: u64, len: usize, end: u64) -> io::Result<&[u8]> {
+    pub(crate) fn read(&mut self, skeleton: &dyn ReadAt, at: u64, len: usize, end: u64) -> io::Result<&[u8]> {
         let start = (at - self.at) as usize;
         if start + len > self.bytes.len() {
-            let ahead = usize::try_from(end - at).map_or(WINDOW_LEN, |left| left.min(WINDOW_LEN));
+            let ahead = usize::try_from(end - at).map_or(self.ahead_len, |left| left.min(self.ahead_len));
             self.bytes.resize(len.max(ahead), 0);
             self.at = at;
             skeleton.read_exact_at(at, &mut self.bytes)?;
@@ -236,7 +242,7 @@ enum Part {
     Padding,
 }
 
-/// What is read of headers at a time, unless one is longer.
+/// What is read of a page's headers at a time.
 const WINDOW_LEN: usize = 64 << 10;
 /// What is read of an archive's end at a time.
 const END_BUFFER_LEN: usize = 64 << 10;

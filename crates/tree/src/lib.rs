@@ -8,6 +8,7 @@
 
 mod archive;
 mod catalog;
+mod changes;
 mod cut;
 mod entry;
 mod error;
@@ -15,6 +16,7 @@ mod globs;
 mod header;
 mod layout;
 pub mod limits;
+mod mount_id;
 mod owners;
 mod path;
 mod plan;
@@ -24,6 +26,7 @@ mod source;
 mod subtree;
 mod tar;
 mod walk;
+mod xattrs;
 
 pub use cofferdam_io::ReadAt;
 
@@ -32,17 +35,19 @@ pub use catalog::{
     Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, InOrder, LocatedEntry, Page, PathCase,
     WrittenCatalog,
 };
+pub use changes::ChangedFiles;
 pub use cut::ArchiveCut;
 pub use entry::{Entry, EntryKind, Member, Timestamp, Xattr};
 pub use error::TreeError;
 pub use globs::Globs;
 pub use header::HeaderFault;
 pub use layout::{Layout, Piece, Place};
+pub use mount_id::MountId;
 pub use path::{NameFault, TreePath};
 pub use plan::Plan;
 pub use root::TreeRoot;
 pub use selection::{Mounts, WalkOptions};
-pub use source::{ChangedFiles, OnChange, TreeSource};
+pub use source::{OnChange, TreeSource};
 pub use subtree::Subtree;
 pub use tar::{CatalogOutcome, TarSource};
 pub use walk::{LeftOut, walk};

@@ -12,11 +12,13 @@ use std::{
 };
 
 use cofferdam_io::ReadAt;
+use rustix::fs::OFlags;
 
 use crate::{
     Catalog, CatalogWriter, Content, Layout, LeftOut, Member, PathCase, TreeError, TreeRoot, WalkOptions,
     limits::{ARCHIVE_END_LEN, BLOCK_LEN},
-    walk,
+    walk::walk_with,
+    xattrs::XattrReader,
 };
 
 /// The plan of a sealing: every header, all padding and the catalog, as they will be sealed, in a file. A sealing that goes on after a crash
@@ -28,7 +30,8 @@ pub struct Plan {
     layout: Layout,
     skeleton: Arc<Skeleton>,
     plain_len: u64,
-    path: PathBuf,
+    /// None of one that has no name.
+    path: Option<PathBuf>,
 }
 
 impl Plan {
@@ -43,13 +46,7 @@ impl Plan {
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         remove(&unfinished).map_err(fault)?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&unfinished);
-        let mut out = BufWriter::with_capacity(WRITE_LEN, file.map_err(fault)?);
-        let mut catalog = CatalogWriter::new(directory)?;
-        let left_out = walk_ahead(root, options, &mut |member| push(member, &mut out, &mut catalog, path))?;
-        out.write_all(&[0; ARCHIVE_END_LEN]).map_err(fault)?;
-        let tar_len = catalog.next_header_at() + ARCHIVE_END_LEN as u64;
-        copy(&catalog.finish(tar_len)?, &mut out).map_err(fault)?;
-        let file = out.into_inner().map_err(|error| fault(error.into_error()))?;
+        let (file, left_out) = write(root, options, file.map_err(fault)?, directory)?;
         file.sync_all().map_err(fault)?;
         // What was noted for an earlier plan of this name is none of this one's: it is gone, durably, before this one has the name.
         let sync = || File::open(directory).and_then(|directory| directory.sync_all()).map_err(fault);
@@ -57,7 +54,24 @@ impl Plan {
         sync()?;
         std::fs::rename(&unfinished, path).map_err(fault)?;
         sync()?;
-        Ok((Plan::of_file(file, path)?, left_out))
+        Ok((Plan::of_file(file, Some(path))?, left_out))
+    }
+
+    /// Walks the tree, and writes its plan into a file without a name in `directory`: nothing goes on by it, and nothing of it is left,
+    /// whatever happens. So it need not be durable.
+    ///
+    /// # Errors
+    /// As of [`create`](Self::create).
+    pub fn create_unnamed(
+        root: &TreeRoot,
+        directory: &Path,
+        options: &WalkOptions,
+    ) -> Result<(Plan, LeftOut), TreeError> {
+        let file = tempfile::tempfile_in(directory);
+        let file =
+            file.map_err(|error| TreeError::io(format!("make a file in {}", directory.display()), error))?;
+        let (file, left_out) = write(root, options, file, directory)?;
+        Ok((Plan::of_file(file, None)?, left_out))
     }
 
     /// Opens the plan that an earlier sealing has written to `path`.
@@ -65,11 +79,9 @@ impl Plan {
     /// # Errors
     /// It is none, or not whole; the medium's own.
     pub fn open(path: &Path) -> Result<Plan, TreeError> {
-        let file = File::open(path);
-        Plan::of_file(
-            file.map_err(|error| TreeError::io(format!("open the plan {}", path.display()), error))?,
-            path,
-        )
+        let file = open_regular(path, OpenOptions::new().read(true));
+        let fault = |error| TreeError::io(format!("open the plan {}", path.display()), error);
+        Plan::of_file(file.map_err(fault)?, Some(path))
     }
 
     /// Bytes of the plaintext.
@@ -92,16 +104,20 @@ impl Plan {
     /// # Errors
     /// The medium's own.
     pub fn remove(&self) -> io::Result<()> {
-        [self.path.clone(), changes_path(&self.path)].iter().try_for_each(|path| remove(path))
+        let Some(path) = &self.path else { return Ok(()) };
+        [path.clone(), changes_path(path)].iter().try_for_each(|path| remove(path))
     }
 
-    /// Where the numbers of entries are noted that changed while they were read.
-    pub(crate) fn changes_path(&self) -> PathBuf {
-        changes_path(&self.path)
+    /// Where the numbers of entries are noted that changed while they were read; nowhere, if nothing goes on by this plan.
+    pub(crate) fn changes_path(&self) -> Option<PathBuf> {
+        self.path.as_deref().map(changes_path)
     }
 
-    fn of_file(file: File, path: &Path) -> Result<Plan, TreeError> {
-        let fault = |error| TreeError::io(format!("read the plan {}", path.display()), error);
+    fn of_file(file: File, path: Option<&Path>) -> Result<Plan, TreeError> {
+        let fault = |error| match path {
+            Some(path) => TreeError::io(format!("read the plan {}", path.display()), error),
+            None => TreeError::io("read the plan", error),
+        };
         let len = file.metadata().map_err(fault)?.len();
         let mut plain_len = [0; 8];
         // The tail has the plaintext's length; the file is that less the data.
@@ -120,13 +136,31 @@ impl Plan {
                 if layout.checked().counts().data_len != data_len {
                     return Err(TreeError::catalog(at, "a plan of another length than its tree's"));
                 }
-                Ok(Plan { layout, skeleton, plain_len, path: path.to_owned() })
+                Ok(Plan { layout, skeleton, plain_len, path: path.map(Path::to_owned) })
             }
         }
     }
 }
 
-/// As [`walk`], on a thread of its own: what it finds is taken while it goes on.
+/// Walks the tree, and writes its plan into `file`; what is spilled meanwhile goes to `directory`.
+fn write(
+    root: &TreeRoot,
+    options: &WalkOptions,
+    file: File,
+    directory: &Path,
+) -> Result<(File, LeftOut), TreeError> {
+    let fault = |error| TreeError::io(format!("write the plan in {}", directory.display()), error);
+    let mut out = BufWriter::with_capacity(WRITE_LEN, file);
+    let mut catalog = CatalogWriter::new(directory)?;
+    let left_out = walk_ahead(root, options, &mut |member| push(member, &mut out, &mut catalog, &fault))?;
+    out.write_all(&[0; ARCHIVE_END_LEN]).map_err(fault)?;
+    let tar_len = catalog.next_header_at() + ARCHIVE_END_LEN as u64;
+    copy(&catalog.finish(tar_len)?, &mut out).map_err(fault)?;
+    let file = out.into_inner().map_err(|error| fault(error.into_error()))?;
+    Ok((file, left_out))
+}
+
+/// As [`walk`](crate::walk), on a thread of its own: what it finds is taken while it goes on.
 fn walk_ahead(
     root: &TreeRoot,
     options: &WalkOptions,
@@ -138,7 +172,7 @@ fn walk_ahead(
         let walker = scope.spawn(move || {
             let mut batch = Vec::with_capacity(BATCH_LEN);
             let send = |batch| sender.send(batch).map_err(|_| stopped("nobody takes what it finds"));
-            let left_out = walk(root, options, &mut |member| {
+            let left_out = walk_with(root, options, XattrReader::of_own_thread(), &mut |member| {
                 batch.push(member);
                 match batch.len() < BATCH_LEN {
                     true => Ok(()),
@@ -158,15 +192,25 @@ fn push(
     member: Member,
     out: &mut BufWriter<File>,
     catalog: &mut CatalogWriter,
-    path: &Path,
+    fault: &dyn Fn(io::Error) -> TreeError,
 ) -> Result<(), TreeError> {
     let header = member.to_header();
     let header =
-        header.map_err(|fault| TreeError::io(format!("seal {}", member.path), io::Error::other(fault)))?;
+        header.map_err(|what| TreeError::io(format!("seal {}", member.path), io::Error::other(what)))?;
     let padding = member.size.next_multiple_of(BLOCK_LEN as u64) - member.size;
     let written = out.write_all(&header).and_then(|()| out.write_all(&[0; BLOCK_LEN][..padding as usize]));
-    written.map_err(|error| TreeError::io(format!("write the plan {}", path.display()), error))?;
+    written.map_err(fault)?;
     catalog.push(member.to_entry(header.len() as u64))
+}
+
+/// Opens a regular file: nobody waits for a FIFO that has its name, and no symbolic link is followed.
+pub(crate) fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = options.custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no regular file")),
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {

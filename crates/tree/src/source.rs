@@ -1,34 +1,31 @@
 //! A tree as a source: the plaintext that a plan says, read from the files of the tree at any offset, from any thread.
 //! Knows nothing of who seals it.
 
-use std::{
-    fmt,
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    num::NonZeroUsize,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, fs::File, io, num::NonZeroUsize, os::unix::fs::FileExt, sync::Arc, time::Duration};
 
 use cofferdam_io::{ReadAt, retried};
 use lru::LruCache;
 use parking_lot::Mutex;
 use rustix::{
-    fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, seek},
+    fs::{FileType, SeekFrom, Stat, fstat, seek},
     io::Errno,
 };
 use sources::{Arrival, InputChanged, Source};
 
-use crate::{Entry, Place, Plan, TreeError, TreePath, TreeRoot, catalog::encode_entries, walk::modified};
+use crate::{
+    ChangedFiles, Entry, Place, Plan, TreeError, TreeRoot,
+    catalog::encode_entries,
+    changes::{Change, Changes},
+    layout::Window,
+    root::FileOpener,
+    walk::modified,
+};
 
 /// A directory as a source of bytes: those of its plan.
 ///
 /// A file that is not what the plan says is read all the same: what is missing at its end, or of a file that is gone, is zeros; what it has
-/// grown by is left out. It counts as changed, in the catalog too, unless [`OnChange::Refuse`] ends the read.
+/// grown by is left out. It counts as changed, or as gone, in the catalog too, unless [`OnChange::Refuse`] ends the read. Where the directory
+/// itself was removed, moved or replaced, the read that notices it is an error, [`InputChanged`]: at the latest that of the last byte.
 pub struct TreeSource {
     shared: Arc<Shared>,
     next: u64,
@@ -44,16 +41,6 @@ pub enum OnChange {
     Refuse,
 }
 
-/// Files that changed while they were read.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct ChangedFiles {
-    /// How many.
-    pub count: u64,
-    /// The first 1,000 of them.
-    pub first: Vec<TreePath>,
-}
-
 impl TreeSource {
     /// The plaintext that `plan` says of the tree at `root`.
     ///
@@ -67,7 +54,7 @@ impl TreeSource {
 
     /// Those that have changed so far.
     pub fn changed_files(&self) -> ChangedFiles {
-        self.shared.changes.known.lock().clone()
+        self.shared.changes.known()
     }
 }
 
@@ -121,18 +108,23 @@ impl ReadAt for Shared {
             let message = format!("{} bytes at {offset} go beyond the tree's {}", buffer.len(), self.len());
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         };
-        self.plan.layout().for_each_piece(offset..end, &mut |piece| {
+        let (mut window, mut opener) = (Window::new(WINDOW_LEN), FileOpener::new(&self.root));
+        let read = self.plan.layout().for_each_piece(offset..end, &mut |piece| {
             // Pieces lie within the range that was asked for.
             let start = (piece.at - offset) as usize;
             let buffer = &mut buffer[start..start + piece.len as usize];
             match piece.place {
-                Place::File { number, entry, offset } => self.read_file(number, entry, offset, buffer),
+                Place::File { number, entry, offset } => {
+                    self.read_file(&mut opener, number, entry, offset, buffer)
+                }
                 Place::Skeleton(at) => {
-                    self.plan.skeleton().read_exact_at(at, buffer)?;
+                    self.read_skeleton(&mut window, at, buffer, end - piece.at)?;
                     self.flag_changed(piece.at, buffer)
                 }
             }
-        })
+        });
+        // Whoever has the last byte may publish all of them.
+        if end == self.plan.plain_len() { read.and_then(|()| self.check_root()) } else { read }
     }
 
     fn len(&self) -> u64 {
@@ -141,36 +133,81 @@ impl ReadAt for Shared {
 }
 
 impl Shared {
-    fn read_file(&self, number: u64, entry: &Entry, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let Some(file) = self.file(number, entry, buffer.len())? else {
-            buffer.fill(0);
-            return self.changed(number, entry);
+    /// Fills `buffer` with what is at `at` of the skeleton. Short pieces come out of what `window` has read ahead: `left` bytes of the
+    /// plaintext are asked for in all from there on.
+    fn read_skeleton(&self, window: &mut Window, at: u64, buffer: &mut [u8], left: u64) -> io::Result<()> {
+        let skeleton = self.plan.skeleton();
+        if buffer.len() >= WINDOW_LEN {
+            return skeleton.read_exact_at(at, buffer);
+        }
+        let end = skeleton.len().min(at + left);
+        buffer.copy_from_slice(window.read(skeleton, at, buffer.len(), end)?);
+        Ok(())
+    }
+
+    fn read_file(
+        &self,
+        opener: &mut FileOpener<'_>,
+        number: u64,
+        entry: &Entry,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<()> {
+        let fault =
+            |error: io::Error| io::Error::new(error.kind(), format!("cannot read {}: {error}", entry.path));
+        let stat = |file: &File| fstat(file).map_err(|error| fault(error.into()));
+        let Some(file) = self.file(opener, number, entry, buffer.len())? else {
+            return self.read_gone(number, entry, buffer);
         };
-        let is_whole = read_or_zero(&file, offset, buffer)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot read {}: {error}", entry.path)))?;
-        let stat = fstat(&file)?;
-        match is_whole && is_as_planned(&stat, entry) {
+        // Of a short file no hole is worth a question.
+        let before = if entry.size > SHORT_LEN_MAX { Some(stat(&file)?) } else { None };
+        let read = read_or_zero(&file, before.as_ref(), offset, buffer);
+        // What was read before something happened to the file is what the plan says, if it looks like that now.
+        let after = stat(&file)?;
+        if FileType::from_raw_mode(after.st_mode) != FileType::RegularFile {
+            return self.read_gone(number, entry, buffer);
+        }
+        match read.map_err(fault)? && is_as_planned(&after, entry) {
             true => Ok(()),
-            false => self.changed(number, entry),
+            false => self.note(number, entry, Change::Changed),
         }
     }
 
-    /// The open file of an entry; none where no regular file is there any more.
-    fn file(&self, number: u64, entry: &Entry, len: usize) -> io::Result<Option<Arc<File>>> {
+    /// Zeros stand for a file that is gone, unless the directory is.
+    fn read_gone(&self, number: u64, entry: &Entry, buffer: &mut [u8]) -> io::Result<()> {
+        buffer.fill(0);
+        self.check_root()?;
+        self.note(number, entry, Change::Gone)
+    }
+
+    /// What is left of a directory that was removed is not what was to be sealed.
+    fn check_root(&self) -> io::Result<()> {
+        match self.root.is_gone()? {
+            true => {
+                let message = "the directory was removed, moved or replaced while it was read";
+                Err(InputChanged(message.to_owned()).into())
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// The open file of an entry; none where nothing that could be one is there any more.
+    fn file(
+        &self,
+        opener: &mut FileOpener<'_>,
+        number: u64,
+        entry: &Entry,
+        len: usize,
+    ) -> io::Result<Option<Arc<File>>> {
         // What is read at once is opened once: no other file loses its place for it.
         let is_small = len as u64 == entry.size;
         if !is_small && let Some(file) = self.files.lock().get(&number) {
             return Ok(Some(file.clone()));
         }
-        // A FIFO that has taken the file's place is not waited for.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
-        let file = match self.root.open_at(&entry.path, flags, Mode::empty()) {
+        let file = match opener.open(&entry.path) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
             file => file.map_err(|error| TreeError::io(format!("open {}", entry.path), error))?,
         };
-        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-            return Ok(None);
-        }
         let file = Arc::new(file);
         if !is_small {
             self.files.lock().put(number, file.clone());
@@ -179,13 +216,17 @@ impl Shared {
     }
 
     /// A file is not what the plan says.
-    fn changed(&self, number: u64, entry: &Entry) -> io::Result<()> {
+    fn note(&self, number: u64, entry: &Entry, change: Change) -> io::Result<()> {
         if self.on_change == OnChange::Refuse {
-            let message = format!("{} changed while it was read; nothing may be sealed of it", entry.path);
+            let what = match change {
+                Change::Changed => "changed while it was read",
+                Change::Gone => "was gone when it was read",
+            };
+            let message = format!("{} {what}; nothing may be sealed of it", entry.path);
             return Err(InputChanged(message).into());
         }
         let page = self.plan.layout().catalog().page_of(number);
-        self.changes.note(number, page, &entry.path)
+        self.changes.note(number, page, entry, change)
     }
 
     /// Sets the flags of files that have changed in the bytes of pages: `buffer` is what is at `at` of the plaintext.
@@ -194,8 +235,7 @@ impl Shared {
         let end = at + buffer.len() as u64;
         for index in catalog.pages_in(at..end) {
             let (page_at, page_end) = (catalog.page_bounds(index), catalog.page_bounds(index + 1));
-            // From here on a file of this page that changes is an error: see `Changes::note`.
-            self.changes.given[index].store(true, Ordering::SeqCst);
+            self.changes.give(index);
             let page = catalog.page(index)?;
             let numbers = page.first_entry()..page.first_entry() + page.entries().len() as u64;
             if !numbers.clone().any(|number| self.changes.is_noted(number)) {
@@ -203,7 +243,7 @@ impl Shared {
             }
             let mut entries = page.entries().to_vec();
             for (number, entry) in numbers.zip(&mut entries) {
-                entry.changed = self.changes.is_noted(number);
+                self.changes.flag(number, entry);
             }
             let mut bytes = Vec::new();
             encode_entries(&entries, &mut bytes);
@@ -216,114 +256,28 @@ impl Shared {
     }
 }
 
-/// Which files have changed. A page of the catalog that has been given out says so of its files for good.
-struct Changes {
-    /// A bit for each entry.
-    noted: Vec<AtomicU64>,
-    /// Of each page, whether bytes of it have been given out. With `noted`, each side sets its own before it looks at the other's, all of it
-    /// sequentially consistent: one of the two sees the other.
-    given: Vec<AtomicBool>,
-    known: Mutex<ChangedFiles>,
-    /// The numbers, for a sealing that goes on after this one.
-    notes: Mutex<Notes>,
-}
-
-/// A file of numbers, made when there is one.
-struct Notes {
-    path: std::path::PathBuf,
-    file: Option<File>,
-}
-
-impl Changes {
-    fn read(plan: &Plan) -> Result<Changes, TreeError> {
-        let catalog = plan.layout().catalog();
-        let path = plan.changes_path();
-        let fault = |error| TreeError::io(format!("read {}", path.display()), error);
-        let changes = Changes {
-            noted: (0..catalog.entries().div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
-            given: (0..catalog.pages()).map(|_| AtomicBool::new(false)).collect(),
-            known: Mutex::default(),
-            notes: Mutex::new(Notes { path: path.clone(), file: None }),
-        };
-        let bytes = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            bytes => bytes.map_err(fault)?,
-        };
-        // A number that a crash has torn was never vouched for.
-        for bytes in bytes.chunks_exact(8) {
-            let number = bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-            if let Some(located) = catalog.entry(number)? {
-                changes.set(number);
-                changes.known.lock().add(&located.entry.path);
-            }
-        }
-        Ok(changes)
-    }
-
-    /// Notes, durably, that the entry `number` of this page has changed.
-    fn note(&self, number: u64, page: usize, path: &TreePath) -> io::Result<()> {
-        // Whoever comes second waits until it is durable as well.
-        let mut notes = self.notes.lock();
-        if !self.set(number) {
-            return Ok(());
-        }
-        if self.given[page].load(Ordering::SeqCst) {
-            let message = format!("{path} changed while its last bytes were read; seal the tree again");
-            return Err(InputChanged(message).into());
-        }
-        self.known.lock().add(path);
-        notes.append(number)
-    }
-
-    /// Sets the bit. Whether it was not set before.
-    fn set(&self, number: u64) -> bool {
-        let bit = 1 << (number % 64);
-        self.noted[(number / 64) as usize].fetch_or(bit, Ordering::SeqCst) & bit == 0
-    }
-
-    fn is_noted(&self, number: u64) -> bool {
-        self.noted[(number / 64) as usize].load(Ordering::SeqCst) >> (number % 64) & 1 == 1
-    }
-}
-
-impl Notes {
-    fn append(&mut self, number: u64) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                self.file.insert(OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?)
-            }
-        };
-        file.write_all(&number.to_le_bytes())?;
-        file.sync_all()
-    }
-}
-
-impl ChangedFiles {
-    fn add(&mut self, path: &TreePath) {
-        self.count += 1;
-        if self.first.len() < CHANGED_NAMED_MAX {
-            self.first.push(path.clone());
-        }
-    }
-}
-
 fn is_as_planned(stat: &Stat, entry: &Entry) -> bool {
     stat.st_size.cast_unsigned() == entry.size && modified(stat) == entry.modified
 }
 
 /// Fills `buffer` with what the file has from `offset` on, and with zeros behind its end. Whether all was there.
-fn read_or_zero(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<bool> {
+/// Holes are looked for if `stat` of it is given.
+fn read_or_zero(
+    file: &File,
+    stat: Option<&Stat>,
+    mut offset: u64,
+    mut buffer: &mut [u8],
+) -> io::Result<bool> {
     // lseek(2) moves a position that nobody uses. Where it says nothing, what is there is read.
-    let stat = fstat(file)?;
-    let size = stat.st_size.cast_unsigned();
+    let size = stat.map_or(0, |stat| stat.st_size.cast_unsigned());
     let hole = |offset: u64| match seek(file, SeekFrom::Data(offset)) {
         Ok(data) => data.saturating_sub(offset),
         // No data up to the end.
         Err(Errno::NXIO) => size.saturating_sub(offset),
         Err(_) => 0,
     };
-    let is_sparse = stat.st_blocks.cast_unsigned().saturating_mul(STAT_BLOCK_LEN) < size;
+    let is_sparse =
+        stat.is_some_and(|stat| stat.st_blocks.cast_unsigned().saturating_mul(STAT_BLOCK_LEN) < size);
     while !buffer.is_empty() {
         let skip = if is_sparse { hole(offset) } else { 0 };
         let skip = usize::try_from(skip).map_or(buffer.len(), |skip| skip.min(buffer.len()));
@@ -346,9 +300,11 @@ fn read_or_zero(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Resu
     Ok(true)
 }
 
+/// What is read of the skeleton at a time: the headers of some small files.
+const WINDOW_LEN: usize = 16 << 10;
+/// Files up to this length, in bytes, are read with their holes.
+const SHORT_LEN_MAX: u64 = 128 << 10;
 /// Files that are kept open because they are read in several pieces.
 const FILES_OPEN_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
 /// stat(2): blocks are counted in this unit, whatever the file system's own.
 const STAT_BLOCK_LEN: u64 = 512;
-/// Changed files whose paths are kept in memory.
-const CHANGED_NAMED_MAX: usize = 1_000;

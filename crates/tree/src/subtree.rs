@@ -14,7 +14,7 @@ use std::{
 use cofferdam_io::ReadAt;
 
 use crate::{
-    Catalog, CatalogWriter, Content, EntryKind, Globs, Layout, LocatedEntry, Member, PathCase, Place,
+    Catalog, CatalogWriter, Content, Entry, EntryKind, Globs, Layout, LocatedEntry, Member, PathCase, Place,
     TreeError, TreePath, WrittenCatalog,
     limits::{ARCHIVE_END_LEN, BLOCK_LEN},
 };
@@ -182,24 +182,25 @@ impl Chooser<'_> {
     fn take(&mut self, located: &LocatedEntry) -> Result<(), TreeError> {
         let member = located.read_member(self.whole)?;
         if member.kind != EntryKind::HardLink {
-            return self.push(&member, located.data_at(), located.entry.changed);
+            return self.push(&member, located.data_at(), &located.entry);
         }
         let wrong = || TreeError::catalog(located.header_at, "a hard link that leads nowhere");
         let target = TreePath::parse(&member.link).map_err(|_| wrong())?;
         let found = self.catalog.find(&target)?.ok_or_else(wrong)?;
         if self.selection.cover(&target, found.entry.kind) {
-            return self.push(&member, 0, false);
+            return self.push(&member, 0, &located.entry);
         }
         if let Some(stand_in) = self.stand_ins.get(&target) {
             let member = Member { link: stand_in.as_bytes().to_vec(), ..member };
-            return self.push(&member, 0, false);
+            return self.push(&member, 0, &located.entry);
         }
         self.stand_ins.insert(target, member.path.clone());
         let file = Member { path: member.path, ..found.read_member(self.whole)? };
-        self.push(&file, found.data_at(), found.entry.changed)
+        self.push(&file, found.data_at(), &found.entry)
     }
 
-    fn push(&mut self, member: &Member, data_at: u64, changed: bool) -> Result<(), TreeError> {
+    /// Takes a member, of which the whole tree's catalog says what `known` does.
+    fn push(&mut self, member: &Member, data_at: u64, known: &Entry) -> Result<(), TreeError> {
         let header = member.to_header();
         let header = header
             .map_err(|fault| TreeError::io(format!("choose {}", member.path), io::Error::other(fault)))?;
@@ -207,7 +208,8 @@ impl Chooser<'_> {
         self.write(&header)?;
         self.write(&[0; BLOCK_LEN][..padding as usize])?;
         self.data_at.push(data_at);
-        self.writer.push(crate::Entry { changed, ..member.to_entry(header.len() as u64) })
+        let (changed, gone) = (known.changed, known.gone);
+        self.writer.push(Entry { changed, gone, ..member.to_entry(header.len() as u64) })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), TreeError> {

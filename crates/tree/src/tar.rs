@@ -96,13 +96,22 @@ impl<S: Source> TarSource<S> {
 
     /// The error of a read; why there is nothing is known by the outcome as well.
     fn fail(&mut self, error: TreeError) -> io::Error {
-        self.stage = Stage::Failed;
         if let TreeError::Io { .. } = error {
-            return error.into();
+            let refusal: io::Error = error.into();
+            self.stage = Stage::Failed(refusal.kind(), refusal.to_string());
+            return refusal;
         }
-        let refusal = io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+        self.stage = Stage::Failed(io::ErrorKind::InvalidData, error.to_string());
         self.outcome.set(Err(error));
-        refusal
+        self.failure()
+    }
+
+    /// What has ended it.
+    fn failure(&self) -> io::Error {
+        match &self.stage {
+            Stage::Failed(kind, what) => io::Error::new(*kind, what.clone()),
+            _ => io::Error::other("the archive has ended"),
+        }
     }
 
     /// Looks at the next bytes of the archive.
@@ -165,7 +174,7 @@ impl<S: Source> TarSource<S> {
             };
             return Err(TreeError::NotAnArchive { what });
         }
-        match mem::replace(&mut self.stage, Stage::Failed) {
+        match mem::replace(&mut self.stage, Stage::Ended) {
             Stage::Indexed(parts) => match end_catalog(*parts) {
                 Ok((catalog, counts)) => {
                     self.outcome.set(Ok(counts));
@@ -181,7 +190,7 @@ impl<S: Source> TarSource<S> {
             return Err(TreeError::CutOff { at: self.tar_len });
         }
         let catalog = CatalogWriter::new(&self.directory)?.finish_without_catalog(self.tar_len)?;
-        if let Stage::Plain(because) = mem::replace(&mut self.stage, Stage::Failed) {
+        if let Stage::Plain(because) = mem::replace(&mut self.stage, Stage::Ended) {
             self.outcome.set(Err(because));
         }
         self.stage = Stage::Catalog { catalog: Arc::new(catalog), next: 0 };
@@ -202,6 +211,9 @@ impl<S: Source> Source for TarSource<S> {
     fn read_within(&mut self, buffer: &mut [u8], patience: Duration) -> io::Result<Arrival> {
         if let Stage::Catalog { catalog, next } = &mut self.stage {
             return read_behind(catalog, next, buffer);
+        }
+        if let Stage::Failed(..) = self.stage {
+            return Err(self.failure());
         }
         let arrival = self.inner.read_within(buffer, patience)?;
         match arrival {
@@ -228,8 +240,10 @@ enum Stage {
     Indexed(Box<(ArchiveScanner, CatalogWriter)>),
     /// The archive, which has left the profile because of this.
     Plain(TreeError),
-    /// An error has ended it.
-    Failed,
+    /// An error has ended it, of this kind and in these words.
+    Failed(io::ErrorKind, String),
+    /// It has ended, and what follows it is being made.
+    Ended,
     /// What follows it, from `next` on.
     Catalog { catalog: Arc<WrittenCatalog>, next: u64 },
 }

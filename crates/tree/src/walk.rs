@@ -3,22 +3,20 @@
 
 use std::{
     collections::HashMap,
-    ffi::{CString, OsStr},
+    ffi::OsStr,
     io,
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
     vec,
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Stat, lgetxattr, llistxattr, major, minor, readlinkat, statat},
+    fs::{AtFlags, Dir, FileType, Stat, Statx, makedev, readlinkat, statx},
     io::Errno,
 };
 
 use crate::{
-    EntryKind, Member, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions, Xattr, owners::OwnerNames,
+    EntryKind, Member, MountId, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions, owners::OwnerNames,
+    xattrs::XattrReader,
 };
 
 /// What a walk left out.
@@ -46,22 +44,35 @@ pub fn walk(
     options: &WalkOptions,
     take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
 ) -> Result<LeftOut, TreeError> {
+    walk_with(root, options, XattrReader::new(), take)
+}
+
+/// As [`walk`], by what reads attributes.
+pub(crate) fn walk_with(
+    root: &TreeRoot,
+    options: &WalkOptions,
+    xattrs: XattrReader,
+    take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+) -> Result<LeftOut, TreeError> {
     let path = TreePath::root();
     let directory = open(root, &path)?;
-    let stat = rustix::fs::fstat(&directory)
+    let told = statx(&directory, "", AtFlags::EMPTY_PATH, MountId::MASK)
         .map_err(|error| TreeError::io("examine the tree's directory", error))?;
     let mut walk = Walk {
         root,
         options,
-        device: stat.st_dev,
+        mount: MountId::of(&told),
         owners: OwnerNames::default(),
+        xattrs,
         links: HashMap::new(),
+        listings: 0,
         left_out: LeftOut::default(),
     };
-    let mut member = walk.member(path.clone(), EntryKind::Directory, &stat);
-    member.xattrs = read_xattrs(&directory, b".", &path)?;
+    let mut member = walk.member(path.clone(), EntryKind::Directory, &told);
+    member.xattrs = walk.xattrs.read(&directory, walk.listings, b".", &path)?;
     take(member)?;
-    walk.directories(Listing::read(directory, path, options.includes_all())?, take)?;
+    let top = walk.list(directory, path, options.includes_all())?;
+    walk.directories(top, take)?;
     Ok(walk.left_out)
 }
 
@@ -69,15 +80,20 @@ struct Walk<'a> {
     root: &'a TreeRoot,
     options: &'a WalkOptions,
     /// Of the root.
-    device: u64,
+    mount: MountId,
     owners: OwnerNames,
+    xattrs: XattrReader,
     /// The first path of each file that has several names.
     links: HashMap<(u64, u64), TreePath>,
+    /// Directories that were listed so far.
+    listings: u64,
     left_out: LeftOut,
 }
 
 /// A directory that is being walked.
 struct Listing {
+    /// No other one's.
+    number: u64,
     path: TreePath,
     /// Closed while directories far below are walked.
     directory: Option<OwnedFd>,
@@ -100,7 +116,12 @@ impl Walk<'_> {
                 continue;
             };
             if listing.directory.is_none() {
-                listing.directory = Some(open(self.root, &listing.path)?);
+                let Some(directory) = self.open_if_there(&listing.path)? else {
+                    self.left_out.gone += 1 + listing.names.len() as u64;
+                    stack.pop();
+                    continue;
+                };
+                listing.directory = Some(directory);
             }
             let Some(below) = self.name(listing, &name, take)? else {
                 continue;
@@ -129,14 +150,16 @@ impl Walk<'_> {
         if self.options.is_cancelled() {
             return Err(TreeError::io("walk the tree", io::ErrorKind::Interrupted));
         }
-        let stat = match statat(directory, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW) {
+        // As statat(2) does it: nothing is mounted by being looked at.
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let told = match statx(directory, OsStr::from_bytes(name), flags, MountId::MASK) {
             Err(Errno::NOENT) => {
                 self.left_out.gone += 1;
                 return Ok(None);
             }
-            stat => stat.map_err(|error| TreeError::io(format!("examine {path}"), error))?,
+            told => told.map_err(|error| TreeError::io(format!("examine {path}"), error))?,
         };
-        let Some(kind) = kind(&stat) else {
+        let Some(kind) = kind(&told) else {
             self.left_out.sockets += 1;
             return Ok(None);
         };
@@ -144,49 +167,66 @@ impl Walk<'_> {
             self.left_out.by_globs += 1;
             return Ok(None);
         }
-        if kind == EntryKind::Directory && self.options.is_own_directory(stat.st_dev, stat.st_ino) {
+        if kind == EntryKind::Directory && self.options.is_own_directory(device(&told), told.stx_ino) {
             self.left_out.own_directories += 1;
             return Ok(None);
         }
         let is_included = listing.is_included || self.options.includes(&path, kind);
-        let is_elsewhere = !self.options.enters_mounts() && stat.st_dev != self.device;
+        let is_elsewhere = !self.options.enters_mounts() && MountId::of(&told) != self.mount;
         if kind != EntryKind::Directory && (!is_included || is_elsewhere) {
             self.left_out.by_globs += u64::from(!is_included);
             self.left_out.mounts += u64::from(is_included);
             return Ok(None);
         }
-        let mut member = self.member(path.clone(), kind, &stat);
+        let mut member = self.member(path.clone(), kind, &told);
         if member.kind == EntryKind::Symlink {
-            let target = readlinkat(directory, OsStr::from_bytes(name), Vec::new());
-            member.link =
-                target.map_err(|error| TreeError::io(format!("read the link {path}"), error))?.into_bytes();
+            member.link = match readlinkat(directory, OsStr::from_bytes(name), Vec::new()) {
+                // It has been removed meanwhile, or is none any more.
+                Err(Errno::NOENT | Errno::INVAL) => {
+                    self.left_out.gone += 1;
+                    return Ok(None);
+                }
+                target => target.map_err(|error| TreeError::io(format!("read the link {path}"), error))?,
+            }
+            .into_bytes();
+        }
+        let is_walked = kind == EntryKind::Directory && !is_elsewhere;
+        let below = if is_walked { self.open_if_there(&path)? } else { None };
+        if is_walked && below.is_none() {
+            // No empty directory stands for one that is gone.
+            self.left_out.gone += 1;
+            return Ok(None);
         }
         if member.kind != EntryKind::HardLink {
-            member.xattrs = read_xattrs(directory, name, &path)?;
+            member.xattrs = self.xattrs.read(directory, listing.number, name, &path)?;
         }
         take(member)?;
-        match kind {
-            EntryKind::Directory if is_elsewhere => {
-                self.left_out.mounts += 1;
-                Ok(None)
-            }
-            EntryKind::Directory => match self.root.directory_at(&path) {
-                Err(Errno::NOENT) => Ok(None),
-                Err(error) => Err(TreeError::io(format!("open the directory {path}"), error)),
-                Ok(below) => Listing::read(below, path, is_included).map(Some),
-            },
-            _ => Ok(None),
+        self.left_out.mounts += u64::from(kind == EntryKind::Directory && is_elsewhere);
+        below.map(|below| self.list(below, path, is_included)).transpose()
+    }
+
+    /// None: it was removed meanwhile, or something else has its name.
+    fn open_if_there(&self, path: &TreePath) -> Result<Option<OwnedFd>, TreeError> {
+        match self.root.directory_at(path) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(error) => Err(TreeError::io(format!("open the directory {path}"), error)),
+            Ok(directory) => Ok(Some(directory)),
         }
     }
 
-    /// The member of what `stat` says, link and attributes apart.
-    fn member(&mut self, path: TreePath, kind: EntryKind, stat: &Stat) -> Member {
-        let mut member = Member::new(path, kind, stat.st_mode & 0o7777);
-        (member.uid, member.gid) = (stat.st_uid, stat.st_gid);
-        (member.user, member.group) = (self.owners.user(stat.st_uid), self.owners.group(stat.st_gid));
-        member.modified = modified(stat);
-        if kind != EntryKind::Directory && stat.st_nlink > 1 {
-            let first = self.links.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| member.path.clone());
+    fn list(&mut self, directory: OwnedFd, path: TreePath, is_included: bool) -> Result<Listing, TreeError> {
+        self.listings += 1;
+        Listing::read(directory, self.listings, path, is_included)
+    }
+
+    /// The member of what statx(2) told, link and attributes apart.
+    fn member(&mut self, path: TreePath, kind: EntryKind, told: &Statx) -> Member {
+        let mut member = Member::new(path, kind, u32::from(told.stx_mode) & 0o7777);
+        (member.uid, member.gid) = (told.stx_uid, told.stx_gid);
+        (member.user, member.group) = (self.owners.user(told.stx_uid), self.owners.group(told.stx_gid));
+        member.modified = Timestamp { seconds: told.stx_mtime.tv_sec, nanos: told.stx_mtime.tv_nsec };
+        if kind != EntryKind::Directory && told.stx_nlink > 1 {
+            let first = self.links.entry((device(told), told.stx_ino)).or_insert_with(|| member.path.clone());
             if *first != member.path {
                 member.link = first.as_bytes().to_vec();
                 member.kind = EntryKind::HardLink;
@@ -194,9 +234,9 @@ impl Walk<'_> {
             }
         }
         match kind {
-            EntryKind::File => member.size = stat.st_size.cast_unsigned(),
+            EntryKind::File => member.size = told.stx_size,
             EntryKind::CharDevice | EntryKind::BlockDevice => {
-                member.device = (major(stat.st_rdev), minor(stat.st_rdev));
+                member.device = (told.stx_rdev_major, told.stx_rdev_minor);
             }
             _ => {}
         }
@@ -205,7 +245,12 @@ impl Walk<'_> {
 }
 
 impl Listing {
-    fn read(directory: OwnedFd, path: TreePath, is_included: bool) -> Result<Listing, TreeError> {
+    fn read(
+        directory: OwnedFd,
+        number: u64,
+        path: TreePath,
+        is_included: bool,
+    ) -> Result<Listing, TreeError> {
         let fault = |error| TreeError::io(format!("list the directory {path}"), error);
         let mut names: Vec<Box<[u8]>> = Vec::new();
         for entry in Dir::read_from(&directory).map_err(fault)? {
@@ -216,7 +261,7 @@ impl Listing {
             }
         }
         names.sort_unstable();
-        Ok(Listing { path, directory: Some(directory), names: names.into_iter(), is_included })
+        Ok(Listing { number, path, directory: Some(directory), names: names.into_iter(), is_included })
     }
 }
 
@@ -229,8 +274,12 @@ fn open(root: &TreeRoot, path: &TreePath) -> Result<OwnedFd, TreeError> {
     root.directory_at(path).map_err(|error| TreeError::io(format!("open the directory {path}"), error))
 }
 
-fn kind(stat: &Stat) -> Option<EntryKind> {
-    Some(match FileType::from_raw_mode(stat.st_mode) {
+fn device(told: &Statx) -> u64 {
+    makedev(told.stx_dev_major, told.stx_dev_minor)
+}
+
+fn kind(told: &Statx) -> Option<EntryKind> {
+    Some(match FileType::from_raw_mode(told.stx_mode.into()) {
         FileType::RegularFile => EntryKind::File,
         FileType::Directory => EntryKind::Directory,
         FileType::Symlink => EntryKind::Symlink,
@@ -241,39 +290,5 @@ fn kind(stat: &Stat) -> Option<EntryKind> {
     })
 }
 
-/// The extended attributes of what is called `name` in `directory`, links not followed. A descriptor of the file itself would have to be opened
-/// for reading, which not every file allows; hence by the directory's.
-fn read_xattrs(directory: &impl AsFd, name: &[u8], path: &TreePath) -> Result<Vec<Xattr>, TreeError> {
-    let fault = |error| TreeError::io(format!("read the extended attributes of {path}"), error);
-    let place = [format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).as_bytes(), name].concat();
-    let Ok(place) = CString::new(place) else {
-        return Ok(Vec::new());
-    };
-    let mut names = vec![0; XATTRS_LEN_FIRST];
-    let len = loop {
-        match llistxattr(&place, &mut *names) {
-            Err(Errno::RANGE) if names.len() < XATTRS_LEN_MAX => names.resize(names.len() * 16, 0),
-            // Gone, or a file system without any.
-            Err(Errno::NOENT | Errno::NOTSUP) => return Ok(Vec::new()),
-            len => break len.map_err(fault)?,
-        }
-    };
-    let mut xattrs = Vec::new();
-    let mut value = Vec::new();
-    for name in names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        value.resize(XATTRS_LEN_MAX, 0);
-        match lgetxattr(&place, OsStr::from_bytes(name), &mut *value) {
-            Err(Errno::NODATA | Errno::NOENT) => {}
-            len => xattrs.push(Xattr { name: name.to_vec(), value: value[..len.map_err(fault)?].to_vec() }),
-        }
-    }
-    xattrs.sort();
-    Ok(xattrs)
-}
-
 /// Directories above the one that is walked that are kept open.
 const OPEN_LEVELS_MAX: usize = 64;
-/// What a list of names is first given room for.
-const XATTRS_LEN_FIRST: usize = 256;
-/// Linux keeps lists and values within this.
-const XATTRS_LEN_MAX: usize = 64 << 10;

@@ -217,26 +217,31 @@ fn a_file_that_shrinks_grows_is_written_or_goes_is_flagged_and_keeps_its_place()
         let mut source = source(&scratch, &plan, OnChange::Flag);
         let plaintext = read_all(&mut source, piece_len).unwrap();
         let checked = checked(&plaintext);
-        let expected: [(&str, bool, Vec<u8>); 8] = [
-            ("gone", true, vec![0; 5_000]),
-            ("grown", true, vec![b'x'; 5_000]),
-            ("other", false, vec![b'x'; 5_000]),
-            ("same", false, vec![b'x'; 5_000]),
-            ("shrunk", true, [[b'x'; 1_000].as_slice(), &[0; 4_000]].concat()),
-            ("to-fifo", true, vec![0; 5_000]),
-            ("to-link", true, vec![0; 5_000]),
-            ("written", true, vec![b'w'; 5_000]),
+        let (same, changed, gone) = ((false, false), (true, false), (true, true));
+        let expected: [(&str, (bool, bool), Vec<u8>); 8] = [
+            ("gone", gone, vec![0; 5_000]),
+            ("grown", changed, vec![b'x'; 5_000]),
+            ("other", same, vec![b'x'; 5_000]),
+            ("same", same, vec![b'x'; 5_000]),
+            ("shrunk", changed, [[b'x'; 1_000].as_slice(), &[0; 4_000]].concat()),
+            ("to-fifo", gone, vec![0; 5_000]),
+            ("to-link", gone, vec![0; 5_000]),
+            ("written", changed, vec![b'w'; 5_000]),
         ];
-        for (name, changed, contents) in &expected {
+        for (name, flags, contents) in &expected {
             let located = checked.catalog().find(&path(name)).unwrap().unwrap();
-            assert_eq!(located.entry.changed, *changed, "{name}");
+            assert_eq!((located.entry.changed, located.entry.gone), *flags, "{name}");
             assert!(plaintext[located.data_at() as usize..][..5_000] == *contents, "{name}");
         }
-        assert_eq!(source.changed_files().count, 6);
-        assert_eq!(checked.counts().changed, 6);
+        let known = source.changed_files();
+        assert_eq!((known.count, known.gone, known.gone_len), (6, 3, 15_000));
+        assert_eq!(known.first, ["grown", "shrunk", "written"].map(path));
+        assert_eq!(known.first_gone, ["gone", "to-fifo", "to-link"].map(path));
+        let counts = checked.counts();
+        assert_eq!((counts.changed, counts.gone, counts.gone_len), (6, 3, 15_000));
     }
     let refused = read_all(&mut source(&scratch, &plan, OnChange::Refuse), 1 << 20).unwrap_err();
-    assert!(refused.to_string().contains("gone changed"), "{refused}");
+    assert!(refused.to_string().contains("gone was gone"), "{refused}");
 }
 
 #[test]
@@ -247,12 +252,15 @@ fn what_changed_is_known_to_a_sealing_that_goes_on_and_to_no_new_plan() {
     fs::write(tree.join("b"), [b'x'; 5_000]).unwrap();
     let (first, _) = plan(&scratch, &WalkOptions::default());
     fs::write(tree.join("a"), "short").unwrap();
+    fs::remove_file(tree.join("b")).unwrap();
     let whole = read_all(&mut source(&scratch, &first, OnChange::Flag), 4_096).unwrap();
     drop(first);
     // The rest is read by another process: only the catalog.
     let again = Arc::new(Plan::open(&scratch.path().join("plan")).unwrap());
     let resumed = source(&scratch, &again, OnChange::Flag);
-    assert_eq!(resumed.changed_files().first, [path("a")]);
+    let known = resumed.changed_files();
+    assert_eq!((known.first, known.first_gone), (vec![path("a")], vec![path("b")]));
+    assert_eq!((known.count, known.gone, known.gone_len), (2, 1, 5_000));
     let at = again.layout().catalog().tar_len();
     let mut catalog = vec![0; (again.plain_len() - at) as usize];
     resumed.positioned().unwrap().read_exact_at(at, &mut catalog).unwrap();
@@ -276,6 +284,52 @@ fn a_change_that_the_catalog_cannot_say_any_more_is_an_error() {
     fs::write(tree.join("a"), "short").unwrap();
     let error = positioned.read_exact_at(0, &mut vec![0; at as usize]).unwrap_err();
     assert!(error.to_string().contains("a changed while its last bytes were read"), "{error}");
+}
+
+#[test]
+fn a_file_that_changes_and_then_goes_is_one_that_is_gone() {
+    let scratch = fixture();
+    let file = scratch.path().join("tree/a");
+    fs::write(&file, [b'x'; 5_000]).unwrap();
+    let (plan, _) = plan(&scratch, &WalkOptions::default());
+    let source = source(&scratch, &plan, OnChange::Flag);
+    let positioned = source.positioned().unwrap();
+    let data_at = plan.layout().catalog().find(&path("a")).unwrap().unwrap().data_at();
+    fs::write(&file, [b'y'; 5_000]).unwrap();
+    positioned.read_exact_at(data_at, &mut vec![0; 5_000]).unwrap();
+    assert_eq!((source.changed_files().count, source.changed_files().gone), (1, 0));
+    fs::remove_file(&file).unwrap();
+    for _ in 0..2 {
+        positioned.read_exact_at(data_at, &mut vec![0; 5_000]).unwrap();
+        let known = source.changed_files();
+        assert_eq!((known.count, known.gone, known.first_gone), (1, 1, vec![path("a")]));
+    }
+}
+
+#[test]
+fn the_last_byte_is_not_given_of_a_directory_that_was_removed_moved_or_replaced() {
+    for ending in ["removed", "moved", "replaced"] {
+        let scratch = fixture();
+        let (tree, away) = (scratch.path().join("tree"), scratch.path().join("away"));
+        fs::write(tree.join("a"), [b'x'; 5_000]).unwrap();
+        let (plan, _) = plan(&scratch, &WalkOptions::default());
+        let positioned = source(&scratch, &plan, OnChange::Flag).positioned().unwrap();
+        let len = plan.plain_len() as usize;
+        positioned.read_exact_at(0, &mut vec![0; len]).unwrap();
+        match ending {
+            "removed" => fs::remove_dir_all(&tree).unwrap(),
+            _ => fs::rename(&tree, &away).unwrap(),
+        }
+        if ending == "replaced" {
+            fs::create_dir(&tree).unwrap();
+        }
+        // Whatever is still in it can be read, up to that byte.
+        if ending != "removed" {
+            positioned.read_exact_at(0, &mut vec![0; len - 1]).unwrap();
+        }
+        let error = positioned.read_exact_at(len as u64 - 1, &mut [0]).unwrap_err();
+        assert!(error.to_string().contains("was removed, moved or replaced"), "{ending}: {error}");
+    }
 }
 
 #[test]
@@ -332,6 +386,75 @@ fn globs_say_what_is_left_out_and_what_is_taken() {
     let both = all().include(["base"]).unwrap().exclude(["**/*.o"]).unwrap();
     assert_eq!(paths(both).0, "base/1/b");
     assert!(all().exclude(["["]).unwrap_err().contains('['));
+}
+
+#[test]
+fn each_name_has_its_own_attributes_before_within_and_after_directories() {
+    let scratch = fixture();
+    let tree = scratch.path().join("tree");
+    let mut directory = tree.clone();
+    let mut due = 0;
+    // Deeper than directories are kept open.
+    for level in 0..100 {
+        for name in ["a", "m", "z"] {
+            let place = directory.join(name);
+            match name {
+                "m" => fs::create_dir(&place).unwrap(),
+                _ => fs::write(&place, "").unwrap(),
+            }
+            let note = format!("{name} of level {level}");
+            rustix::fs::setxattr(&place, "user.note", note.as_bytes(), rustix::fs::XattrFlags::empty())
+                .unwrap();
+            due += 1;
+        }
+        directory.push("m");
+    }
+    let note_due = |path: &TreePath| {
+        let level = path.as_bytes().iter().filter(|byte| **byte == b'/').count();
+        format!("{} of level {level}", String::from_utf8_lossy(path.name()))
+    };
+    let mut found = 0;
+    let mut look_at = |member: tree::Member| {
+        if !member.path.is_root() {
+            let notes = member.xattrs.iter().filter(|xattr| xattr.name == b"user.note");
+            let notes: Vec<_> = notes.map(|xattr| String::from_utf8_lossy(&xattr.value)).collect();
+            assert_eq!(notes, [note_due(&member.path)], "{}", member.path);
+            found += 1;
+        }
+        Ok(())
+    };
+    let before = std::env::current_dir().unwrap();
+    tree::walk(&TreeRoot::open(&tree).unwrap(), &WalkOptions::default(), &mut look_at).unwrap();
+    // As the walk of a plan finds them.
+    let (plan, _) = plan(&scratch, &WalkOptions::default());
+    let layout = plan.layout();
+    for page in 0..layout.catalog().pages() {
+        layout.for_each_member(page, plan.skeleton(), &mut |_, member| look_at(member)).unwrap();
+    }
+    assert_eq!((found, std::env::current_dir().unwrap()), (2 * due, before));
+}
+
+#[test]
+fn a_plan_without_a_name_leaves_nothing_and_says_the_same() {
+    let scratch = fixture();
+    let tree = scratch.path().join("tree");
+    make_tree(&tree);
+    let root = || TreeRoot::open(&tree).unwrap();
+    let (unnamed, _) = Plan::create_unnamed(&root(), scratch.path(), &WalkOptions::default()).unwrap();
+    let unnamed = Arc::new(unnamed);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing is beside the tree");
+    let (named, _) = plan(&scratch, &WalkOptions::default());
+    let of_plan =
+        |plan: &Arc<Plan>| read_all(&mut source(&scratch, plan, OnChange::Refuse), 1 << 20).unwrap();
+    assert!(of_plan(&unnamed) == of_plan(&named));
+    named.remove().unwrap();
+    // What changes is flagged as well, and noted nowhere.
+    fs::remove_file(tree.join("a.txt")).unwrap();
+    let mut changed = source(&scratch, &unnamed, OnChange::Flag);
+    read_all(&mut changed, 1 << 20).unwrap();
+    assert_eq!(changed.changed_files().first_gone, [path("a.txt")]);
+    unnamed.remove().unwrap();
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing is beside the tree");
 }
 
 #[test]

@@ -219,6 +219,20 @@ fn what_is_no_archive_is_an_error_and_not_a_plain_file() {
         let error = refusal(bytes);
         assert!(error.contains("this is no tar archive: it does not begin with a header"), "{error}");
     }
+    // Whoever reads on gets no tree.
+    for bytes in [&text, &b"ustar".to_vec()] {
+        let scratch = std::env::temp_dir();
+        let mut source = TarSource::new(BytesSource::new(bytes.clone()), &scratch).unwrap();
+        let (mut buffer, mut said) = ([0; 512], Vec::new());
+        while said.len() < 40 {
+            match source.read_within(&mut buffer, Duration::MAX) {
+                Err(error) => said.push((error.kind(), error.to_string())),
+                Ok(Arrival::Bytes(_)) if said.is_empty() => {}
+                Ok(_) => panic!("{said:?}"),
+            }
+        }
+        assert!(said.iter().all(|again| *again == said[0]), "{said:?}");
+    }
     assert!(refusal(b"").contains("nothing came"));
     assert!(refusal(b"ustar").contains("it has 5 bytes"));
     // An empty archive is one.

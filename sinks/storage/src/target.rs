@@ -339,13 +339,8 @@ impl TargetError {
         }
     }
 
-    /// What is wrong with it, and what to do.
-    fn complaint(&self) -> Cow<'static, str> {
+    fn complaint_of_directory(&self) -> Cow<'static, str> {
         match self {
-            Self::Exists { .. } => "this file exists already; ask for it to be replaced, or name another".into(),
-            Self::DirectoryExists { .. } => {
-                "this directory exists already; ask for it to be replaced, or name another".into()
-            }
             Self::OtherKind { kind, wanted, .. } => format!(
                 "this is {}, and {} would take its place; move it away, or name another target",
                 noun(*kind),
@@ -355,6 +350,17 @@ impl TargetError {
             Self::NoName { .. } => "this path has no name that a new directory could be given; name the directory by its name, or \
                  ask for the contents to be moved into it"
                 .into(),
+            _ => "this directory exists already; ask for it to be replaced, or name another".into(),
+        }
+    }
+
+    /// What is wrong with it, and what to do.
+    fn complaint(&self) -> Cow<'static, str> {
+        match self {
+            Self::Exists { .. } => "this file exists already; ask for it to be replaced, or name another".into(),
+            Self::DirectoryExists { .. } | Self::OtherKind { .. } | Self::NoName { .. } => {
+                self.complaint_of_directory()
+            }
             Self::Symlink { .. } => "this is a symbolic link; ask for the file it points to to be replaced, \
                  or name that file"
                 .into(),

@@ -1,22 +1,17 @@
 //! What a file is given of what its header says: owner, extended attributes, time, mode, in this order.
 //! Knows no tree.
 
-use std::{
-    collections::HashMap,
-    ffi::OsStr,
-    io,
-    os::{
-        fd::{AsFd, AsRawFd},
-        unix::ffi::OsStrExt,
-    },
-};
+use std::{collections::HashMap, ffi::OsStr, io, os::fd::AsFd};
 
+use cofferdam_io::{proc_error, proc_path};
 use nix::{
     sys::stat::{FchmodatFlags, Mode, fchmodat},
     unistd::{Group, User},
 };
 use rustix::{
-    fs::{AtFlags, Gid, Timespec, Timestamps, Uid, XattrFlags, chownat, lsetxattr, utimensat},
+    fs::{
+        AtFlags, Gid, StatxFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, lsetxattr, statx, utimensat,
+    },
     io::Errno,
     process::{getegid, geteuid},
 };
@@ -36,6 +31,8 @@ pub struct LeftOut {
     pub set_id_bits: u64,
     /// Device files that were not made.
     pub devices: u64,
+    /// Times that this file system cannot hold: it has the nearest one that it can.
+    pub times: u64,
 }
 
 impl LeftOut {
@@ -44,15 +41,19 @@ impl LeftOut {
         self.xattrs += other.xattrs;
         self.set_id_bits += other.set_id_bits;
         self.devices += other.devices;
+        self.times += other.times;
     }
 }
+
+/// The number of a name, none where nobody has it; or what the system's name services failed with.
+type LookedUp = Result<Option<u32>, nix::Error>;
 
 /// Sets attributes, and remembers the numbers of owners.
 pub(crate) struct Attributes<'a> {
     options: &'a TreeOptions,
     is_root: bool,
-    users: HashMap<Vec<u8>, Option<u32>>,
-    groups: HashMap<Vec<u8>, Option<u32>>,
+    users: HashMap<Vec<u8>, LookedUp>,
+    groups: HashMap<Vec<u8>, LookedUp>,
     left_out: LeftOut,
 }
 
@@ -79,81 +80,122 @@ impl<'a> Attributes<'a> {
 
     /// Sets those of what is called `name` in `directory`.
     pub(crate) fn set(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<()> {
-        if self.is_root && self.options.owners != Owners::Ours {
-            let (uid, gid) = self.owner(member);
-            let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-            match chownat(directory, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP) => self.left_out.owners += 1,
-                given => given?,
-            }
-        } else if self.options.owners != Owners::Ours && !self.is_ours(member) {
-            self.left_out.owners += 1;
-        }
-        self.set_xattrs(directory, name, member)?;
+        let ownership = self.set_owner(directory, name, member)?;
+        let lacks_capabilities = self.set_xattrs(directory, name, member)?;
+        let mode = self.mode(member, ownership);
+        self.left_out.set_id_bits += u64::from(lacks_capabilities || mode != member.mode);
         let modified = Timespec { tv_sec: member.modified.seconds, tv_nsec: member.modified.nanos.into() };
         let times = Timestamps { last_access: modified, last_modification: modified };
         utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        if !HELD_EVERYWHERE.contains(&modified.tv_sec) {
+            let there = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MTIME)?;
+            self.left_out.times += u64::from(there.stx_mtime.tv_sec != modified.tv_sec);
+        }
         // Last: a directory may then no longer be searched by its owner, and not even its own `.` be found.
         match member.kind {
             EntryKind::Symlink => Ok(()),
-            _ => change_mode(directory, name, self.mode(member)),
+            _ => change_mode(directory, name, mode),
         }
+    }
+
+    fn set_owner(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<Ownership> {
+        if self.options.owners == Owners::Ours {
+            return Ok(Ownership::AsAsked);
+        }
+        if !self.is_root {
+            self.left_out.owners += u64::from(!self.is_ours(member));
+            return Ok(Ownership::AsAsked);
+        }
+        let (owner, group) = self.owner(member);
+        let is_unknown = owner.is_err() || group.is_err();
+        // Where nobody can say who has that name, nobody else gets the file for its number.
+        let (owner, group) = (owner.ok().map(Uid::from_raw), group.ok().map(Gid::from_raw));
+        let is_refused = match chownat(directory, name, owner, group, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP) => true,
+            given => given.map(|()| false)?,
+        };
+        self.left_out.owners += u64::from(is_refused || is_unknown);
+        Ok(if is_refused || is_unknown { Ownership::StillRoots } else { Ownership::AsAsked })
     }
 
     fn is_ours(&self, member: &Member) -> bool {
         (member.uid, member.gid) == (geteuid().as_raw(), getegid().as_raw())
     }
 
-    fn set_xattrs(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<()> {
-        if member.xattrs.is_empty() {
-            return Ok(());
-        }
-        let place = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd());
-        let place = [place.as_bytes(), name.as_bytes()].concat();
+    /// Whether capabilities were left out.
+    fn set_xattrs(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<bool> {
+        let (mut lacks_capabilities, mut lacks_others) = (false, false);
+        let place = if member.xattrs.is_empty() { Vec::new() } else { proc_path(directory, name) };
         for xattr in &member.xattrs {
             if xattr.name == CAPABILITIES && self.options.set_id_bits == SetIdBits::LeaveOut {
-                self.left_out.set_id_bits += 1;
+                lacks_capabilities = true;
+                continue;
+            }
+            if OF_THE_SYSTEM.contains(&&*xattr.name) {
                 continue;
             }
             match lsetxattr(&*place, &*xattr.name, &xattr.value, XattrFlags::empty()) {
+                // EACCES is SELinux's word for it.
                 Err(
-                    Errno::PERM | Errno::NOTSUP | Errno::INVAL | Errno::RANGE | Errno::NOSPC | Errno::TOOBIG,
-                ) => {
-                    self.left_out.xattrs += 1;
-                }
-                set => set?,
+                    Errno::PERM
+                    | Errno::ACCESS
+                    | Errno::NODATA
+                    | Errno::NOTSUP
+                    | Errno::INVAL
+                    | Errno::RANGE
+                    | Errno::NOSPC
+                    | Errno::TOOBIG,
+                ) => lacks_others = true,
+                set => set.map_err(proc_error)?,
             }
         }
-        Ok(())
+        self.left_out.xattrs += u64::from(lacks_others);
+        Ok(lacks_capabilities)
     }
 
-    fn mode(&mut self, member: &Member) -> u32 {
-        let is_set_id = member.kind != EntryKind::Directory && member.mode & SET_ID_BITS != 0;
-        if is_set_id && self.options.set_id_bits == SetIdBits::LeaveOut {
-            self.left_out.set_id_bits += 1;
-            return member.mode & !SET_ID_BITS;
+    fn mode(&self, member: &Member, ownership: Ownership) -> u32 {
+        // A program that was to run as somebody is not to run as root.
+        let is_left_out =
+            self.options.set_id_bits == SetIdBits::LeaveOut || ownership == Ownership::StillRoots;
+        match member.kind {
+            EntryKind::Directory => member.mode,
+            _ if is_left_out => member.mode & !SET_ID_BITS,
+            _ => member.mode,
         }
-        member.mode
     }
 
-    fn owner(&mut self, member: &Member) -> (u32, u32) {
+    /// The numbers of user and group.
+    fn owner(&mut self, member: &Member) -> (Result<u32, nix::Error>, Result<u32, nix::Error>) {
         if self.options.owners == Owners::ByNumber {
-            return (member.uid, member.gid);
+            return (Ok(member.uid), Ok(member.gid));
         }
-        let look_up =
-            |names: &mut HashMap<Vec<u8>, Option<u32>>, name: &[u8], find: fn(&str) -> Option<u32>| {
-                if name.is_empty() {
-                    return None;
-                }
-                let number = || std::str::from_utf8(name).ok().and_then(find);
-                *names.entry(name.to_vec()).or_insert_with(number)
-            };
-        let find_user = |name: &str| User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
-        let find_group = |name: &str| Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+        let find_user = |name: &str| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw()));
+        let find_group =
+            |name: &str| Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()));
         let uid = look_up(&mut self.users, &member.user, find_user);
         let gid = look_up(&mut self.groups, &member.group, find_group);
-        (uid.unwrap_or(member.uid), gid.unwrap_or(member.gid))
+        (uid.map(|uid| uid.unwrap_or(member.uid)), gid.map(|gid| gid.unwrap_or(member.gid)))
     }
+}
+
+/// Whose a file is by now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ownership {
+    AsAsked,
+    /// Root's, who could not give it away.
+    StillRoots,
+}
+
+fn look_up(names: &mut HashMap<Vec<u8>, LookedUp>, name: &[u8], find: impl Fn(&str) -> LookedUp) -> LookedUp {
+    let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    *names.entry(name.to_vec()).or_insert_with(|| match find(text) {
+        // getpwnam(3): so they say that there is none, or that there is no list of names.
+        Err(nix::Error::ENOENT | nix::Error::ESRCH | nix::Error::EBADF | nix::Error::EPERM) => Ok(None),
+        found => found,
+    })
 }
 
 /// Changes the mode of what is called `name`, and of nothing that a symbolic link of that name leads to.
@@ -163,4 +205,33 @@ pub(crate) fn change_mode(directory: &impl AsFd, name: &OsStr, mode: u32) -> io:
 
 /// capabilities(7): they let a file run with more rights than whoever runs it has, as set-id bits do.
 const CAPABILITIES: &[u8] = b"security.capability";
+/// Seconds since 1970 of times that all file systems hold, those that count in 32 bits too.
+const HELD_EVERYWHERE: std::ops::Range<i64> = 0..1 << 31;
+/// What the security modules of a system give each file themselves, by its own rules and keys.
+const OF_THE_SYSTEM: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security.evm"];
 const SET_ID_BITS: u32 = 0o6000;
+
+#[cfg(test)]
+mod tests {
+    use nix::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_name_service_that_fails_has_not_said_that_there_is_no_such_name() {
+        let said = [
+            (Ok(Some(7)), Ok(Some(7))),
+            (Ok(None), Ok(None)),
+            (Err(Error::ENOENT), Ok(None)),
+            (Err(Error::EIO), Err(Error::EIO)),
+            (Err(Error::EAGAIN), Err(Error::EAGAIN)),
+        ];
+        for (found, expected) in said {
+            let mut names = HashMap::new();
+            assert_eq!(look_up(&mut names, b"somebody", |_| found), expected);
+            // It is asked once.
+            assert_eq!(look_up(&mut names, b"somebody", |_| panic!("asked again")), expected);
+        }
+        assert_eq!(look_up(&mut HashMap::new(), b"", |_| panic!("of nobody")), Ok(None));
+    }
+}

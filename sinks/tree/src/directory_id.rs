@@ -4,9 +4,10 @@
 use std::{ffi::OsStr, io, os::fd::AsFd};
 
 use rustix::{
-    fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags, statx},
+    fs::{AtFlags, FileType, Statx, StatxFlags, statx},
     io::Errno,
 };
+use tree::MountId;
 
 /// Names a directory or file as long as it is there. Inode numbers are used again at once, so the time at which it was made counts as well, where the
 /// file system keeps that.
@@ -35,8 +36,8 @@ pub(crate) struct Found {
     pub(crate) len: u64,
     /// Numbers of devices change over a restart: they are compared within a process alone.
     pub(crate) device: (u32, u32),
-    /// Whether another directory or file system is mounted there.
-    pub(crate) is_mount: bool,
+    /// What is in another mount than the directory that it is in, something is mounted at.
+    pub(crate) mount: MountId,
 }
 
 impl Found {
@@ -52,6 +53,10 @@ impl Found {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    pub(crate) fn is_file(&self) -> bool {
+        self.kind == FileType::RegularFile
     }
 
     pub(crate) fn is_directory(&self) -> bool {
@@ -71,10 +76,10 @@ impl From<Statx> for Found {
             links: told.stx_nlink,
             len: told.stx_size,
             device: (told.stx_dev_major, told.stx_dev_minor),
-            is_mount: told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+            mount: MountId::of(&told),
         }
     }
 }
 
 /// What is asked of a directory or file.
-pub(crate) const MASK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
+pub(crate) const MASK: StatxFlags = MountId::MASK.union(StatxFlags::BTIME);

@@ -124,12 +124,31 @@ impl Journal {
         Err(held(path))
     }
 
+    /// What the journal at `name` says, if there is one. It may be at work.
+    pub(crate) fn look(
+        directory: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<Option<Records>, TargetError> {
+        let Some(file) = Journal::open(directory, name, path)? else { return Ok(None) };
+        let journal = Journal { file: Arc::new(file.into()), name: name.to_owned() };
+        journal.read().map(Some).map_err(|error| TargetError::io(path, "read", error))
+    }
+
     /// Takes the journal at `name`, if there is one.
     pub(crate) fn find(
         directory: &OwnedFd,
         name: &OsStr,
         path: &Path,
     ) -> Result<Option<Journal>, TargetError> {
+        match Journal::open(directory, name, path)? {
+            Some(file) => Journal::lock_file(directory, name, path, file),
+            None => Ok(None),
+        }
+    }
+
+    /// Opens what is this user's alone.
+    fn open(directory: &OwnedFd, name: &OsStr, path: &Path) -> Result<Option<OwnedFd>, TargetError> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match retried(|| openat(directory, name, flags, Mode::empty())) {
             Err(Errno::NOENT) => return Ok(None),
@@ -139,7 +158,7 @@ impl Journal {
             file => file.map_err(|error| TargetError::io(path, "open", error))?,
         };
         check_ours(&file, path)?;
-        Journal::lock_file(directory, name, path, file)
+        Ok(Some(file))
     }
 
     /// None: another file has the name by now.

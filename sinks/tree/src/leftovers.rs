@@ -1,4 +1,4 @@
-//! The removal of what an interrupted restore of a tree has left beside its target.
+//! What an interrupted restore of a tree has left beside its target or in it: a look at it, and its removal.
 //! Knows nothing of what the attempt was about.
 
 use std::path::{Path, PathBuf};
@@ -6,19 +6,103 @@ use std::path::{Path, PathBuf};
 use storage::TargetError;
 
 use crate::{
+    opening::NAMELESS,
     options::Placement,
     recovery::{Evidence, Recovery, decide},
     target::Target,
 };
 
-/// Whether what is beside `target` is, by its kind, of a restore of a tree.
+/// Whether what is beside `target`, or in it, is of a restore of a tree: a directory, or a journal that speaks of one, which may be all that is left.
 ///
 /// # Errors
 /// Whatever keeps the directory from being read.
 pub fn is_beside(target: impl AsRef<Path>) -> Result<bool, TargetError> {
     let target = target.as_ref();
-    let is_staged = |placement| Target::open(target, placement)?.is_directory_staged();
-    Ok(is_staged(Placement::Whole)? || target.is_dir() && is_staged(Placement::Into)?)
+    let is_left = |placement| -> Result<bool, TargetError> {
+        let target = Target::open(target, placement)?;
+        if target.is_directory_staged()? {
+            return Ok(true);
+        }
+        Ok(match target.read_journal() {
+            Ok(journal) => journal.is_some_and(|it| it.place.is_some() || it.intent.is_some()),
+            // Beside a target it may be a file's, who says the same of it.
+            Err(error) => return if target.is_merged() { Err(error) } else { Ok(false) },
+        })
+    };
+    Ok(is_left(Placement::Whole)? || target.is_dir() && is_left(Placement::Into)?)
+}
+
+/// What a restore of a tree has left, and what the next one makes of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TreeLeftovers {
+    /// What is at the private directory's name, whatever it is.
+    pub staging: Option<PathBuf>,
+    /// What is at the journal's.
+    pub journal: Option<PathBuf>,
+    /// What the next restore of a tree makes of it.
+    pub found: TreeLeft,
+}
+
+/// What was left by a restore of a tree.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TreeLeft {
+    /// Nothing of use: the next restore removes it.
+    Nothing,
+    /// An attempt that can be gone on with. Whose it is, who goes on with it finds out.
+    Unfinished,
+    /// It was cut off while it was moving files into the target: some are there. With `goes_on` the same restore brings it to its end; otherwise that
+    /// begins anew, and those files are there already.
+    HalfMoved {
+        /// Whether it can be gone on with.
+        goes_on: bool,
+    },
+    /// It had put the target in place, and not tidied up.
+    Published,
+    /// The next restore refuses it, for this reason, and changes nothing.
+    Refused(TargetError),
+}
+
+/// Looks at what is beside `target`, or in it, where a tree would be moved into it. It changes nothing and locks nothing: who is at work may be at work on it.
+/// None: nothing is there.
+///
+/// # Errors
+/// Whatever keeps the directory from being read.
+pub fn look(target: impl AsRef<Path>, placement: Placement) -> Result<Option<TreeLeftovers>, TargetError> {
+    let target = Target::open(target.as_ref(), placement)?;
+    let (staging, journal) = target.find_both()?;
+    if !staging && !journal {
+        return Ok(None);
+    }
+    let found = look_at(&target).unwrap_or_else(TreeLeft::Refused);
+    Ok(Some(TreeLeftovers {
+        staging: staging.then(|| target.staging_path()),
+        journal: journal.then(|| target.journal_path()),
+        found,
+    }))
+}
+
+fn look_at(target: &Target) -> Result<TreeLeft, TargetError> {
+    let path = target.journal_path();
+    target.check_staging()?;
+    let Some(records) = target.read_journal()? else {
+        // No journal vouches for what is there. Without anything in it it is nobody's.
+        return target.check_empty_staging().map(|()| TreeLeft::Nothing);
+    };
+    let [staging, at_target] = target.ids()?;
+    let is_moving = target.is_merged() && records.intent.is_some();
+    match decide(&Evidence { records, staging, target: at_target }) {
+        Recovery::Resume(attempt_id) => Ok(match (is_moving, attempt_id.as_bytes() == NAMELESS) {
+            (true, is_nameless) => TreeLeft::HalfMoved { goes_on: !is_nameless },
+            (false, true) => TreeLeft::Nothing,
+            (false, false) => TreeLeft::Unfinished,
+        }),
+        Recovery::StartAnew => Ok(TreeLeft::Nothing),
+        Recovery::Published { .. } => Ok(TreeLeft::Published),
+        Recovery::InTheWay => Err(TargetError::InTheWay { staging: target.staging_path() }),
+        Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }),
+    }
 }
 
 /// Removes what an interrupted restore of a tree has left beside `target`, durably, and says what that was. The target stays as it is. Of a restore that was
@@ -51,8 +135,10 @@ fn remove_of(target: Target) -> Result<Vec<PathBuf>, TargetError> {
         Recovery::Resume(_) | Recovery::StartAnew => {
             // First, so that nothing vouches for the directory whenever a crash comes.
             journal.erase().map_err(|error| TargetError::io(&path, "remove", error))?;
-            target.remove_stale()?;
-            removed.extend(staging.map(|_| target.staging_path()));
+            if let Some(staging) = staging {
+                target.remove_stale(staging)?;
+                removed.push(target.staging_path());
+            }
         }
         Recovery::Published { is_old_tree_there: true, .. } | Recovery::InTheWay => {
             return Err(TargetError::InTheWay { staging: target.staging_path() });

@@ -5,16 +5,20 @@ use std::{
     ffi::OsStr,
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
-use rustix::fs::{AtFlags, FileType, Mode, linkat, makedev, mknodat, readlinkat, symlinkat};
+use cofferdam_io::share;
+use rustix::{
+    fs::{AtFlags, FileType, Mode, linkat, makedev, mknodat, readlinkat, symlinkat},
+    process::geteuid,
+};
 use tree::{EntryKind, LocatedEntry, Member, TreeError, TreePath};
 
 use crate::{
     attributes::{Attributes, LeftOut, change_mode},
     directory_id::Found,
+    letting_in::widen_above,
     options::{DeviceFiles, TreeOptions},
     staging::{SkeletonReader, Staging},
 };
@@ -116,32 +120,14 @@ fn make_in(staging: &Staging, member: &Member, directory: &OwnedFd, name: &OsStr
 /// Sets the attributes of all but directories, in parallel, a page at a time.
 fn set_attributes(staging: &Staging, options: &TreeOptions, pages: usize) -> Result<LeftOut, TreeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(pages.max(1));
-    // Each page is taken once; the order is any.
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let (mut attributes, mut directories) = (Attributes::new(options), Directories::new(staging));
-        loop {
-            let page = next.fetch_add(1, Ordering::Relaxed);
-            if page >= pages {
-                return Ok(attributes.left_out());
-            }
-            staging.layout.for_each_member(page, &skeleton(staging), &mut |_, member| {
-                set_one(&mut directories, &mut attributes, &member)
-            })?;
-        }
-    };
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut left_out = work()?;
-        for other in others {
-            let other = other.join().map_err(|_| TreeError::Io {
-                what: "set attributes".into(),
-                source: io::Error::other("a thread has panicked"),
-            })??;
-            left_out.add(&other);
-        }
-        Ok(left_out)
-    })
+    let begin = || (Attributes::new(options), Directories::new(staging));
+    let set = share(pages as u64, threads, begin, |(attributes, directories), page| {
+        let set_one = &mut |_: &LocatedEntry, member: Member| set_one(directories, attributes, &member);
+        staging.layout.for_each_member(page as usize, &skeleton(staging), set_one)
+    })?;
+    let mut left_out = LeftOut::default();
+    set.iter().for_each(|(attributes, _)| left_out.add(&attributes.left_out()));
+    Ok(left_out)
 }
 
 fn set_one(
@@ -222,9 +208,12 @@ pub(crate) fn root(staging: &Staging) -> Result<Option<Member>, TreeError> {
     located.map(|located| read_member(staging, &located)).transpose()
 }
 
-/// Compares kinds and targets of links with what is there. What is in the files has been compared as it came.
+/// Compares kinds and targets of links with what is there. What is in the files has been compared as it came. Then what keeps its owner out does so
+/// again.
 pub(crate) fn compare(staging: &Staging) -> Result<(), TreeError> {
     let mut directories = Directories::new(staging);
+    // Few trees have any.
+    let mut closed = Vec::new();
     for page in 0..staging.layout.catalog().pages() {
         staging.layout.for_each_member(page, &skeleton(staging), &mut |_, member| {
             // Which of them were left out is not known any more.
@@ -233,13 +222,52 @@ pub(crate) fn compare(staging: &Staging) -> Result<(), TreeError> {
             {
                 return Ok(());
             }
-            let same = directories.of(&member.path).and_then(|directory| is_same_kind(directory, &member));
+            let mut is_same =
+                || directories.of(&member.path).and_then(|directory| is_same_kind(directory, &member));
+            let same = match is_same() {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    widen_above(&staging.root, &member.path).and_then(|()| is_same())
+                }
+                same => same,
+            };
             match same {
-                Ok(true) => Ok(()),
+                Ok(true) => {
+                    if keeps_owner_out(&member) {
+                        closed.push((member.path, member.mode));
+                    }
+                    Ok(())
+                }
                 Ok(false) => Err(cannot("recognise", &member.path, staging.differs(&member.path))),
                 Err(error) => Err(cannot("examine", &member.path, error)),
             }
         })?;
+    }
+    close_again(staging, closed)
+}
+
+/// Whether its mode keeps its owner from looking into it.
+fn keeps_owner_out(member: &Member) -> bool {
+    match member.kind {
+        EntryKind::File => member.mode & 0o400 == 0,
+        EntryKind::Directory => member.mode & 0o500 != 0o500,
+        _ => false,
+    }
+}
+
+/// Gives what may have been opened to its owner, by this attempt or by one that was cut off, its owner's bits; what is below a directory before that.
+fn close_again(staging: &Staging, mut closed: Vec<(TreePath, u32)>) -> Result<(), TreeError> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    closed.sort_unstable_by(|one, other| other.0.cmp(&one.0));
+    for (path, mode) in closed {
+        let set = place_of(staging, &path).and_then(|(directory, name)| match Found::at(&directory, name)? {
+            Some(found) if found.mode & 0o700 != mode & 0o700 => {
+                change_mode(&directory, name, found.mode & !0o700 | mode & 0o700)
+            }
+            _ => Ok(()),
+        });
+        set.map_err(|error| cannot("set the mode of", &path, error))?;
     }
     Ok(())
 }

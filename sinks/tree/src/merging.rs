@@ -22,10 +22,11 @@ use crate::{
     attributes::{Attributes, LeftOut, change_mode},
     directory_id::Found,
     error::TreeSinkError,
+    letting_in::widen_at,
     members::read_member,
     options::TreeOptions,
+    removal::names,
     staging::Staging,
-    taking_back::names,
     target::{INSIDE, target_kind},
 };
 
@@ -74,7 +75,7 @@ pub(crate) fn check(
         last = Some((above, parent));
         match found {
             None => missing = (located.entry.kind == EntryKind::Directory).then(|| member.clone()),
-            Some(found) if found.device != top.device || found.is_mount => {
+            Some(found) if found.mount != top.mount => {
                 return Err(TargetError::MountPoint { path: at }.into());
             }
             Some(found) => check_found(&found, located.entry.kind, &at, if_exists)?,
@@ -215,13 +216,14 @@ fn move_one(
     options: &TreeOptions,
 ) -> io::Result<Moved> {
     let Some(found) = Found::at(from, name)? else { return Ok(Moved::All) };
-    if !found.is_directory() || Found::at(to, name)?.is_none_or(|there| !there.is_directory()) {
+    let there = Found::at(to, name)?.filter(|there| found.is_directory() && there.is_directory());
+    let Some(there) = there else {
         return rename(from, to, name, &found, options.if_exists).map(|()| Moved::All);
-    }
-    change_mode(from, name, 0o700)?;
+    };
+    widen_at(from, name, &found)?;
     // It is given the sealed mode afterwards. One that the tree does not name keeps its own.
     if staging.layout.catalog().find(path)?.is_some() {
-        change_mode(to, name, 0o700)?;
+        widen_at(to, name, &there)?;
     }
     Ok(Moved::BothAreDirectories)
 }

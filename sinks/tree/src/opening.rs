@@ -2,7 +2,7 @@
 //! Knows no row of the recovery table: it gathers the evidence and does what the table says.
 
 use std::{
-    io,
+    fmt, io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::Arc,
@@ -26,6 +26,28 @@ use crate::{
     staging::{Aim, Staging},
     target::{Target, unnamed_file},
 };
+
+/// An attempt that may begin, and which ones that were left are of the same restore: their ids differ, each is random.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// What a new one is called.
+    pub id: &'a AttemptId,
+    /// Whether one that is found under an id is of the same tree and the same target, and nobody has changed the id.
+    pub is_ours: &'a dyn Fn(&AttemptId) -> bool,
+}
+
+impl Attempt<'_> {
+    /// One that has no name is nobody's: it may be of another tree.
+    fn owns(&self, found: &AttemptId) -> bool {
+        found.as_bytes() != NAMELESS && (self.is_ours)(found)
+    }
+}
+
+impl fmt::Debug for Attempt<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Attempt").field("id", self.id).finish_non_exhaustive()
+    }
+}
 
 /// What [`TreeSink::open`] found.
 #[derive(Debug)]
@@ -61,8 +83,9 @@ impl TreeSink {
     ) -> Result<TreeSink, TreeSinkError> {
         let options = options.on_partial(OnPartial::Discard);
         let attempt_id = AttemptId::new(NAMELESS).expect("it is short");
+        let attempt = Attempt { id: &attempt_id, is_ours: &|_| false };
         for _ in 0..ATTEMPTS_MAX {
-            match TreeSink::open(target.as_ref(), plaintext, &options, &attempt_id)? {
+            match TreeSink::open(target.as_ref(), plaintext, &options, &attempt)? {
                 Opened::Fresh(mut sink) | Opened::Resumable { mut sink, .. } => {
                     sink.at_drop = AtDrop::Remove;
                     return Ok(sink);
@@ -78,9 +101,10 @@ impl TreeSink {
     }
 
     /// Reads the catalog of `plaintext`, looks at all of it, and goes on with what an earlier attempt at `target` has left; or refuses what could not be
-    /// published to, and begins one that is called `attempt_id`. Nothing else of `plaintext` is read.
+    /// published to, and begins `attempt`. Nothing else of `plaintext` is read.
     ///
-    /// Whoever calls compares the attempt's id: what was left is of the tree that it says.
+    /// Whoever calls compares the id of what is found: what was left is of the tree that it says. A move into the target that is not known to be of
+    /// this tree gives no right to replace files.
     ///
     /// # Errors
     /// See [`TreeSinkError`]. The target and its directory are then as they were, save for what was of no use to anybody.
@@ -88,7 +112,7 @@ impl TreeSink {
         target: impl AsRef<Path>,
         plaintext: &dyn ReadAt,
         options: &TreeOptions,
-        attempt_id: &AttemptId,
+        attempt: &Attempt<'_>,
     ) -> Result<Opened, TreeSinkError> {
         let target = Target::open(target.as_ref(), options.placement)?;
         let fault = |error: io::Error| TargetError::io(&target.path, "restore to", error);
@@ -100,8 +124,8 @@ impl TreeSink {
         let plain_len = plaintext.len();
         let opening = Opening { target, layout, catalog, plain_len, options: *options, is_moving: false };
         match opening.target.lock_journal(options.on_partial)? {
-            Locked::New(journal) => opening.begin(journal, attempt_id, Before::Nothing),
-            Locked::Found(journal) => opening.recover(journal, attempt_id),
+            Locked::New(journal) => opening.begin(journal, attempt.id, Before::Nothing),
+            Locked::Found(journal) => opening.recover(journal, attempt),
         }
     }
 }
@@ -111,7 +135,8 @@ impl TreeSink {
 enum Before {
     /// Nothing, or a journal that vouches for nothing.
     Nothing,
-    Journal,
+    /// One that vouches for what was then at the private directory's name.
+    Journal { staging: Option<DirectoryId> },
 }
 
 /// A tree whose catalog is right, and where it goes.
@@ -127,7 +152,7 @@ struct Opening {
 
 impl Opening {
     /// Does what the table says. The journal is locked.
-    fn recover(mut self, journal: Journal, attempt_id: &AttemptId) -> Result<Opened, TreeSinkError> {
+    fn recover(mut self, journal: Journal, attempt: &Attempt<'_>) -> Result<Opened, TreeSinkError> {
         let path = self.target.journal_path();
         let records = journal.read().map_err(|error| TargetError::io(&path, "read", error))?;
         let [staging, target] = self.target.ids()?;
@@ -136,9 +161,7 @@ impl Opening {
             // What a restore of a file has left: its journal vouches for it.
             return Err(TargetError::InTheWay { staging: self.target.staging_path() }.into());
         }
-        // Those of paths alone have one name, whatever the stream.
-        let is_ours =
-            matches!(&records.header, Header::Valid(id) if id == attempt_id && id.as_bytes() != NAMELESS);
+        let is_ours = matches!(&records.header, Header::Valid(found) if attempt.owns(found));
         if self.target.is_merged() && records.intent.is_some() && is_ours {
             // What is there may be this tree's already.
             self.options.if_exists = IfExists::Replace;
@@ -146,27 +169,34 @@ impl Opening {
         }
         match decide(&Evidence { records, staging, target }) {
             // It vouches for nothing: an attempt died before it had anything, and one that is refused leaves no trace.
-            Recovery::StartAnew if staging.is_none() => self.begin(journal, attempt_id, Before::Nothing),
+            Recovery::StartAnew if staging.is_none() => self.begin(journal, attempt.id, Before::Nothing),
             Recovery::Resume(found) if is_discarded || found.as_bytes() == NAMELESS => {
-                self.begin(journal, attempt_id, Before::Journal)
+                self.begin(journal, attempt.id, Before::Journal { staging })
             }
-            Recovery::StartAnew => self.begin(journal, attempt_id, Before::Journal),
+            Recovery::StartAnew => self.begin(journal, attempt.id, Before::Journal { staging }),
             Recovery::Resume(found) => {
                 self.check()?;
-                let directory = self.target.stage_again()?;
+                let place = staging.ok_or_else(|| self.target.held())?;
+                let directory = self.target.stage_again(place)?;
                 let begun = StartedOver::Resumable { is_taken_back: false };
                 let sink = self.sink(journal, directory, begun, AtDrop::Keep)?;
                 Ok(Opened::Resumable { sink, attempt_id: found })
             }
             Recovery::Published { attempt_id: found, intent, is_old_tree_there } => {
-                let directory = self.target.open_published()?;
-                let begun = StartedOver::Published { intent, is_old_tree_there };
+                let place = target.ok_or_else(|| self.target.held())?;
+                if is_old_tree_there && !attempt.owns(&found) {
+                    // Whoever replaces this tree tidies up after it first. A run that is refused takes no old tree away.
+                    self.target.look(self.options.if_exists)?;
+                }
+                let directory = self.target.open_published(place)?;
+                let replaced = intent.replaced.filter(|_| is_old_tree_there);
+                let begun = StartedOver::Published { intent, replaced };
                 let sink = self.sink(journal, directory, begun, AtDrop::RemoveUnused)?;
                 Ok(Opened::Published { sink, attempt_id: found })
             }
             // Whatever it said, nothing is beside it that could be lost.
             Recovery::Refuse(_) if is_discarded && staging.is_none() => {
-                self.begin(journal, attempt_id, Before::Journal)
+                self.begin(journal, attempt.id, Before::Journal { staging })
             }
             Recovery::InTheWay => Err(TargetError::InTheWay { staging: self.target.staging_path() }.into()),
             Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }.into()),
@@ -180,18 +210,18 @@ impl Opening {
         attempt_id: &AttemptId,
         before: Before,
     ) -> Result<Opened, TreeSinkError> {
-        let checked = match before {
-            // No journal vouches for what is there: it may be anybody's only copy.
-            Before::Nothing => self.target.refuse_unknown_staging().map_err(TreeSinkError::from),
-            Before::Journal => Ok(()),
-        };
-        if let Err(refused) = checked.and_then(|()| self.check()) {
+        if let Err(refused) = self.check() {
             if before == Before::Nothing {
                 let _ = journal.remove(&self.target.parent);
             }
             return Err(refused);
         }
-        match self.make_place(&journal, attempt_id) {
+        // What no journal vouches for may be anybody's only copy.
+        let stale = match before {
+            Before::Journal { staging } => staging,
+            Before::Nothing => None,
+        };
+        match self.make_place(&journal, attempt_id, stale) {
             Ok(directory) => {
                 let sink = self.sink(journal, directory, StartedOver::Fresh, AtDrop::RemoveUnused)?;
                 Ok(Opened::Fresh(sink))
@@ -205,10 +235,15 @@ impl Opening {
     }
 
     /// The private directory, which the journal names.
-    fn make_place(&self, journal: &Journal, attempt_id: &AttemptId) -> Result<OwnedFd, TreeSinkError> {
+    fn make_place(
+        &self,
+        journal: &Journal,
+        attempt_id: &AttemptId,
+        stale: Option<DirectoryId>,
+    ) -> Result<OwnedFd, TreeSinkError> {
         let fault = |error| TargetError::io(&self.target.journal_path(), "write", error);
         journal.begin(attempt_id).map_err(fault)?;
-        let directory = self.target.stage()?;
+        let directory = self.target.stage(stale)?;
         let place = DirectoryId::of(&directory).map_err(fault)?;
         journal.fill(place).and_then(|()| self.note_moving(journal)).map_err(fault)?;
         Ok(directory)
@@ -233,12 +268,11 @@ impl Opening {
             }
             merging::check(&directory, &self.target.path, &self.layout, self.options.if_exists)?;
         }
-        let data_len = self.layout.checked().counts().data_len;
         // What an earlier attempt takes up is room: how much that is would take a walk.
         match self.target.ids()? {
             [None, _] => {
                 let entries = self.layout.catalog().entries();
-                Ok(self.target.check_room(data_len, entries, self.options.room)?)
+                Ok(self.target.check_room(self.plain_len, entries, self.options.room)?)
             }
             [Some(_), _] => Ok(()),
         }

@@ -1,22 +1,24 @@
 //! A directory removed with all that is in it, unless another file system is mounted there.
-//! Follows no symbolic link, whoever changes the directory meanwhile.
+//! Follows no symbolic link, and removes nothing of what has come to the directory's name meanwhile, whoever changes what is around it.
 
 use std::{
     ffi::OsStr,
     io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
 };
 
-use cofferdam_io::retried;
+use cofferdam_io::{descriptor_path, proc_error, retried};
 use rustix::{
     fs::{AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, chmodat, fchmod, fstat, openat2, unlinkat},
     io::Errno,
 };
 
-use crate::directory_id::Found;
+use tree::MountId;
+
+use crate::directory_id::{DirectoryId, Found};
 
 /// What came of a removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,19 +27,25 @@ pub(crate) enum Removal {
     Done,
     /// A file system is mounted in it: nothing was removed.
     HoldsMounts,
+    /// Something else has its name: nothing was removed.
+    Another,
 }
 
-/// Removes what is called `name` in `parent`. What is not there is removed.
-pub(crate) fn remove_tree(parent: &impl AsFd, name: &OsStr) -> io::Result<Removal> {
-    let Some(found) = Found::at(parent, name)? else {
-        return Ok(Removal::Done);
+/// Removes the directory `expected`, if that is what is called `name` in `parent`. One that is not there is removed.
+pub(crate) fn remove_tree(parent: &impl AsFd, name: &OsStr, expected: DirectoryId) -> io::Result<Removal> {
+    // Looked at once: whatever gets the name from here on, what is removed is in the directory that was looked at.
+    let place = match open_beneath(parent, name, OFlags::PATH) {
+        Err(Errno::NOENT) => return Ok(Removal::Done),
+        Err(Errno::NOTDIR | Errno::LOOP) => return Ok(Removal::Another),
+        Err(Errno::XDEV) => return Ok(Removal::HoldsMounts),
+        place => place?,
     };
-    if !found.is_directory() {
-        unlinkat(parent, name, AtFlags::empty())?;
-        return Ok(Removal::Done);
+    let found = Found::of(&place)?;
+    if found.id != expected {
+        return Ok(Removal::Another);
     }
     // First it is looked for mounts, then removed: a tree that is kept is kept whole.
-    let holds_mounts = visit(parent, name, found.device, Modes::Leave, &mut |_, _, _| Ok(()))?;
+    let holds_mounts = visit(&place, found.mount, Modes::Leave, &mut |_, _, _| Ok(()))?;
     if holds_mounts {
         return Ok(Removal::HoldsMounts);
     }
@@ -48,9 +56,10 @@ pub(crate) fn remove_tree(parent: &impl AsFd, name: &OsStr) -> io::Result<Remova
             Err(error) => Err(error),
         }
     };
-    if visit(parent, name, found.device, Modes::Open, remove)? {
+    if visit(&place, found.mount, Modes::Open, remove)? {
         return Ok(Removal::HoldsMounts);
     }
+    // By its name, which another one may have by now: that goes only if it is empty.
     unlinkat(parent, name, AtFlags::REMOVEDIR)?;
     Ok(Removal::Done)
 }
@@ -67,17 +76,11 @@ enum Modes {
     Open,
 }
 
-/// Acts on all that is in the directory. Whether a file system is mounted there: it then stops.
-fn visit(
-    parent: &impl AsFd,
-    name: &OsStr,
-    device: (u32, u32),
-    modes: Modes,
-    act: &mut Act<'_>,
-) -> io::Result<bool> {
+/// Acts on all that is in the directory `place`. Whether a file system is mounted there: it then stops.
+fn visit(place: &OwnedFd, mount: MountId, modes: Modes, act: &mut Act<'_>) -> io::Result<bool> {
     let is_passed_over =
         |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied && modes == Modes::Leave;
-    let opened = open(parent, name, modes).and_then(|top| Ok((names(&top)?, top)));
+    let opened = open(place, ".".as_ref(), modes).and_then(|top| Ok((names(&top)?, top)));
     let (listed, top) = match opened {
         Err(error) if is_passed_over(&error) => return Ok(false),
         opened => opened?,
@@ -106,7 +109,7 @@ fn visit(
                 next = left.pop();
                 continue;
             };
-            if found.device != device || found.is_mount {
+            if found.mount != mount {
                 return Ok(true);
             }
             if found.is_directory() {
@@ -130,18 +133,14 @@ fn visit(
 }
 
 fn open(parent: &impl AsFd, path: &OsStr, modes: Modes) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let open = |flags: OFlags| {
-        let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        retried(|| openat2(parent, path, flags, Mode::empty(), resolve))
-    };
-    match open(OFlags::RDONLY) {
+    match open_beneath(parent, path, OFlags::RDONLY) {
         Err(Errno::ACCESS) if modes == Modes::Open => {
-            // By its descriptor: nothing else can have come to the path.
-            let closed = open(OFlags::PATH)?;
-            let place = format!("/proc/self/fd/{}", closed.as_raw_fd());
-            chmodat(CWD, place, Mode::RWXU, AtFlags::empty())?;
-            Ok(open(OFlags::RDONLY)?)
+            // By its descriptor: nothing else can have come to the path. A directory's own `.` is found only by who may search it.
+            match path.as_bytes() {
+                b"." => let_in(parent)?,
+                _ => let_in(&open_beneath(parent, path, OFlags::PATH)?)?,
+            }
+            Ok(open_beneath(parent, path, OFlags::RDONLY)?)
         }
         directory => {
             let directory = directory?;
@@ -152,6 +151,16 @@ fn open(parent: &impl AsFd, path: &OsStr, modes: Modes) -> io::Result<OwnedFd> {
             Ok(directory)
         }
     }
+}
+
+fn open_beneath(parent: &impl AsFd, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retried(|| openat2(parent, path, flags, Mode::empty(), resolve))
+}
+
+fn let_in(closed: &impl AsFd) -> io::Result<()> {
+    chmodat(CWD, descriptor_path(closed), Mode::RWXU, AtFlags::empty()).map_err(proc_error)
 }
 
 fn reopen(top: &OwnedFd, path: &[u8], modes: Modes) -> io::Result<Dir> {
@@ -166,7 +175,8 @@ fn reopen(top: &OwnedFd, path: &[u8], modes: Modes) -> io::Result<Dir> {
     Ok(Dir::new(open(above.as_ref().unwrap_or(top), OsStr::from_bytes(rest), modes)?)?)
 }
 
-fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
+/// The names in a directory, in the order of paths: whoever looks them up in a catalog comes to its pages one after the other.
+pub(crate) fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let name = entry?.file_name().to_bytes().to_vec();
@@ -174,6 +184,7 @@ fn names(directory: &impl AsFd) -> io::Result<Vec<Vec<u8>>> {
             names.push(name);
         }
     }
+    names.sort_unstable();
     Ok(names)
 }
 
@@ -206,7 +217,8 @@ mod tests {
                 openat(&directory, "file", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
                 directory = openat(&directory, &*name, flags, Mode::empty()).unwrap();
             }
-            assert_eq!(remove_tree(&parent, OsStr::new("deep")).unwrap(), Removal::Done);
+            let id = Found::at(&parent, OsStr::new("deep")).unwrap().unwrap().id;
+            assert_eq!(remove_tree(&parent, OsStr::new("deep"), id).unwrap(), Removal::Done);
             assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "{depth} names of {name_len} bytes");
         }
     }

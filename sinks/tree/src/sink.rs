@@ -24,6 +24,7 @@ use tree::{EntryCounts, Member, TreeError};
 
 use crate::{
     attributes::{Attributes, LeftOut},
+    directory_id::DirectoryId,
     journal::{Intent, Journal, MOVING},
     members::{self, IMPLICIT_MODE},
     merging,
@@ -75,7 +76,11 @@ pub(crate) enum StartedOver {
     /// What an earlier attempt had left. Whose that was is for the caller to find out, before anything is changed there.
     Resumable { is_taken_back: bool },
     /// The target, which an earlier attempt has put in place with this intent.
-    Published { intent: Intent, is_old_tree_there: bool },
+    Published {
+        intent: Intent,
+        /// The tree that it has replaced, if that is at the private directory's name.
+        replaced: Option<DirectoryId>,
+    },
 }
 
 /// What a drop does with what is beside the target.
@@ -101,7 +106,7 @@ pub struct Restored {
     pub left_out: LeftOut,
     /// Where the tree is that was replaced, if it is still there.
     pub old_tree: Option<PathBuf>,
-    /// Why it could not be removed.
+    /// Why it could not be removed, or where it is to be kept, not be given its name.
     pub not_removed: Option<String>,
 }
 
@@ -127,13 +132,13 @@ impl TreeSink {
     /// The medium's own.
     pub fn tidy(self) -> io::Result<()> {
         match self.begun {
-            StartedOver::Published { intent, is_old_tree_there } => {
+            StartedOver::Published { intent, replaced } => {
                 self.staging.written.lock().close();
                 // Where it is not known what the root is to have, it stays its owner's alone.
                 if let Some(root) = self.staging.skeleton.root()? {
                     self.settle_root(Some(root))?;
                 }
-                self.put_away(intent.old_tree, is_old_tree_there).map(drop)
+                self.put_away(intent.old_tree, replaced).map(drop)
             }
             StartedOver::Fresh | StartedOver::Resumable { .. } => Ok(()),
         }
@@ -172,10 +177,10 @@ impl TreeSink {
         root: Option<Member>,
         mut left_out: LeftOut,
         old_tree: OldTree,
-        is_old_tree_there: bool,
+        replaced: Option<DirectoryId>,
     ) -> io::Result<()> {
         left_out.add(&self.settle_root(root)?);
-        let (old_tree, not_removed) = self.put_away(old_tree, is_old_tree_there)?;
+        let (old_tree, not_removed) = self.put_away(old_tree, replaced)?;
         let counts = self.staging.layout.checked().counts();
         *self.restored.lock() = Some(Restored { counts, left_out, old_tree, not_removed });
         Ok(())
@@ -198,11 +203,11 @@ impl TreeSink {
     fn put_away(
         &self,
         old_tree: OldTree,
-        is_old_tree_there: bool,
+        replaced: Option<DirectoryId>,
     ) -> io::Result<(Option<PathBuf>, Option<String>)> {
-        let old = match is_old_tree_there {
-            true => self.target.dispose_of(old_tree)?,
-            false => (None, None),
+        let old = match replaced {
+            Some(replaced) => self.target.dispose_of(replaced, old_tree),
+            None => (None, None),
         };
         self.target.sync()?;
         self.journal.remove(&self.target.parent)?;
@@ -246,11 +251,11 @@ impl TreeSink {
     fn close(&self, at_close: AtDrop) -> io::Result<()> {
         match (self.staging.written.lock().close(), at_close, self.begun) {
             (Closing::Again, _, _) | (Closing::First, AtDrop::Keep, _) => Ok(()),
-            (Closing::First, _, StartedOver::Published { is_old_tree_there, .. }) => {
+            (Closing::First, _, StartedOver::Published { replaced, .. }) => {
                 // The engine has ended: no write is under way.
                 match self.staging.has_difference.load(Ordering::Relaxed) {
                     // What is left vouches for nothing any more. The old tree is kept: a run that refuses takes nothing away.
-                    true => self.put_away(OldTree::Keep, is_old_tree_there).map(drop),
+                    true => self.put_away(OldTree::Keep, replaced).map(drop),
                     false => Ok(()),
                 }
             }
@@ -334,9 +339,9 @@ impl StreamingSink for TreeSink {
             self.at_drop = AtDrop::Remove;
         }
         let (root, left_out) = finished.map_err(CommitError::NotCommitted)?;
-        if let StartedOver::Published { intent, is_old_tree_there } = self.begun {
+        if let StartedOver::Published { intent, replaced } = self.begun {
             self.staging.written.lock().close();
-            let settled = self.settle(root, left_out, intent.old_tree, is_old_tree_there);
+            let settled = self.settle(root, left_out, intent.old_tree, replaced);
             return settled.map_err(CommitError::Unknown);
         }
         if self.target.is_merged() {
@@ -351,7 +356,7 @@ impl StreamingSink for TreeSink {
         })?;
         // From here on what is at the private directory's name is the old tree.
         self.staging.written.lock().close();
-        let settled = self.settle(root, left_out, self.options.old_tree, put.is_old_tree_there);
+        let settled = self.settle(root, left_out, self.options.old_tree, put.replaced);
         settled.map_err(CommitError::Unknown)
     }
 

@@ -15,14 +15,15 @@ use contract::{
     cursor::Cursor,
     written::{Closing, WrittenRanges},
 };
-use local::journal_header::Header;
+use local::{StagedFile, journal_header::Header};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, fallocate};
-use storage::{OnPartial, TargetError};
+use storage::{OnPartial, StageOptions, TargetError, TargetKind};
+use tree::{Catalog, Content};
 
 use crate::{
     error::TreeSinkError,
-    opening::{NAMELESS, Opened},
+    opening::{Attempt, NAMELESS, Opened},
     options::{Placement, TreeOptions},
     sink::{SharedRestored, TreeSink},
     target::{Target, unnamed_file},
@@ -33,13 +34,17 @@ use crate::{
 /// Its bytes are kept in a file that has no name, in the target's directory. At publish, when everything has come and been verified, a
 /// [`TreeSink`] is made of it, and the file gives up what has been copied. So it takes as much room as the tree, for a while beside it, and a drop or a crash
 /// leaves nothing. It does not resume: whoever reads a pipe reads it from its start.
+///
+/// A tree without a catalog becomes a file (TREE T5.4), or is refused.
 pub struct SpooledTree {
     spool: Arc<Spool>,
     path: PathBuf,
     options: TreeOptions,
+    /// How a tree without a catalog becomes a file. None: it is refused.
+    as_file: Option<StageOptions>,
     attempt_id: AttemptId,
-    /// Whose attempts may be beside the target: this one's, and the one that was found.
-    known: Vec<AttemptId>,
+    /// The attempt of the same tree that was beside the target.
+    found: Option<AttemptId>,
     cursor: Cursor,
     restored: SharedRestored,
 }
@@ -51,28 +56,36 @@ struct Spool {
 
 impl SpooledTree {
     /// Refuses a target that could not be published to, as far as that shows without the tree. `found` is the attempt that is beside it
-    /// ([`attempt_beside`]), if it is of the same tree.
+    /// ([`attempt_beside`]), if it is of the same tree. `as_file` says how a tree without a catalog becomes a file, if the target may be
+    /// one; without it such a tree is refused at publish.
     ///
     /// # Errors
     /// See [`TargetError`].
     pub fn create(
         target: impl AsRef<Path>,
         options: &TreeOptions,
+        as_file: Option<StageOptions>,
         attempt_id: &AttemptId,
         found: Option<AttemptId>,
     ) -> Result<SpooledTree, TargetError> {
         let path = target.as_ref().to_owned();
         let mut target = Target::open(&path, options.placement)?;
         if found.is_none() || options.on_partial == OnPartial::Discard {
-            target.check(options.if_exists)?;
+            match target.check(options.if_exists) {
+                // What comes may be a file, and may replace it. A tree is refused when it has come.
+                Err(TargetError::NotADirectory { kind: TargetKind::RegularFile, .. })
+                    if as_file.is_some() => {}
+                checked => checked?,
+            }
         }
         let file = unnamed_file(&target).map_err(|error| TargetError::io(&path, "restore to", error))?;
         Ok(SpooledTree {
             spool: Arc::new(Spool { file, written: Mutex::new(WrittenRanges::new(i64::MAX as u64)) }),
             path,
             options: *options,
+            as_file,
             attempt_id: attempt_id.clone(),
-            known: [attempt_id.clone()].into_iter().chain(found).collect(),
+            found,
             cursor: Cursor::default(),
             restored: SharedRestored::default(),
         })
@@ -83,26 +96,50 @@ impl SpooledTree {
         self.restored.clone()
     }
 
-    fn make_tree(&self, plain_len: u64) -> Result<(), CommitError> {
-        let plaintext = Plaintext { spool: &self.spool, len: plain_len };
+    fn make(&self, plain_len: u64) -> Result<(), CommitError> {
+        let plaintext = Plaintext { spool: self.spool.clone(), len: plain_len };
+        match (
+            Catalog::open(Arc::new(plaintext.clone())).map_err(|error| refused(error.into()))?,
+            &self.as_file,
+        ) {
+            (Content::PlainFile { tar_len }, Some(options)) => self.make_file(tar_len, options),
+            _ => self.make_tree(&plaintext),
+        }
+    }
+
+    /// A file of the first `len` bytes.
+    fn make_file(&self, len: u64, options: &StageOptions) -> Result<(), CommitError> {
+        let options = options.if_exists(self.options.if_exists).expected_len(len);
+        let file = StagedFile::create(&self.path, &options);
+        let mut file = file.map_err(|error| refused(error.into()))?;
+        file.begin_segment(0, 0).map_err(CommitError::NotCommitted)?;
+        self.give(len, &mut |at, data| file.write_tentative(at, data))?;
+        // It is durable at publish, and nobody resumes it.
+        file.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN]))?;
+        file.publish(len)
+    }
+
+    fn make_tree(&self, plaintext: &Plaintext) -> Result<(), CommitError> {
+        let is_ours = |found: &AttemptId| self.found.as_ref() == Some(found);
+        let attempt = Attempt { id: &self.attempt_id, is_ours: &is_ours };
         for _ in 0..ATTEMPTS_MAX {
-            let opened = TreeSink::open(&self.path, &plaintext, &self.options, &self.attempt_id);
+            let opened = TreeSink::open(&self.path, plaintext, &self.options, &attempt);
             let sink = match opened.map_err(refused)? {
                 Opened::Fresh(sink) => sink,
-                Opened::Resumable { mut sink, attempt_id } if self.known.contains(&attempt_id) => {
+                Opened::Resumable { mut sink, attempt_id } if is_ours(&attempt_id) => {
                     sink.last_commit()
                         .and_then(|_| sink.resume_at(0, 0))
                         .map_err(CommitError::NotCommitted)?;
                     sink
                 }
-                Opened::Published { sink, attempt_id } if self.known.contains(&attempt_id) => sink,
+                Opened::Published { sink, attempt_id } if is_ours(&attempt_id) => sink,
                 Opened::Published { sink, .. } => {
                     sink.tidy().map_err(CommitError::NotCommitted)?;
                     continue;
                 }
                 Opened::Resumable { .. } => break,
             };
-            return self.copy(sink, plain_len);
+            return self.copy(sink, plaintext.len);
         }
         let message = "another restore has begun at the target meanwhile";
         Err(CommitError::NotCommitted(io::Error::other(message)))
@@ -111,19 +148,25 @@ impl SpooledTree {
     fn copy(&self, mut sink: TreeSink, plain_len: u64) -> Result<(), CommitError> {
         let tree = sink.positioned().ok_or_else(|| io::Error::other("a tree takes bytes at any place"));
         let tree = tree.map_err(CommitError::NotCommitted)?;
-        let mut buffer = vec![0; COPY_LEN];
-        let mut at = 0;
-        while at < plain_len {
-            let len = usize::try_from(plain_len - at).map_or(COPY_LEN, |left| left.min(COPY_LEN));
-            let copied = self.spool.file.read_exact_at(&mut buffer[..len], at);
-            copied.and_then(|()| tree.write_all_at(at, &buffer[..len])).map_err(CommitError::NotCommitted)?;
-            // Where the file system cannot, it takes the room for longer.
-            let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            let _ = fallocate(&self.spool.file, punch, at, len as u64);
-            at += len as u64;
-        }
+        self.give(plain_len, &mut |at, data| tree.write_all_at(at, data))?;
         sink.publish(plain_len)?;
         *self.restored.lock() = sink.restored().lock().clone();
+        Ok(())
+    }
+
+    /// Gives the first `len` bytes in order, and then their room.
+    fn give(&self, len: u64, write: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> Result<(), CommitError> {
+        let mut buffer = vec![0; COPY_LEN];
+        let mut at = 0;
+        while at < len {
+            let count = usize::try_from(len - at).map_or(COPY_LEN, |left| left.min(COPY_LEN));
+            let copied = self.spool.file.read_exact_at(&mut buffer[..count], at);
+            copied.and_then(|()| write(at, &buffer[..count])).map_err(CommitError::NotCommitted)?;
+            // Where the file system cannot, it takes the room for longer.
+            let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            let _ = fallocate(&self.spool.file, punch, at, count as u64);
+            at += count as u64;
+        }
         Ok(())
     }
 }
@@ -192,7 +235,7 @@ impl StreamingSink for SpooledTree {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
         self.spool.written.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
         self.spool.written.lock().close();
-        self.make_tree(plain_len)
+        self.make(plain_len)
     }
 
     fn discard(&mut self) -> io::Result<()> {
@@ -231,12 +274,13 @@ impl WriteAt for Spool {
     }
 }
 
-struct Plaintext<'a> {
-    spool: &'a Spool,
+#[derive(Clone)]
+struct Plaintext {
+    spool: Arc<Spool>,
     len: u64,
 }
 
-impl ReadAt for Plaintext<'_> {
+impl ReadAt for Plaintext {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.spool.file.read_exact_at(buffer, offset)
     }

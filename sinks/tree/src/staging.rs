@@ -23,7 +23,10 @@ use rustix::{
 };
 use tree::{Entry, Layout, Place, TreePath, TreeRoot};
 
-use crate::journal::{Skeleton, read_or_zeros};
+use crate::{
+    journal::{Skeleton, read_or_zeros},
+    letting_in::{open_closed, widen_above},
+};
 
 /// What writers on other threads share with the sink.
 pub(crate) struct Staging {
@@ -122,12 +125,12 @@ impl Staging {
                     Ok(())
                 }
                 Place::File { number, entry, offset } => {
-                    let written = match self.aim {
-                        Aim::Write => self.write_file(number, entry, offset, data),
-                        Aim::Compare => self.compare_file(entry, offset, data),
+                    let (what, done) = match self.aim {
+                        Aim::Write => ("write", self.write_file(number, entry, offset, data)),
+                        Aim::Compare => ("compare", self.compare_file(entry, offset, data)),
                     };
-                    written.map_err(|error| {
-                        io::Error::new(error.kind(), format!("cannot write {}: {error}", entry.path))
+                    done.map_err(|error| {
+                        io::Error::new(error.kind(), format!("cannot {what} {}: {error}", entry.path))
                     })
                 }
             }
@@ -156,9 +159,19 @@ impl Staging {
     }
 
     fn compare_file(&self, entry: &Entry, offset: u64, data: &[u8]) -> io::Result<()> {
-        let file = match self.root.open_at(&entry.path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) {
+        let open = || self.root.open_at(&entry.path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
+        let file = match open() {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ISDIR) => {
                 return Err(self.differs(&entry.path));
+            }
+            // It has the sealed mode by now, and so have the directories that it is in.
+            Err(Errno::ACCESS) => {
+                let _files = self.files.lock();
+                widen_above(&self.root, &entry.path)?;
+                match open() {
+                    Err(Errno::ACCESS) => open_closed(&self.root, &entry.path)?,
+                    file => file?,
+                }
             }
             file => file?,
         };

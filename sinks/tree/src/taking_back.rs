@@ -5,14 +5,12 @@
 use std::{
     ffi::OsStr,
     io,
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
 };
 
+use cofferdam_io::{proc_error, proc_path};
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, llistxattr, lremovexattr},
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, llistxattr, lremovexattr, unlinkat},
     io::Errno,
     process::{getegid, geteuid},
 };
@@ -21,7 +19,7 @@ use tree::{EntryKind, TreePath};
 use crate::{
     attributes::change_mode,
     directory_id::Found,
-    removal::{Removal, remove_tree},
+    removal::{Removal, names, remove_tree},
     staging::Staging,
 };
 
@@ -33,7 +31,7 @@ pub(crate) fn take_back(staging: &Staging) -> io::Result<()> {
         visit(staging, &mut |_, _, _| Ok(()))?;
     }
     visit(staging, &mut |directory, name, kept| match kept {
-        Kept::File { found, .. } if found.links > 1 => remove(directory, name),
+        Kept::File { found, .. } if found.links > 1 => remove(directory, name, found),
         Kept::File { path, number, len, found } => {
             make_private(directory, name, found, 0o600)?;
             if found.len != *len {
@@ -59,7 +57,7 @@ fn visit(staging: &Staging, act: Act<'_>) -> io::Result<()> {
             let Some(found) = Found::at(&directory, OsStr::from_bytes(&name))? else {
                 continue;
             };
-            if found.device != top.device || found.is_mount {
+            if found.mount != top.mount {
                 return Err(mounted());
             }
             let kept = match path.join(&name) {
@@ -67,7 +65,7 @@ fn visit(staging: &Staging, act: Act<'_>) -> io::Result<()> {
                 Err(_) => Kept::Nothing,
             };
             match &kept {
-                Kept::Nothing => remove(&directory, &name)?,
+                Kept::Nothing => remove(&directory, &name, &found)?,
                 Kept::Directory { path } => {
                     make_private(&directory, &name, &found, 0o700)?;
                     left.push(path.clone());
@@ -126,11 +124,10 @@ fn make_private(directory: &OwnedFd, name: &[u8], found: &Found, mode: u32) -> i
 }
 
 fn remove_xattrs(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    let place = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd());
-    let place = [place.as_bytes(), name.as_bytes()].concat();
+    let place = proc_path(directory, name);
     match llistxattr(&*place, &mut [0_u8; 0]) {
         Err(Errno::NOTSUP) | Ok(0) => return Ok(()),
-        len => len?,
+        len => len.map_err(proc_error)?,
     };
     let mut names = vec![0; XATTR_NAMES_LEN_MAX];
     let len = llistxattr(&*place, &mut *names)?;
@@ -144,24 +141,16 @@ fn remove_xattrs(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
-fn remove(directory: &OwnedFd, name: &[u8]) -> io::Result<()> {
-    match remove_tree(directory, OsStr::from_bytes(name))? {
+fn remove(directory: &OwnedFd, name: &[u8], found: &Found) -> io::Result<()> {
+    let name = OsStr::from_bytes(name);
+    if !found.is_directory() {
+        return Ok(unlinkat(directory, name, AtFlags::empty())?);
+    }
+    match remove_tree(directory, name, found.id)? {
         Removal::Done => Ok(()),
         Removal::HoldsMounts => Err(mounted()),
+        Removal::Another => Err(io::Error::other("somebody changes what was to be gone on with")),
     }
-}
-
-/// The names in a directory, in the order of paths: whoever looks them up in a catalog comes to its pages one after the other.
-pub(crate) fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if !matches!(&*name, b"." | b"..") {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 /// Bytes of the names of a file's attributes: Linux has no more.

@@ -29,10 +29,9 @@ use tree::TreeRoot;
 use crate::{
     attributes::change_mode,
     directory_id::{DirectoryId, Found},
-    journal::{Intent, Journal, Locked},
+    journal::{Intent, Journal, Locked, Records},
     options::{OldTree, Placement, Room},
-    removal::{Removal, remove_tree},
-    taking_back::names,
+    removal::{Removal, names, remove_tree},
     target_lock,
 };
 
@@ -42,8 +41,8 @@ pub(crate) struct Target {
     /// The directory that the target is in.
     pub(crate) parent: OwnedFd,
     pub(crate) path: PathBuf,
-    name: OsString,
-    staging_name: OsString,
+    pub(crate) name: OsString,
+    pub(crate) staging_name: OsString,
     journal_name: OsString,
     /// The directory that is to be replaced.
     replaced: Option<DirectoryId>,
@@ -114,15 +113,18 @@ impl Target {
         if self.placement == Placement::Into {
             return Ok(());
         }
-        self.replaced = match self.find(&self.name)? {
-            Some(found) => {
-                self.check_replaceable(&found, if_exists)?;
-                self.locked = self.lock_replaced()?;
-                Some(found.id)
-            }
-            None => None,
-        };
+        self.replaced = self.look(if_exists)?.map(|found| found.id);
+        if self.replaced.is_some() {
+            self.locked = self.lock_replaced()?;
+        }
         Ok(())
+    }
+
+    /// What is at the target's name. What could not be replaced is refused, and nothing is noted.
+    pub(crate) fn look(&self, if_exists: IfExists) -> Result<Option<Found>, TargetError> {
+        let found = self.find(&self.name)?;
+        found.iter().try_for_each(|found| self.check_replaceable(found, if_exists))?;
+        Ok(found)
     }
 
     /// Locks the journal that is beside the target, or makes one. A directory that a tree is moved into is locked first, so that nobody replaces it
@@ -139,6 +141,40 @@ impl Target {
         Journal::find(&self.parent, &self.journal_name, &self.journal_path())
     }
 
+    /// What the journal says, if there is one. It may be at work.
+    pub(crate) fn read_journal(&self) -> Result<Option<Records>, TargetError> {
+        Journal::look(&self.parent, &self.journal_name, &self.journal_path())
+    }
+
+    /// Whether anything is at the private directory's name, and at the journal's.
+    pub(crate) fn find_both(&self) -> Result<(bool, bool), TargetError> {
+        Ok((self.find(&self.staging_name)?.is_some(), self.find(&self.journal_name)?.is_some()))
+    }
+
+    /// Refuses what is at the private directory's name and is no directory, or another user's.
+    pub(crate) fn check_staging(&self) -> Result<(), TargetError> {
+        match self.find(&self.staging_name)? {
+            Some(found) if !found.is_directory() => {
+                Err(TargetError::InTheWay { staging: self.staging_path() })
+            }
+            Some(found) if found.owner.0 != geteuid().as_raw() => {
+                Err(TargetError::NotOurs { path: self.staging_path(), owner: found.owner.0 })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a directory at that name that has something in it.
+    pub(crate) fn check_empty_staging(&self) -> Result<(), TargetError> {
+        let fault = |error: io::Error| TargetError::io(&self.staging_path(), "list", error);
+        match retried(|| openat(&self.parent, &*self.staging_name, DIRECTORY, Mode::empty())) {
+            Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(fault(error.into())),
+            Ok(staging) if names(&staging).map_err(fault)?.is_empty() => Ok(()),
+            Ok(_) => Err(TargetError::InTheWay { staging: self.staging_path() }),
+        }
+    }
+
     /// Which directories are at the private directory's name and at the target's.
     pub(crate) fn ids(&self) -> Result<[Option<DirectoryId>; 2], TargetError> {
         let id = |name: &OsStr| Ok(self.find(name)?.map(|found| found.id));
@@ -152,16 +188,22 @@ impl Target {
     }
 
     /// Opens the directory at the target's name, which an earlier attempt has put there.
-    pub(crate) fn open_published(&self) -> Result<OwnedFd, TargetError> {
+    pub(crate) fn open_published(&self, expected: DirectoryId) -> Result<OwnedFd, TargetError> {
         let fault = |error: io::Error| TargetError::io(&self.path, "open", error);
         // It may have its mode already, which may keep its owner out. It gets it again.
-        if !geteuid().is_root() && self.find(&self.name)?.is_some_and(|found| found.mode & 0o700 != 0o700) {
+        let is_closed = |found: Found| found.id == expected && found.mode & 0o700 != 0o700;
+        if !geteuid().is_root() && self.find(&self.name)?.is_some_and(is_closed) {
             change_mode(&self.parent, &self.name, 0o700).map_err(fault)?;
         }
         let opened = openat(&self.parent, &*self.name, DIRECTORY, Mode::empty());
         let opened = opened.map_err(|error| fault(error.into()))?;
         self.lock_directory(&opened)?;
-        Ok(opened)
+        match DirectoryId::of(&opened) {
+            Ok(found) if found == expected => Ok(opened),
+            // Another one has got the name since it was looked at.
+            Ok(_) => Err(TargetError::Held { path: self.path.clone(), staging: self.path.clone() }),
+            Err(error) => Err(TargetError::io(&self.path, "examine", error)),
+        }
     }
 
     /// Locks the directory that is to be replaced, as whoever moves a tree into it does. None: this user may not read it, or it is gone.
@@ -197,25 +239,27 @@ impl Target {
         target_lock::check_path(&self.parent, &self.path)
     }
 
-    /// Refuses a tree for which there is no room, or no inode for each member.
-    pub(crate) fn check_room(&self, data_len: u64, entries: u64, room: Room) -> Result<(), TargetError> {
+    /// Refuses a tree for which there is no room, or no inode for each member. All of its plaintext is kept, in files or beside them, and of each
+    /// file's last block one half is lost.
+    pub(crate) fn check_room(&self, plain_len: u64, entries: u64, room: Room) -> Result<(), TargetError> {
         let found = fstatvfs(&self.parent).map_err(|error| TargetError::io(&self.path, "examine", error))?;
         let is_root = geteuid().is_root();
         let blocks = if is_root { found.f_bfree } else { found.f_bavail };
         let inodes = if is_root { found.f_ffree } else { found.f_favail };
         let free = blocks.saturating_mul(found.f_frsize);
+        let needed = plain_len.saturating_add(entries.saturating_mul(found.f_frsize / 2));
         // File systems that count neither say 0.
-        let is_full = found.f_blocks > 0 && data_len > free && room == Room::Check;
+        let is_full = found.f_blocks > 0 && needed > free && room == Room::Check;
         if is_full || (found.f_files > 0 && entries > inodes) {
             let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
-            return Err(TargetError::NoRoom { directory, needed: data_len, free: Some(free) });
+            return Err(TargetError::NoRoom { directory, needed, free: Some(free) });
         }
         Ok(())
     }
 
-    /// Makes the private directory, which is locked as long as it is open. What is at its name is removed: the journal vouches that nothing is lost
-    /// by that.
-    pub(crate) fn stage(&self) -> Result<OwnedFd, TargetError> {
+    /// Makes the private directory, which is locked as long as it is open. Of what is at its name, `stale` is removed, which a journal vouches for;
+    /// anything else only if it is empty.
+    pub(crate) fn stage(&self, stale: Option<DirectoryId>) -> Result<OwnedFd, TargetError> {
         for _ in 0..ATTEMPTS_MAX {
             match mkdirat(&self.parent, &self.staging_name, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -232,48 +276,42 @@ impl Target {
                 self.probe(&staging)?;
                 return Ok(staging);
             }
-            match remove_tree(&self.parent, &self.staging_name) {
-                Ok(Removal::Done) => {}
-                Ok(Removal::HoldsMounts) => {
-                    return Err(TargetError::InTheWay { staging: self.staging_path() });
-                }
-                Err(error) => return Err(TargetError::io(&self.staging_path(), "remove", error)),
+            let fault = |error| TargetError::io(&self.staging_path(), "remove", error);
+            match DirectoryId::of(&staging).map_err(fault)? {
+                found if Some(found) == stale => self.remove_known(found)?,
+                _ => match unlinkat(&self.parent, &self.staging_name, AtFlags::REMOVEDIR) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::NOTDIR) => {
+                        return Err(self.in_the_way());
+                    }
+                    Err(error) => return Err(fault(error.into())),
+                },
             }
         }
         Err(self.held())
     }
 
-    /// Refuses what is at the private directory's name and has something in it.
-    pub(crate) fn refuse_unknown_staging(&self) -> Result<(), TargetError> {
-        if self.find(&self.staging_name)?.is_none() {
-            return Ok(());
-        }
-        let Some(staging) = self.lock()? else {
-            return Err(self.held());
-        };
-        let listed = names(&staging).map_err(|error| TargetError::io(&self.staging_path(), "list", error))?;
-        match listed.is_empty() {
-            true => Ok(()),
-            false => Err(TargetError::InTheWay { staging: self.staging_path() }),
+    /// Locks the private directory of an earlier attempt, if `expected` is what is at its name.
+    pub(crate) fn stage_again(&self, expected: DirectoryId) -> Result<OwnedFd, TargetError> {
+        let staging = self.lock()?.ok_or_else(|| self.held())?;
+        match DirectoryId::of(&staging) {
+            Ok(found) if found == expected => Ok(staging),
+            Ok(_) => Err(self.in_the_way()),
+            Err(error) => Err(TargetError::io(&self.staging_path(), "examine", error)),
         }
     }
 
-    /// Locks the private directory of an earlier attempt.
-    pub(crate) fn stage_again(&self) -> Result<OwnedFd, TargetError> {
-        self.lock()?.ok_or_else(|| self.held())
+    /// Removes the private directory `stale`, if it is what is at its name and this user's.
+    pub(crate) fn remove_stale(&self, stale: DirectoryId) -> Result<(), TargetError> {
+        // Locked as long as it is removed.
+        let _locked = self.stage_again(stale)?;
+        self.remove_known(stale)
     }
 
-    /// Removes what is at the private directory's name, if it is this user's.
-    pub(crate) fn remove_stale(&self) -> Result<(), TargetError> {
-        if self.find(&self.staging_name)?.is_none() {
-            return Ok(());
-        }
-        let Some(stale) = self.lock()? else {
-            return Err(self.held());
-        };
-        match self.remove_staging(&stale) {
+    fn remove_known(&self, stale: DirectoryId) -> Result<(), TargetError> {
+        match remove_tree(&self.parent, &self.staging_name, stale) {
             Ok(Removal::Done) => Ok(()),
-            Ok(Removal::HoldsMounts) => Err(TargetError::InTheWay { staging: self.staging_path() }),
+            Ok(Removal::HoldsMounts | Removal::Another) => Err(self.in_the_way()),
             Err(error) => Err(TargetError::io(&self.staging_path(), "remove", error)),
         }
     }
@@ -290,12 +328,7 @@ impl Target {
 
     /// Removes the private directory, if it is what is at its name. Nobody else is in it, for it is locked.
     pub(crate) fn remove_staging(&self, staging: &OwnedFd) -> io::Result<Removal> {
-        match Found::at(&self.parent, &self.staging_name)? {
-            Some(there) if there.id == DirectoryId::of(staging)? => {
-                remove_tree(&self.parent, &self.staging_name)
-            }
-            _ => Ok(Removal::Done),
-        }
+        remove_tree(&self.parent, &self.staging_name, DirectoryId::of(staging)?)
     }
 
     /// Whether the tree is moved into the target, which is there.
@@ -306,6 +339,17 @@ impl Target {
     /// The target, where the tree is moved into it.
     pub(crate) fn directory(&self) -> io::Result<TreeRoot> {
         Ok(TreeRoot::of(self.parent.try_clone()?))
+    }
+
+    /// The directory that the private one is in.
+    fn own_directory(&self) -> &Path {
+        match self.placement {
+            Placement::Into => &self.path,
+            Placement::Whole => {
+                let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                parent.unwrap_or(Path::new("."))
+            }
+        }
     }
 
     /// The path of what is beside the private directory.
@@ -333,7 +377,7 @@ impl Target {
         let not_committed = |error: Errno| CommitError::NotCommitted(error.into());
         let Some(replaced) = self.replaced else {
             self.rename(RenameFlags::NOREPLACE).map_err(not_committed)?;
-            return Ok(Put { is_old_tree_there: false });
+            return Ok(Put { replaced: None });
         };
         self.check_replaced(&self.name, replaced)?;
         self.rename(RenameFlags::EXCHANGE).map_err(not_committed)?;
@@ -344,46 +388,12 @@ impl Target {
                 Err(error) => Err(CommitError::Unknown(error.into())),
             };
         }
-        Ok(Put { is_old_tree_there: true })
+        Ok(Put { replaced: Some(replaced) })
     }
 
     /// Makes the names durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.parent)?)
-    }
-
-    /// Does away with the tree that was replaced, and is at the private directory's name. Gives where it is if it is still there, and why.
-    pub(crate) fn dispose_of(&self, old_tree: OldTree) -> io::Result<(Option<PathBuf>, Option<String>)> {
-        if old_tree == OldTree::Keep {
-            return Ok((Some(self.keep_old()?), None));
-        }
-        match remove_tree(&self.parent, &self.staging_name) {
-            Ok(Removal::Done) => Ok((None, None)),
-            Ok(Removal::HoldsMounts) => Ok((Some(self.keep_old()?), Some(HOLDS_MOUNTS.into()))),
-            Err(error) => Ok((Some(self.keep_old()?), Some(error.to_string()))),
-        }
-    }
-
-    /// Gives the tree that was replaced a name under which no attempt looks for anything.
-    fn keep_old(&self) -> io::Result<PathBuf> {
-        for number in 1..=OLD_TREES_MAX {
-            let suffix = if number == 1 { OLD.to_owned() } else { format!("{OLD}-{number}") };
-            let mut name = self.name.clone();
-            name.push(&suffix);
-            if name.len() > NAME_LEN_MAX {
-                name = beside(&self.name, suffix.as_bytes(), NAME_LEN_MAX);
-            }
-            let flags = RenameFlags::NOREPLACE;
-            match renameat_with(&self.parent, &self.staging_name, &self.parent, &name, flags) {
-                Ok(()) => {
-                    self.sync()?;
-                    return Ok(self.path.with_file_name(name));
-                }
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(io::Error::new(io::ErrorKind::AlreadyExists, "there are too many old trees beside it"))
     }
 
     fn rename(&self, flags: RenameFlags) -> Result<(), Errno> {
@@ -407,7 +417,7 @@ impl Target {
             kind => return Err(TargetError::NotADirectory { path, kind: target_kind(kind) }),
         }
         let parent = Found::of(&self.parent).map_err(|error| TargetError::io(&path, "examine", error))?;
-        match parent.device == found.device && !found.is_mount {
+        match parent.mount == found.mount {
             true => Ok(()),
             false => Err(TargetError::MountPoint { path }),
         }
@@ -435,7 +445,7 @@ impl Target {
         let staging = match retried(|| openat(&self.parent, &*self.staging_name, DIRECTORY, Mode::empty())) {
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                return Err(TargetError::InTheWay { staging: self.staging_path() });
+                return Err(self.in_the_way());
             }
             staging => staging.map_err(fault)?,
         };
@@ -494,7 +504,11 @@ impl Target {
         Found::at(&self.parent, name).map_err(|error| TargetError::io(&self.sibling(name), "examine", error))
     }
 
-    fn held(&self) -> TargetError {
+    fn in_the_way(&self) -> TargetError {
+        TargetError::InTheWay { staging: self.staging_path() }
+    }
+
+    pub(crate) fn held(&self) -> TargetError {
         TargetError::Held { path: self.path.clone(), staging: self.staging_path() }
     }
 }
@@ -502,8 +516,8 @@ impl Target {
 /// The target is the new tree.
 #[derive(Debug)]
 pub(crate) struct Put {
-    /// Whether the tree that was the target before is at the private directory's name.
-    pub(crate) is_old_tree_there: bool,
+    /// The tree that was the target before, and is at the private directory's name.
+    pub(crate) replaced: Option<DirectoryId>,
 }
 
 pub(crate) fn target_kind(kind: FileType) -> TargetKind {
@@ -521,11 +535,20 @@ pub(crate) fn target_kind(kind: FileType) -> TargetKind {
 
 /// A file in the directory of `target` that has no name, this process's alone.
 pub(crate) fn unnamed_file(target: &Target) -> io::Result<File> {
-    if target.is_merged() {
-        return tempfile::tempfile_in(&target.path);
+    tempfile::tempfile_in(target.own_directory())
+}
+
+/// The directory in which a restore to `target` keeps files without a name: where the tree itself goes, so that nothing else has to be written.
+///
+/// # Errors
+/// No file can be made there.
+pub fn scratch_directory(target: impl AsRef<Path>, placement: Placement) -> Result<PathBuf, TargetError> {
+    let target = Target::open(target.as_ref(), placement)?;
+    let directory = target.own_directory().to_owned();
+    match unnamed_file(&target) {
+        Ok(_) => Ok(directory),
+        Err(source) => Err(TargetError::NotWritable { directory, source }),
     }
-    let directory = target.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    tempfile::tempfile_in(directory.unwrap_or(Path::new(".")))
 }
 
 /// The names of both in a directory that a tree is moved into.
@@ -535,9 +558,6 @@ const JOURNAL: &[u8] = b".cofferdam-journal";
 /// Names in the private directory, gone before anything else is in it.
 const PROBE: &str = "probe";
 const PROBE_AGAIN: &str = "probe2";
-const OLD: &str = ".cofferdam-old";
-const OLD_TREES_MAX: usize = 99;
-const HOLDS_MOUNTS: &str = "another file system is mounted in it";
 /// How a directory is opened.
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

@@ -1,13 +1,9 @@
 //! The lock of a directory that is replaced, or that a tree is moved into, and whether its path still leads to it.
 //! Knows nothing of what is in it.
 
-use std::{
-    io,
-    os::fd::{AsFd, AsRawFd},
-    path::Path,
-};
+use std::{io, os::fd::AsFd, path::Path};
 
-use cofferdam_io::retried;
+use cofferdam_io::{descriptor_path, retried};
 use rustix::{
     fs::{AtFlags, CWD, FlockOperation, flock, statx},
     io::Errno,
@@ -40,9 +36,8 @@ pub(crate) fn check_path(directory: &impl AsFd, path: &Path) -> io::Result<()> {
     if there.is_ok_and(|there| (there.id, there.device) == (ours.id, ours.device)) {
         return Ok(());
     }
-    let place = format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd());
     // Of one that was removed the system says the name that it had.
-    let now = std::fs::read_link(place).ok().filter(|_| ours.links > 0);
+    let now = std::fs::read_link(descriptor_path(directory)).ok().filter(|_| ours.links > 0);
     Err(io::Error::other(Misplaced::Renamed { path: path.to_owned(), now }))
 }
 

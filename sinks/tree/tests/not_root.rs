@@ -21,7 +21,7 @@ use rustix::{
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 use storage::TargetError;
-use tree_sink::{Opened, Placement, TreeOptions, TreeSink, TreeSinkError};
+use tree_sink::{Attempt, Opened, Placement, TreeOptions, TreeSink, TreeSinkError};
 
 /// Runs `act` as a user that is not root and has all of the fixture: on a thread of its own, whose user changes alone.
 fn as_user(fixture: &Fixture, act: impl FnOnce() + Send) {
@@ -56,7 +56,8 @@ fn attempt_id() -> AttemptId {
 }
 
 fn open(fixture: &Fixture, options: TreeOptions) -> Result<Opened, TreeSinkError> {
-    TreeSink::open(fixture.target(), &Memory(fixture.plaintext.clone()), &options, &attempt_id())
+    let attempt = Attempt { id: &attempt_id(), is_ours: &|found| *found == attempt_id() };
+    TreeSink::open(fixture.target(), &Memory(fixture.plaintext.clone()), &options, &attempt)
 }
 
 fn restore(fixture: &Fixture, options: TreeOptions) -> Result<(), CommitError> {
@@ -179,7 +180,8 @@ fn a_directory_that_cannot_be_changed_is_named_before_anything_is_moved() {
     let refused = |plaintext: &[u8]| {
         let plaintext = Memory(plaintext.to_vec());
         let options = into().if_exists(IfExists::Replace);
-        let refused = TreeSink::open(fixture.target(), &plaintext, &options, &attempt_id()).unwrap_err();
+        let attempt = Attempt { id: &attempt_id(), is_ours: &|found| *found == attempt_id() };
+        let refused = TreeSink::open(fixture.target(), &plaintext, &options, &attempt).unwrap_err();
         assert!(
             matches!(&refused, TreeSinkError::Target(TargetError::Io { path, .. }) if *path == fixture.target().join("d")),
             "{refused}"

@@ -18,7 +18,7 @@ use fixture::{difference, list};
 use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
 use storage::TargetError;
 use tree::{NameFault, PathCase, TreeError};
-use tree_sink::{OldTree, Opened, Room, TreeOptions, TreeSink, TreeSinkError};
+use tree_sink::{Attempt, OldTree, Opened, Room, TreeOptions, TreeSink, TreeSinkError};
 
 #[test]
 fn a_tree_comes_back_as_it_was_in_whatever_order_it_is_written() {
@@ -205,10 +205,9 @@ fn what_a_crashed_restore_left_is_removed_and_what_is_no_directory_stays() {
     let fixture = Fixture::new();
     let staging = fixture.scratch.path().join("at/.target.cofferdam-staging");
     // Of an attempt that has written something, and has a journal.
-    let attempt_id = AttemptId::new(b"a restore").unwrap();
+    let attempt = Attempt { id: &AttemptId::new(b"a restore").unwrap(), is_ours: &|_| false };
     let plaintext = Memory(fixture.plaintext.clone());
-    let Opened::Fresh(mut sink) =
-        TreeSink::open(fixture.target(), &plaintext, &fresh(), &attempt_id).unwrap()
+    let Opened::Fresh(mut sink) = TreeSink::open(fixture.target(), &plaintext, &fresh(), &attempt).unwrap()
     else {
         panic!("nothing was there");
     };
@@ -355,4 +354,74 @@ fn rights_that_the_place_hands_down_are_not_taken() {
     fs::set_permissions(&place, fs::Permissions::from_mode(0o2755)).unwrap();
     fixture.restore(fresh());
     assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+}
+
+/// Whether the file system can is for it to say: what it has afterwards is the sealed time, or is counted.
+#[test]
+fn times_that_the_file_system_cannot_hold_are_counted() {
+    for (seconds, is_held) in [(0, true), (1 << 30, true), (-(1 << 62), false), (1 << 62, false)] {
+        let mut fixture = Fixture::of(|_| ());
+        let mut writer = tree::CatalogWriter::new(fixture.scratch.path()).unwrap();
+        let path = tree::TreePath::parse(b"f").unwrap();
+        let mut member = tree::Member::new(path, tree::EntryKind::File, 0o600);
+        member.modified.seconds = seconds;
+        let mut plaintext = member.to_header().unwrap();
+        writer.push(member.to_entry(plaintext.len() as u64)).unwrap();
+        plaintext.extend([0; 1_024]);
+        let catalog = writer.finish(plaintext.len() as u64).unwrap();
+        let mut bytes = vec![0; ReadAt::len(&catalog) as usize];
+        ReadAt::read_exact_at(&catalog, 0, &mut bytes).unwrap();
+        plaintext.extend(bytes);
+        fixture.plaintext = plaintext;
+        let restored = fixture.restore(fresh());
+        let there = MetadataExt::mtime(&fs::metadata(fixture.target().join("f")).unwrap());
+        assert!(there == seconds || !is_held, "{seconds}: {there}");
+        assert_eq!(restored.left_out.times, u64::from(there != seconds), "{seconds}: {there}");
+    }
+}
+
+#[test]
+fn old_trees_are_kept_however_many_there_are() {
+    let fixture = Fixture::new();
+    fixture.restore(fresh());
+    let name = |number: usize| match number {
+        1 => "target.cofferdam-old".to_owned(),
+        number => format!("target.cofferdam-old-{number}"),
+    };
+    (1..=120).for_each(|number| fs::create_dir(fixture.target().with_file_name(name(number))).unwrap());
+    for number in [121, 122] {
+        let restored = fixture.restore(replacing().old_tree(OldTree::Keep));
+        assert_eq!(restored.old_tree, Some(fixture.target().with_file_name(name(number))));
+        assert_eq!(restored.not_removed, None);
+    }
+    assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
+}
+
+/// The security modules of a system give each file their attributes by rules and keys of their own.
+#[test]
+fn attributes_that_are_the_systems_to_give_are_left_to_it() {
+    let name = |name: &str| format!("security.{name}");
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let fixture = Fixture::of(|tree| {
+        fs::write(tree.join("f"), "f").unwrap();
+        for (xattr, value) in [("user.own", "own"), ("security.selinux", "other_u"), ("security.ima", "x")] {
+            let flags = rustix::fs::XattrFlags::empty();
+            // A system with such a module has its own word in it.
+            let _ = rustix::fs::setxattr(tree.join("f"), xattr, value.as_bytes(), flags);
+        }
+    });
+    let value = |file: &Path, xattr: &str| {
+        let mut value = [0; 64];
+        rustix::fs::getxattr(file, xattr, &mut value).ok().map(|len| value[..len].to_vec())
+    };
+    let restored = fixture.restore(fresh());
+    assert_eq!(restored.left_out.xattrs, 0);
+    let (sealed, found) = (fixture.tree().join("f"), fixture.target().join("f"));
+    assert_eq!(value(&found, "user.own"), Some(b"own".to_vec()));
+    for xattr in ["selinux", "ima"] {
+        let of_sealed = value(&sealed, &name(xattr));
+        assert!(of_sealed.is_none() || value(&found, &name(xattr)) != of_sealed, "{xattr}");
+    }
 }

@@ -18,17 +18,25 @@ use fixture::{difference, list};
 use local::StagedFile;
 use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
 use storage::{OnPartial, StageOptions, TargetError};
-use tree_sink::{OldTree, Opened, Placement, TreeOptions, TreeSink, TreeSinkError, remove_beside};
+use tree_sink::{Attempt, OldTree, Opened, Placement, TreeOptions, TreeSink, TreeSinkError, remove_beside};
 
 const STAGING: &str = ".target.cofferdam-staging";
 const JOURNAL: &str = ".target.cofferdam-journal";
 
+/// Of one tree, and never the same twice, as those of the engine.
 fn attempt_id() -> AttemptId {
-    AttemptId::new(b"restore of tree 17").unwrap()
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    AttemptId::new(format!("restore of tree 17, attempt {number}").as_bytes()).unwrap()
+}
+
+fn is_ours(found: &AttemptId) -> bool {
+    found.as_bytes().starts_with(b"restore of tree 17")
 }
 
 fn open(fixture: &Fixture, options: TreeOptions) -> Result<Opened, TreeSinkError> {
-    TreeSink::open(fixture.target(), &Memory(fixture.plaintext.clone()), &options, &attempt_id())
+    let attempt = Attempt { id: &attempt_id(), is_ours: &is_ours };
+    TreeSink::open(fixture.target(), &Memory(fixture.plaintext.clone()), &options, &attempt)
 }
 
 fn new(fixture: &Fixture, options: TreeOptions) -> TreeSink {
@@ -41,7 +49,7 @@ fn new(fixture: &Fixture, options: TreeOptions) -> TreeSink {
 fn resumable(fixture: &Fixture, options: TreeOptions) -> TreeSink {
     match open(fixture, options).unwrap() {
         Opened::Resumable { sink, attempt_id: found } => {
-            assert_eq!(found, attempt_id());
+            assert!(is_ours(&found), "{found:?}");
             sink
         }
         other => panic!("not resumable: {other:?}"),
@@ -277,7 +285,7 @@ fn a_run_that_is_refused_removes_the_journal_of_one_that_died_before_it_had_anyt
     let mut empty = fs::OpenOptions::new();
     empty.create_new(true).write(true).mode(0o600).open(at(&fixture, JOURNAL)).unwrap();
     let refused = open(&fixture, fresh()).unwrap_err();
-    assert!(matches!(refused, TreeSinkError::Target(TargetError::Exists { .. })), "{refused:?}");
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::DirectoryExists { .. })), "{refused:?}");
     assert_eq!(fixture.beside(), ["target"]);
 }
 
@@ -322,7 +330,7 @@ fn publish_without_tidying_up(fixture: &Fixture, options: TreeOptions) {
 fn published(fixture: &Fixture, options: TreeOptions) -> TreeSink {
     match open(fixture, options).unwrap() {
         Opened::Published { sink, attempt_id: found } => {
-            assert_eq!(found, attempt_id());
+            assert!(is_ours(&found), "{found:?}");
             sink
         }
         other => panic!("not published: {other:?}"),
@@ -394,6 +402,45 @@ fn a_published_target_that_has_changed_since_is_a_target_like_any_other() {
         ));
         fixture.restore(replacing());
         assert_restored(&fixture);
+    }
+}
+
+/// Another tree's restore was done and had not tidied up: whoever may not replace what it has made takes nothing away.
+#[test]
+fn a_run_that_is_refused_takes_no_old_tree_away() {
+    let fixture = Fixture::new();
+    fs::create_dir_all(fixture.target().join("old")).unwrap();
+    publish_without_tidying_up(&fixture, replacing());
+    let plaintext = Memory(fixture.plaintext.clone());
+    let attempt = Attempt { id: &attempt_id(), is_ours: &|_| false };
+    for options in [fresh(), fresh().on_partial(OnPartial::Discard)] {
+        let refused = TreeSink::open(fixture.target(), &plaintext, &options, &attempt).unwrap_err();
+        assert!(matches!(refused, TreeSinkError::Target(TargetError::DirectoryExists { .. })), "{refused}");
+        assert!(at(&fixture, STAGING).join("old").is_dir());
+    }
+    let opened = TreeSink::open(fixture.target(), &plaintext, &replacing(), &attempt).unwrap();
+    let Opened::Published { sink, .. } = opened else { panic!("{opened:?}") };
+    sink.tidy().unwrap();
+    assert_eq!(fixture.beside(), ["target"]);
+}
+
+/// Who may rename what is beside the target has none of it removed: what goes is the tree that was replaced, and nothing that has come to its name.
+#[test]
+fn what_has_come_to_the_old_trees_name_since_is_not_removed() {
+    for old_tree in [OldTree::Remove, OldTree::Keep] {
+        let fixture = Fixture::new();
+        fs::create_dir_all(fixture.target().join("old")).unwrap();
+        publish_without_tidying_up(&fixture, replacing().old_tree(old_tree));
+        let mut sink = published(&fixture, fresh());
+        write_positioned(&sink, &fixture.plaintext, SEGMENT_LEN, 2);
+        let moved = fixture.scratch.path().join("moved");
+        fs::rename(at(&fixture, STAGING), &moved).unwrap();
+        fs::create_dir_all(at(&fixture, STAGING).join("precious")).unwrap();
+        sink.publish(fixture.plaintext.len() as u64).unwrap();
+        drop(sink);
+        assert!(at(&fixture, STAGING).join("precious").is_dir());
+        assert!(moved.join("old").is_dir());
+        assert_eq!(difference(&list(&fixture.tree()), &list(&fixture.target())), None);
     }
 }
 
@@ -571,7 +618,8 @@ fn who_replaces_a_directory_and_who_moves_a_tree_into_it_see_one_another() {
     symlink(fixture.target(), &link).unwrap();
     let plaintext = Memory(fixture.plaintext.clone());
     let held = |target: &Path, options: TreeOptions| {
-        let refused = TreeSink::open(target, &plaintext, &options, &attempt_id()).unwrap_err();
+        let attempt = Attempt { id: &attempt_id(), is_ours: &is_ours };
+        let refused = TreeSink::open(target, &plaintext, &options, &attempt).unwrap_err();
         assert!(matches!(refused, TreeSinkError::Target(TargetError::Held { .. })), "{refused}");
     };
     let moving = new(&fixture, into());
@@ -587,6 +635,17 @@ fn who_replaces_a_directory_and_who_moves_a_tree_into_it_see_one_another() {
     drop(replacing_one);
     merge(&fixture, into()).unwrap();
     assert_merged(&fixture, &[]);
+}
+
+/// A run that is refused and cut off leaves a journal that says nothing: it is in nobody's way, and the next one that is refused removes it.
+#[test]
+fn an_empty_journal_does_not_stay_beside_a_target_that_is_refused() {
+    let fixture = Fixture::new();
+    fixture.restore(fresh());
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(at(&fixture, JOURNAL)).unwrap();
+    let refused = open(&fixture, fresh()).unwrap_err();
+    assert!(matches!(refused, TreeSinkError::Target(TargetError::DirectoryExists { .. })), "{refused}");
+    assert_restored(&fixture);
 }
 
 #[test]
@@ -672,7 +731,8 @@ fn a_cut_off_move_lets_no_other_tree_replace_files() {
     fs::write(fixture.target().join("a.txt"), "precious").unwrap();
     let other = AttemptId::new(b"of another tree").unwrap();
     let options = into().on_partial(OnPartial::Discard);
-    let refused = TreeSink::open(fixture.target(), &Memory(fixture.plaintext.clone()), &options, &other);
+    let attempt = Attempt { id: &other, is_ours: &|found| !is_ours(found) };
+    let refused = TreeSink::open(fixture.target(), &Memory(fixture.plaintext.clone()), &options, &attempt);
     let refused = refused.unwrap_err();
     assert!(matches!(refused, TreeSinkError::Target(TargetError::Exists { .. })), "{refused}");
     assert_eq!(fs::read(fixture.target().join("a.txt")).unwrap(), b"precious");

@@ -163,10 +163,11 @@ impl Cat {
         // Headers decide (TREE T6.3).
         found.read_member(&*reader).map_err(of_tree)?;
         if found.entry.changed {
-            report.warning(format!(
-                "{} changed while it was sealed: its bytes may be of several moments",
-                name(path)
-            ));
+            let what = match found.entry.gone {
+                true => "was gone while it was sealed: zeros stand for what could not be read",
+                false => "changed while it was sealed: its bytes may be of several moments",
+            };
+            report.warning(format!("{} {what}", name(path)));
         }
         Ok(found.data_at()..found.data_at() + found.entry.size)
     }

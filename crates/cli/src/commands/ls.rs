@@ -129,7 +129,11 @@ impl Lines {
             Some(link) => write!(self.out, " -> {link}")?,
             None => {}
         }
-        self.out.write_all(if entry.changed { b" (changed while it was sealed)\n" } else { b"\n" })
+        self.out.write_all(match (entry.gone, entry.changed) {
+            (true, _) => b" (gone while it was sealed: zeros)\n",
+            (false, true) => b" (changed while it was sealed)\n",
+            (false, false) => b"\n",
+        })
     }
 }
 
@@ -147,6 +151,7 @@ struct EntryRecord {
     modified_seconds: i64,
     modified_nanos: u32,
     changed: bool,
+    gone: bool,
     link: Option<Name>,
 }
 
@@ -164,6 +169,7 @@ impl EntryRecord {
             modified_seconds: entry.modified.seconds,
             modified_nanos: entry.modified.nanos,
             changed: entry.changed,
+            gone: entry.gone,
             link: link(entry),
         }
     }

@@ -13,6 +13,8 @@ pub(crate) mod inspect;
 pub(crate) mod keygen;
 pub(crate) mod ls;
 pub(crate) mod man;
+#[cfg(feature = "signatures")]
+pub(crate) mod manifest;
 #[cfg(feature = "mount")]
 pub(crate) mod mount;
 pub(crate) mod receive;
@@ -53,6 +55,8 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Verify(command) => command.run(report),
         #[cfg(feature = "signatures")]
         Command::Sign(command) => command.run(report),
+        #[cfg(feature = "signatures")]
+        Command::Manifest(command) => command.run(report),
         Command::Drill(command) => command.run(report),
         Command::Inspect(command) => command.run(report),
         Command::Recipients(command) => command.run(report),

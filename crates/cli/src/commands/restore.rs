@@ -1,7 +1,10 @@
 //! `cofferdam restore`: a sealed stream into a file or a pipe.
 //! It turns options into an opener; the library restores.
 
+mod help;
 mod plan;
+#[cfg(feature = "signatures")]
+mod shards;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use cofferdam::{
 };
 use serde::Serialize;
 
+use self::help::{AFTER_HELP, EXPECT_DIGEST};
 use crate::commands::salvage;
 use crate::expected::Expected;
 use crate::failure::Failure;
@@ -22,6 +26,8 @@ use crate::foreign_args::{ForeignArgs, asserted_in, tell_asserted};
 use crate::interrupt;
 use crate::io_arg::{End, a_file, if_exists, is_cut_off};
 use crate::key_args::OpeningKeys;
+#[cfg(feature = "signatures")]
+use crate::manifest_arg::ManifestArg;
 use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
@@ -133,6 +139,10 @@ pub(crate) struct Restore {
     #[command(flatten)]
     signed_by: SignedByArgs,
 
+    #[cfg(feature = "signatures")]
+    #[command(flatten, next_help_heading = "Shards")]
+    shards: ManifestArg,
+
     #[command(flatten)]
     keys: OpeningKeys,
 
@@ -183,6 +193,8 @@ impl Restore {
             seed: None,
             expected,
             signed_by,
+            #[cfg(feature = "signatures")]
+            shards: ManifestArg::default(),
             keys,
             foreign,
             plan: PlanArgs::default(),
@@ -200,6 +212,10 @@ impl Restore {
         self.target.set_timeout(self.timeout);
         if let Some((plan, step)) = self.plan.step().map(|(plan, step)| (plan.to_owned(), step)) {
             return self.run_step(&plan, step, report);
+        }
+        #[cfg(feature = "signatures")]
+        if self.shards.manifest {
+            return self.run_manifest(report);
         }
         self.target = self.target.as_output();
         let salvaged = self.salvage.then(|| salvage::labelled(self.target.path())).transpose()?;
@@ -558,36 +574,3 @@ const NOT_FOR_RECEIVERS: &str = "A receiver takes only what is proved. Restore i
 /// The steps of a plan that know stream and target from it. What is not given then reads as standard input and output, which no step has.
 const BY_PLAN: [&str; 4] = ["part", "commit", "status", "give_up"];
 const STANDARD: &str = "-";
-
-const EXPECT_DIGEST: &str = "\
-The stream digest that it must have: 64 hexadecimal digits, as `seal` prints it
-
-Another stream is refused: an older one, or one that somebody else has made for the same recipients. From a file that \
-is found out before anything is written. From a pipe it is found out at the end, and of a restore to standard output \
-or a FIFO segments have gone out by then. A URL whose server gives its bytes only in order is refused where the target shows them at \
-once: standard output, a FIFO, a receiver. A stream with the digest `tags` cannot be pinned.";
-
-const AFTER_HELP: &str = "\
-Examples:
-  cofferdam restore -i key.txt db.cfd db.img
-  cofferdam restore -p --force db.cfd db.img           ask for the passphrase, replace db.img
-  ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
-  cofferdam restore -i key.txt s3://backups/db.cfd db.img   out of a store; credentials from the environment
-  cofferdam restore -i key.txt etc.cfd /srv/etc        a directory that was sealed; --force replaces one, --keep-old keeps that
-  cofferdam restore -i key.txt etc.cfd ssh --path /ssh   some paths of it; only those are read, and proved
-  cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
-  cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
-  cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
-  cofferdam restore -i key.txt --signed-by sealers.pub db.cfd db.img   one that they have signed (db.cfd.sig), or nothing
-  cofferdam restore -i key.txt s3://backups/db.cfd gs://lab/db.img  from store to store: the plaintext lies there as it is
-  cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged    what is whole of a damaged stream; exit code 3
-  cofferdam restore -i key.txt --force --wal /var/tmp/sdb.wal db.cfd /dev/sdb   over a block device, through a log
-  cofferdam restore -i key.txt --plan p --parts 8 db.cfd db.img    by many machines: plan, then on any of them
-  cofferdam restore -i key.txt --plan p --part 3                   one part of it, and at the end
-  cofferdam restore --plan p --commit                              the target, all or nothing
-
-Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
-5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \
-target, or in the log, is of another stream, device or user, 9 another process writes the target, or a device is in use, 10 in place but its durability is unknown, or a device is not written to the end, \
-11 the input is no Cofferdam stream, 12 the sealed stream changed while it was read, 13 in place, and nothing proves that it is whole, \
-14 the stream is older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 18 parts of the plan are missing, 130 interrupted: the target is as it was, unless it is a device that was being written.";

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cofferdam::{Attempt, Leftovers, leftovers};
+use cofferdam::{Attempt, Leftovers, Within, leftovers};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -51,6 +51,27 @@ struct Record {
     input_len: Option<u64>,
     plan: Option<Name>,
     problems: Vec<String>,
+    within: Option<WithinRecord>,
+}
+
+/// What is kept in a directory that is the target.
+#[derive(Serialize)]
+struct WithinRecord {
+    attempt: Option<&'static str>,
+    staging: Option<Name>,
+    journal: Option<Name>,
+    problems: Vec<String>,
+}
+
+impl WithinRecord {
+    fn new(found: &Within) -> WithinRecord {
+        WithinRecord {
+            attempt: name_of(found.attempt),
+            staging: found.staging.as_deref().map(Name::from),
+            journal: found.journal.as_deref().map(Name::from),
+            problems: found.problems.clone(),
+        }
+    }
 }
 
 impl Record {
@@ -69,6 +90,7 @@ impl Record {
             input_len: found.sealing.as_ref().map(|(_, len)| *len),
             plan: found.plan.as_ref().map(name),
             problems: found.problems.clone(),
+            within: found.within.as_ref().map(WithinRecord::new),
         }
     }
 }
@@ -80,6 +102,8 @@ fn name_of(attempt: Attempt) -> Option<&'static str> {
         Attempt::Sealing => Some("sealing"),
         Attempt::Receiving => Some("receiving"),
         Attempt::Published => Some("published"),
+        Attempt::Moving => Some("moving"),
+        Attempt::InTheWay => Some("in-the-way"),
         _ => Some("unknown"),
     }
 }
@@ -88,6 +112,9 @@ fn sentence(target: &Path, found: &Leftovers) -> String {
     let target = Name::from(target);
     if found.is_empty() {
         return format!("nothing is kept for {target}");
+    }
+    if let (Some(within), true) = (&found.within, found.is_empty_beside()) {
+        return within_lines(&target, within).join("\n");
     }
     let mut lines = vec![format!("{target}: {}", headline(found))];
     if let Some((path, len)) = &found.staging {
@@ -107,7 +134,26 @@ fn sentence(target: &Path, found: &Leftovers) -> String {
         lines.push(format!("  {}: the plan of a tree, which names its files", Name::from(path.as_path())));
     }
     lines.extend(found.problems.iter().map(|problem| format!("  {problem}")));
+    lines.extend(found.within.iter().flat_map(|within| within_lines(&target, within)));
     lines.join("\n")
+}
+
+fn within_lines(target: &Name, within: &Within) -> Vec<String> {
+    let is = match within.attempt {
+        Attempt::Restore => "a restore into it has not ended; the same command goes on from there",
+        Attempt::Moving => {
+            "a restore into it was cut off while it moved files there; the same command brings that to its end"
+        }
+        Attempt::InTheWay => {
+            "what is in it at a name that a restore into it needs is refused by the next one"
+        }
+        _ => "what a restore into it has left is of no use; the next one removes it",
+    };
+    let mut lines = vec![format!("{target}: {is}")];
+    lines.extend(within.staging.iter().map(|path| format!("  {}", Name::from(path.as_path()))));
+    lines.extend(within.journal.iter().map(|path| format!("  {}: the journal", Name::from(path.as_path()))));
+    lines.extend(within.problems.iter().map(|problem| format!("  {problem}")));
+    lines
 }
 
 fn headline(found: &Leftovers) -> &'static str {
@@ -125,6 +171,9 @@ fn headline(found: &Leftovers) -> &'static str {
         }
         (Attempt::Published, ..) => {
             "an attempt has put the target in place, and was cut off while it tidied up"
+        }
+        (Attempt::InTheWay, ..) => {
+            "something is at a name that is needed beside it; the next run refuses that"
         }
         (Attempt::Nothing, None, Some(_)) => "the state of a sealing is kept, and none of its bytes",
         (Attempt::Nothing, ..) => "what is kept is of no use; the next run replaces it",

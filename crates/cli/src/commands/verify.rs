@@ -1,6 +1,9 @@
 //! `cofferdam verify`: checks a sealed stream and writes nothing.
 //! It says how much the check has shown; the library checks.
 
+#[cfg(feature = "signatures")]
+mod shards;
+
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
@@ -13,6 +16,8 @@ use crate::failure::Failure;
 use crate::foreign::StreamFormat;
 use crate::foreign_args::{ForeignArgs, asserted_in, tell_asserted};
 use crate::interrupt;
+#[cfg(feature = "signatures")]
+use crate::manifest_arg::ManifestArg;
 use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::opening_args::OpeningArgs;
@@ -23,6 +28,7 @@ use crate::sealed::Sealed;
 use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
 use crate::text::{Pair, count, pace, pairs};
+use crate::tree_args::counted_gone;
 use crate::tree_reading::check_tree;
 
 /// Check a sealed stream, with a key or without
@@ -46,6 +52,10 @@ pub(crate) struct Verify {
 
     #[command(flatten)]
     signed_by: SignedByArgs,
+
+    #[cfg(feature = "signatures")]
+    #[command(flatten, next_help_heading = "Shards")]
+    shards: ManifestArg,
 
     #[command(flatten)]
     foreign: ForeignArgs,
@@ -74,6 +84,10 @@ impl Verify {
         self.opening.name_files(&self.sealed, &mut files)?;
         self.foreign.name_files(&mut files)?;
         self.signed_by.name_files(&self.sealed, &mut files)?;
+        #[cfg(feature = "signatures")]
+        if self.shards.manifest {
+            return self.run_manifest(&files, report);
+        }
         let run = match self.opening.keys.is_given() || self.foreign.is_given() {
             true => RunInfo::opening("verify"),
             false => RunInfo::without_key("verify"),
@@ -131,6 +145,8 @@ impl Verify {
             others: counts.others,
             data_len: counts.data_len,
             changed: counts.changed,
+            gone: counts.gone,
+            gone_len: counts.gone_len,
         }))
     }
 }
@@ -162,6 +178,29 @@ struct TreeCounts {
     others: u64,
     data_len: u64,
     changed: u64,
+    gone: u64,
+    gone_len: u64,
+}
+
+impl TreeCounts {
+    /// What the catalog says of files that were not the same all the time, a line each.
+    fn flags(&self) -> String {
+        let mut text = String::new();
+        match self.changed - self.gone {
+            0 => {}
+            written => text.push_str(&format!(
+                "\n{} changed while the directory was sealed; the bytes may be of several moments",
+                count(written, "file")
+            )),
+        }
+        if self.gone > 0 {
+            let (gone, len) = (counted_gone(self.gone), Size(self.gone_len));
+            text.push_str(&format!(
+                "\n{gone} gone when the directory was sealed; {len} of zeros stand for them"
+            ));
+        }
+        text
+    }
 }
 
 impl Record {
@@ -215,7 +254,8 @@ impl Record {
         let sequence = self.sequence.map_or(String::new(), |sequence| format!("\nsequence {sequence}"));
         let tree = self.tree.as_ref().map_or(String::new(), |tree| {
             let entries = tree.files + tree.directories + tree.symlinks + tree.hard_links + tree.others;
-            format!("\na tree of {}; its catalog says what its headers say", count(entries, "member"))
+            let members = count(entries, "member");
+            format!("\na tree of {members}; its catalog says what its headers say{}", tree.flags())
         });
         format!(
             "{}: {found}\n{} in {}, {}{tree}\nstream digest {stream_digest}{signed}{sequence}",
@@ -233,8 +273,9 @@ Examples:
   cofferdam verify -i key.txt db.cfd                   with the key: does it restore?
   cofferdam verify --expect-digest 3f… db.cfd          is it the one that was sealed?
   cofferdam verify --signed-by sealers.pub db.cfd      is it one that they have sealed?
+  cofferdam verify --manifest --signed-by sealers.pub may.manifest   are all shards of the snapshot there, and right?
 
 Exit codes: 0 all that could be checked is right, 1 reading failed, 2 usage, 3 damaged, tampered with, or \
 of another digest, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not \
 supported, 11 no Cofferdam stream, 12 the sealed stream changed while it was read, 13 every chunk opens, and nothing proves that it is whole, 14 the stream is \
-older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 130 interrupted.";
+older than --min-sequence asks for, 15 nothing has come from the store for too long, 17 not signed by anybody of --signed-by, 19 shards of the manifest are missing, 130 interrupted.";

@@ -2,6 +2,7 @@
 //! The library judges; nothing here computes a digest.
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use cofferdam::shards::SignedManifest;
 use cofferdam::signatures::TrustedKeys;
 use cofferdam::{CancelToken, Opener, SignedBy};
 
@@ -10,6 +11,7 @@ use super::signature_file::{place_beside, read};
 use crate::credential::KeyPlace;
 use crate::failure::Failure;
 use crate::key_file::KeyFile;
+use crate::manifest_arg;
 use crate::named_files::NamedFiles;
 use crate::passphrase::text_of;
 use crate::report::Report;
@@ -79,16 +81,8 @@ impl SignedByArgs {
         report: Report,
     ) -> Result<(Opener, Option<KeyName>), Failure> {
         let Some(file) = self.key_file() else { return Ok((opener, None)) };
-        let content = file.read()?;
-        let keys = TrustedKeys::parse(text_of(&file, &content)?).map_err(|error| {
-            Failure::usage(format!("{file}: {error}")).advise(
-                "It lists SSH public keys, one a line as in a .pub file: kind, key and comment, without options.",
-            )
-        })?;
-        let place = match &self.signature {
-            Some(place) => place.clone(),
-            None => place_beside(sealed)?,
-        };
+        let keys = trusted_keys(&file)?;
+        let place = self.place_of(sealed)?;
         let signature = read(&place, cancel, report)?;
         let signed_by =
             SignedBy::new(&keys, signature).map_err(|error| Failure::from(error).of_part(&place))?;
@@ -96,9 +90,40 @@ impl SignedByArgs {
         Ok((opener.check_pin(signed_by), Some(signer)))
     }
 
+    /// The manifest at `place`, if one of the keys has signed it.
+    pub(crate) fn manifest(
+        &self,
+        place: &Sealed,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<SignedManifest, Failure> {
+        let file = self.key_file().ok_or_else(|| {
+            Failure::usage("a manifest is believed for its signature alone")
+                .advise("Say with --signed-by whose.")
+        })?;
+        let keys = trusted_keys(&file)?;
+        let signature = read(&self.place_of(place)?, cancel, report)?;
+        let text = manifest_arg::read(place, cancel, report)?;
+        SignedManifest::check(&text, &keys, &signature).map_err(|error| Failure::from(error).of_part(place))
+    }
+
+    /// Where the signature of `sealed` is.
+    fn place_of(&self, sealed: &Sealed) -> Result<Sealed, Failure> {
+        self.signature.clone().map_or_else(|| place_beside(sealed), Ok)
+    }
+
     fn key_file(&self) -> Option<KeyFile> {
         KeyFile::all("--signed-by", &self.signed_by).pop()
     }
+}
+
+fn trusted_keys(file: &KeyFile) -> Result<TrustedKeys, Failure> {
+    let content = file.read()?;
+    TrustedKeys::parse(text_of(file, &content)?).map_err(|error| {
+        Failure::usage(format!("{file}: {error}")).advise(
+            "It lists SSH public keys, one a line as in a .pub file: kind, key and comment, without options.",
+        )
+    })
 }
 
 fn parse_sealed() -> impl TypedValueParser<Value = Sealed> {

@@ -1,8 +1,14 @@
-//! A base backup that comes as an archive through a pipe: sealed while it comes, restored as a directory, started.
+//! A base backup that comes as an archive through a pipe: sealed while it comes, restored as a directory, started. And a cluster that is started
+//! above a mount, where nothing is restored.
 
 use std::fs;
+use std::process::Command;
 
-use crate::server::Server;
+use rustix::process::{Signal, geteuid};
+
+use crate::mount_process::MountProcess;
+use crate::programs::skipped;
+use crate::server::{Server, block_in};
 
 #[test]
 fn a_base_backup_in_an_archive_is_sealed_from_the_pipe_and_starts() {
@@ -54,4 +60,40 @@ fn a_table_space_is_a_link_in_the_archive_and_has_its_own() {
     }
     let listed = server.done("cofferdam ls -i wal.key archives/base.tar.cfd pg_tblspc");
     assert!(listed.lines().count() >= 1, "{listed}");
+}
+
+#[test]
+fn a_cluster_is_recovered_above_a_mount() {
+    let has_overlay = fs::read_to_string("/proc/filesystems").unwrap().contains("\toverlay\n");
+    if !geteuid().is_root() || !has_overlay || fs::File::open("/dev/fuse").is_err() {
+        return skipped("it takes root, FUSE and overlays");
+    }
+    let Some(server) = Server::new() else { return };
+    server.start("data");
+    server
+        .sql("create table numbers (n int primary key); insert into numbers select generate_series(1, 9000)");
+    server.kill("data");
+    server.done(&format!("cofferdam seal --quiet -r {} -o data.cfd data", server.recipient()));
+
+    let root = |line: &str| {
+        let output = Command::new("sh").args(["-ec", line]).current_dir(server.path("")).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    root("mkdir mnt var; mount -t tmpfs upper var");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cofferdam"));
+    command.args(["mount", "--json", "--allow-other", "-i", "wal.key", "data.cfd", "mnt"]);
+    command.current_dir(server.path(""));
+    let mounted = MountProcess::spawn(command, server.path("errors"));
+    let lines = block_in("sh", "lowerdir=");
+    let places = [("/var/tmp", "var"), ("/mnt/srv", "mnt"), ("/mnt/rw", "rw")];
+    root(&places.iter().fold(lines, |lines, (there, here)| lines.replace(there, here)));
+
+    server.start("rw");
+    assert_eq!(server.sql("select count(*), sum(n) from numbers"), "9000|40504500");
+    server.sql("insert into numbers values (0); checkpoint");
+    server.stop("rw");
+    root("umount rw; umount var");
+    assert_eq!(mounted.end(Signal::TERM).code, Some(0));
+    // What was sealed has not changed.
+    server.done("cofferdam diff --no-owner -i wal.key data.cfd data");
 }

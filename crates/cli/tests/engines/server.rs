@@ -317,9 +317,18 @@ impl Drop for Server {
 
 /// The block of settings in docs/OPERATIONS.md that has this word.
 pub(crate) fn block(word: &str) -> String {
+    block_in("ini", word)
+}
+
+/// The block in this language in docs/OPERATIONS.md that has this word.
+pub(crate) fn block_in(language: &str, word: &str) -> String {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATIONS.md")).unwrap();
-    let mut blocks = page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next());
-    blocks.find(|block| block.contains(word)).unwrap_or_else(|| panic!("no settings with {word}")).to_owned()
+    let begin = format!("```{language}\n");
+    let mut blocks = page.split(&*begin).skip(1).filter_map(|rest| rest.split("```").next());
+    blocks
+        .find(|block| block.contains(word))
+        .unwrap_or_else(|| panic!("no {language} with {word}"))
+        .to_owned()
 }
 
 pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {

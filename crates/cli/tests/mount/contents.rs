@@ -29,6 +29,30 @@ fn a_tree_is_what_was_sealed_in_content_and_metadata() {
     mounted.end(Signal::TERM).assert_done("clean");
 }
 
+/// Programs pass over names that a listing gives no number.
+#[test]
+fn devices_are_listed_with_their_numbers() {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let made = |tree: &Path| {
+        fs::write(tree.join("a"), "a").unwrap();
+        let [null, disk] = [FileType::CharacterDevice, FileType::BlockDevice];
+        for (name, kind, number) in [("null", null, makedev(1, 3)), ("disk", disk, makedev(8, 300))] {
+            mknodat(CWD, tree.join(name), kind, Mode::RUSR, number).unwrap();
+        }
+    };
+    let Some(place) = Place::with_tree(made) else { return };
+    let _mounted = place.mount("tree.cfd");
+    let entries = fs::read_dir(place.path("mnt")).unwrap().map(Result::unwrap);
+    let mut listed: Vec<_> =
+        entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().rdev())).collect();
+    listed.sort();
+    let expected = [("a", 0), ("disk", makedev(8, 300)), ("null", makedev(1, 3))];
+    assert_eq!(listed, expected.map(|(name, number)| (name.into(), number)));
+}
+
 /// The comparer finds what it has to: a difference of each kind, seeded.
 #[test]
 fn a_tree_that_has_changed_since_is_told_from_the_one_that_was_sealed() {

@@ -6,5 +6,6 @@ mod examples;
 mod killed;
 mod place;
 mod seeds;
+mod shards;
 mod steps;
 mod watch;

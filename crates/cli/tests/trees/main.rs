@@ -5,12 +5,21 @@
 mod comparing;
 #[path = "../../../tree/tests/fixture/mod.rs"]
 mod fixture;
+#[path = "../cli/injected.rs"]
+mod injected;
+mod lacking;
+mod overlaid;
 #[allow(dead_code, reason = "of a program that needs a part of it")]
 #[path = "../cli/place.rs"]
 mod place;
+#[allow(dead_code, reason = "of a program that needs a part of it")]
+#[path = "../cli/programs.rs"]
+mod programs;
 mod reading;
+mod recovering;
 mod resuming;
 mod sealing;
+mod vanishing;
 
 use std::ffi::OsStr;
 use std::fs;

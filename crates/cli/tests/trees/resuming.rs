@@ -3,8 +3,10 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
+
+use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::fixture::{difference, list};
 use crate::place::{Place, Ran, SMALL, end_of, plaintext, wait_until};
@@ -163,4 +165,34 @@ fn two_sealings_into_one_output_do_not_share_a_plan() {
     );
     assert_eq!((place.names(), place.state_names()), (names(), Vec::new()));
     place.run(["verify", "-i", "key.txt", "tree.cfd"]).assert_done();
+}
+
+#[test]
+fn what_is_no_file_in_the_plans_place_is_refused_and_not_waited_for() {
+    let place = place();
+    kill(&place, &RESUME);
+    let directory = plan_dir(&place);
+    let mut entries = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let plan = entries.find(|path| path.extension() == Some("plan".as_ref())).unwrap();
+    let kept = place.path("kept");
+    fs::rename(&plan, &kept).unwrap();
+    let resume = || {
+        let command = ["seal", "-r", &place.recipient, "tree", "-o", "tree.cfd"];
+        let mut running = place.spawn([&command[..], &SMALL, &RESUME].concat());
+        wait_until("the end", || running.try_wait().unwrap().is_some());
+        end_of(running)
+    };
+    symlink(&kept, &plan).unwrap();
+    resume().assert_failed(8, "--restart");
+    fs::remove_file(&plan).unwrap();
+    mkfifoat(CWD, &plan, Mode::RUSR | Mode::WUSR).unwrap();
+    resume().assert_failed(8, "--restart");
+    // Nor is one written to that has the place of the notes of what changed.
+    fs::remove_file(&plan).unwrap();
+    fs::rename(&kept, &plan).unwrap();
+    let notes = plan.with_extension("plan.changed");
+    mkfifoat(CWD, &notes, Mode::RUSR | Mode::WUSR).unwrap();
+    resume().assert_failed(1, "no regular file");
+    fs::remove_file(&notes).unwrap();
+    resume().assert_done();
 }

@@ -143,6 +143,20 @@ fn what_this_program_writes_meanwhile_is_left_out() {
     assert!(!open(&place, "ls", &[]).text().contains("states"));
 }
 
+#[test]
+fn a_directory_is_not_the_state_directory_of_its_own_sealing() {
+    let place = with_tree();
+    for more in [&[][..], &["--resume"]] {
+        let ran = seal(&place, &[&["--state-dir", "tree"], more].concat());
+        ran.assert_failed(2, "the state directory is the directory that is sealed");
+    }
+    assert!(!place.path("tree.cfd").exists());
+    assert!(!fs::read_dir(place.path("tree")).unwrap().any(|entry| {
+        let name = entry.unwrap().file_name();
+        name.to_string_lossy().contains("plan") || name.to_string_lossy().starts_with("walk-")
+    }));
+}
+
 /// Seals a directory in which a file grows all the time.
 fn seal_growing(place: &Place, more: &[&str]) -> Ran {
     let is_done = AtomicBool::new(false);

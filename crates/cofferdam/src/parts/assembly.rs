@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use ::parts::{Piece, PieceHasher};
-use cofferdam_io::ReadAt;
+use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, StreamingSink as _};
 use local::StagedFile;
 use storage::Seed;
@@ -46,27 +46,19 @@ impl Assembly<'_> {
             return Ok(Found::Wrong);
         }
         let failed = |error| Error::io(format!("part {number} could not be put in its place"), error);
-        self.sink.begin_segment(number, at).map_err(failed)?;
-        match self.copy(&Seed::from(file), at, len) {
-            Ok(()) => {}
+        let found = match self.take_checked(&Seed::from(file), at, len, pieces) {
+            Ok(found) => found,
             // It became shorter.
-            Err(Stopped::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.sink.rollback_segment().map_err(failed)?;
-                return Ok(Found::Wrong);
-            }
+            Err(Stopped::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Found::Wrong,
             Err(Stopped::Io(error)) => return Err(failed(error)),
             Err(Stopped::Cancelled) => return Err(interrupted()),
-        }
-        let found = self.check(&*self.sink.tentative(), at, pieces).map_err(|stopped| match stopped {
-            Stopped::Io(error) => Error::io(format!("part {number} could not be read back"), error),
-            Stopped::Cancelled => interrupted(),
-        })?;
+        };
         match found {
             Found::Right => {
                 let committed = self.sink.commit_segment(&Checkpoint::from_bytes([0; Checkpoint::LEN]));
                 committed.map_err(Error::publish)?;
             }
-            Found::Wrong => self.sink.rollback_segment().map_err(failed)?,
+            Found::Wrong => self.sink.roll_back_to(at).map_err(failed)?,
         }
         Ok(found)
     }
@@ -78,7 +70,7 @@ impl Assembly<'_> {
         if file.metadata().map_err(unread)?.len() != len {
             return Ok(Found::Wrong);
         }
-        match self.check(&PartFile { seed: Seed::from(file), len }, 0, pieces) {
+        match self.check(&PartFile(Seed::from(file)), pieces) {
             Ok(found) => Ok(found),
             Err(Stopped::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Found::Wrong),
             Err(Stopped::Io(error)) => Err(unread(error)),
@@ -86,9 +78,16 @@ impl Assembly<'_> {
         }
     }
 
-    fn copy(&mut self, seed: &Seed, at: u64, len: u64) -> Result<(), Stopped> {
+    fn take_checked(&mut self, seed: &Seed, at: u64, len: u64, pieces: &[Piece]) -> Result<Found, Stopped> {
+        let writer = self.sink.positioned().expect("a staged file takes positioned writes");
+        let shared = self.share(&*writer, seed, at, len)?;
+        let taken = Taken { seed, writer: &*writer, written: &*self.sink.tentative(), at, shared };
+        self.check(&taken, pieces)
+    }
+
+    /// Has the staged file share the bytes of `seed`, as many from its first on as the file system shares.
+    fn share(&self, writer: &dyn WriteAt, seed: &Seed, at: u64, len: u64) -> Result<u64, Stopped> {
         let mut done = 0;
-        let mut buffer = Vec::new();
         while done < len {
             if self.cancel.is_cancelled() {
                 return Err(Stopped::Cancelled);
@@ -97,31 +96,22 @@ impl Assembly<'_> {
             if data.start > done {
                 // A hole: zeros, which the staged file leaves out again.
                 let count = (data.start - done).min(COPY_LEN as u64);
-                buffer.clear();
-                buffer.resize(count as usize, 0);
-                self.sink.write_tentative(at + done, &buffer)?;
+                writer.write_all_at(at + done, &vec![0; count as usize])?;
                 done += count;
                 continue;
             }
-            let taken = self.sink.clone_tentative(seed, done, at + done, data.end - done);
-            done += match taken {
-                Ok(taken) if taken > 0 => taken,
+            match self.sink.share_at(seed, done, at + done, data.end - done) {
+                Ok(taken) if taken > 0 => done += taken,
                 // The file system has no means of its own between these two.
-                _ => {
-                    let count = (data.end - done).min(COPY_LEN as u64);
-                    buffer.resize(count as usize, 0);
-                    seed.read_exact_at(&mut buffer, done)?;
-                    self.sink.write_tentative(at + done, &buffer)?;
-                    count
-                }
-            };
+                _ => break,
+            }
         }
-        Ok(())
+        Ok(done)
     }
 
-    /// Compares the bytes from `at` on with the digests of `pieces`, on as many threads as are allowed.
-    fn check(&self, bytes: &dyn ReadAt, at: u64, pieces: &[Piece]) -> Result<Found, Stopped> {
-        let mut end = at;
+    /// Compares the bytes with the digests of `pieces`, on as many threads as are allowed.
+    fn check(&self, bytes: &dyn PartBytes, pieces: &[Piece]) -> Result<Found, Stopped> {
+        let mut end = 0;
         let places: Vec<(u64, &Piece)> = pieces
             .iter()
             .map(|piece| {
@@ -163,7 +153,7 @@ impl Assembly<'_> {
 
     fn digest(
         &self,
-        bytes: &dyn ReadAt,
+        bytes: &dyn PartBytes,
         start: u64,
         len: u64,
         buffer: &mut [u8],
@@ -172,7 +162,7 @@ impl Assembly<'_> {
             let mut done = 0;
             while done < len {
                 let count = (len - done).min(buffer.len() as u64) as usize;
-                bytes.read_exact_at(start + done, &mut buffer[..count])?;
+                bytes.read(start + done, &mut buffer[..count])?;
                 feed(&buffer[..count]);
                 done += count as u64;
             }
@@ -181,19 +171,41 @@ impl Assembly<'_> {
     }
 }
 
-/// The file of an attempt, as long as its receipt says.
-struct PartFile {
-    seed: Seed,
-    len: u64,
+/// The bytes of a part, counted from its first.
+trait PartBytes: Sync {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
-impl ReadAt for PartFile {
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.seed.read_exact_at(buffer, offset)
-    }
+/// The file of an attempt.
+struct PartFile(Seed);
 
-    fn len(&self) -> u64 {
-        self.len
+impl PartBytes for PartFile {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+}
+
+/// A part in the staged file. Each byte is read once: one that is not shared is copied first, by the thread that reads it back, so that
+/// copying takes as many threads, and what is read is in the processor's cache.
+struct Taken<'a> {
+    seed: &'a Seed,
+    writer: &'a dyn WriteAt,
+    written: &'a dyn ReadAt,
+    /// Where it begins.
+    at: u64,
+    /// So many of its bytes are there.
+    shared: u64,
+}
+
+impl PartBytes for Taken<'_> {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let there = self.shared.saturating_sub(offset).min(buffer.len() as u64);
+        let due = &mut buffer[there as usize..];
+        if !due.is_empty() {
+            self.seed.read_exact_at(due, offset + there)?;
+            self.writer.write_all_at(self.at + offset + there, due)?;
+        }
+        self.written.read_exact_at(self.at + offset, buffer)
     }
 }
 

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::parts::{AttemptName, PlanId};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 use storage::{Disk, Lock, Storage as _, StorageFile, TargetDir};
 
-use super::record_file;
-use crate::{Error, ErrorKind};
+use crate::private_dir::open_private;
+use crate::{Error, ErrorKind, record_file};
 
 /// The directory, opened once. While it is, its files are reached whatever becomes of its name; and once it has been removed, nothing
 /// can be made in it.
@@ -43,24 +43,7 @@ impl AttemptsDir {
     pub(super) fn open(target_dir: &TargetDir, plan: PlanId) -> Result<Option<AttemptsDir>, Error> {
         let name = name_of(target_dir, plan);
         let path = target_dir.sibling(&name);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = match openat(directory_of(target_dir)?, &name, flags, Mode::empty()) {
-            Ok(opened) => opened,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::NOTDIR | Errno::LOOP) => return Err(not_ours(&path, "is no directory")),
-            Err(error) => {
-                return Err(Error::io(format!("{} could not be opened", path.display()), error.into()));
-            }
-        };
-        let found = fstat(&opened);
-        let found = found
-            .map_err(|error| Error::io(format!("{} could not be examined", path.display()), error.into()))?;
-        if found.st_uid != rustix::process::geteuid().as_raw() {
-            return Err(not_ours(&path, "is another user's"));
-        }
-        if Mode::from_raw_mode(found.st_mode).intersects(Mode::RWXG | Mode::RWXO) {
-            return Err(not_ours(&path, "is open to others"));
-        }
+        let Some(opened) = open_private(target_dir, &name)? else { return Ok(None) };
         Ok(Some(AttemptsDir { disk: Disk::new(opened), path }))
     }
 
@@ -236,11 +219,6 @@ fn directory_of(target_dir: &TargetDir) -> Result<std::os::fd::BorrowedFd<'_>, E
 fn taken_away(path: &std::path::Path) -> Error {
     let what = format!("{} was taken away as soon as it was made", path.display());
     Error::io(what, io::ErrorKind::NotFound.into())
-}
-
-fn not_ours(path: &std::path::Path, why: &str) -> Error {
-    Error::new(ErrorKind::JournalMismatch, format!("{} {why}", path.display()))
-        .advise("Attempts at parts are kept there, for this user alone. Look who put it there, and make another plan.")
 }
 
 const SUFFIX: &[u8] = b".cofferdam-parts-";

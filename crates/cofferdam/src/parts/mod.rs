@@ -53,7 +53,6 @@ mod attempts;
 mod commit;
 mod digested_sink;
 mod planning;
-mod record_file;
 mod run_part;
 
 use std::io;
@@ -69,7 +68,7 @@ use self::attempts::{AttemptsDir, receipt_name};
 pub use self::commit::Outcome;
 pub use self::planning::Planned;
 pub use self::run_part::PartRun;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, record_file};
 
 /// A restore that is planned: the plan, and the key that authenticates it.
 #[derive(Clone, Debug)]

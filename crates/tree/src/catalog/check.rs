@@ -3,7 +3,7 @@
 
 use super::{Catalog, INDEX_NUMBER_LEN, read};
 use crate::{
-    EntryKind, NameFault, TreeError, TreePath,
+    Entry, EntryKind, NameFault, TreeError, TreePath,
     path::{FoldedPaths, PathOrder},
 };
 
@@ -39,8 +39,12 @@ pub struct EntryCounts {
     pub directories: u64,
     /// Devices and FIFOs.
     pub others: u64,
-    /// Files that changed while they were read.
+    /// Files that changed while they were read, those that were gone among them.
     pub changed: u64,
+    /// Files that were gone when they were read: zeros stand for them, or for the rest of them.
+    pub gone: u64,
+    /// Bytes of the files that were gone.
+    pub gone_len: u64,
     /// Bytes of all files.
     pub data_len: u64,
 }
@@ -60,7 +64,7 @@ impl Catalog {
                 order = None;
             }
             for entry in &page.entries {
-                counts.add(entry.kind, entry.size, entry.changed);
+                counts.add(entry);
                 if let Some(folded) = &mut folded {
                     folded.push(&entry.path)?;
                 }
@@ -151,8 +155,8 @@ impl CheckedCatalog {
 }
 
 impl EntryCounts {
-    pub(super) fn add(&mut self, kind: EntryKind, size: u64, changed: bool) {
-        let count = match kind {
+    pub(super) fn add(&mut self, entry: &Entry) {
+        let count = match entry.kind {
             EntryKind::File => &mut self.files,
             EntryKind::HardLink => &mut self.hard_links,
             EntryKind::Symlink => &mut self.symlinks,
@@ -160,9 +164,11 @@ impl EntryCounts {
             EntryKind::CharDevice | EntryKind::BlockDevice | EntryKind::Fifo => &mut self.others,
         };
         *count += 1;
-        self.changed += u64::from(changed);
+        self.changed += u64::from(entry.changed);
+        self.gone += u64::from(entry.gone);
         // Pages tile the archive, whose length is a number.
-        self.data_len += size;
+        self.gone_len += if entry.gone { entry.size } else { 0 };
+        self.data_len += entry.size;
     }
 }
 

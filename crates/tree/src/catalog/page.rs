@@ -80,7 +80,7 @@ fn encode(
     encoder.bytes(entry.path.as_bytes())?;
     encoder.u8(entry.kind.typeflag())?.u64(entry.header_len)?.u64(entry.size)?.u32(entry.mode)?;
     encoder.u32(entry.uid)?.u32(entry.gid)?.i64(entry.modified.seconds)?.u32(entry.modified.nanos)?;
-    encoder.u8(u8::from(entry.changed))?;
+    encoder.u8(u8::from(entry.changed) | u8::from(entry.gone) << 1)?;
     if entry.kind.is_link() {
         encoder.bytes(&entry.link)?;
     }
@@ -112,7 +112,8 @@ fn decode_entry(decoder: &mut Decoder<'_>) -> Result<Entry, String> {
     let [mode, uid, gid] = [MODE_MAX, OWNER_MAX, OWNER_MAX].map(|max| small(decoder, max));
     let seconds = decoder.i64().map_err(say)?;
     let nanos = small(decoder, 999_999_999)?;
-    let changed = number(decoder, u64::from(kind == EntryKind::File))? == 1;
+    let flags = number(decoder, if kind == EntryKind::File { FLAGS_MAX } else { 0 })?;
+    let (changed, gone) = (flags & 1 == 1, flags & 2 == 2);
     let link = match kind.is_link() {
         true => decoder.bytes().map_err(say)?.to_vec(),
         false => Vec::new(),
@@ -120,12 +121,16 @@ fn decode_entry(decoder: &mut Decoder<'_>) -> Result<Entry, String> {
     if !is_header || elements != if kind.is_link() { 11 } else { 10 } {
         return Err(format!("a header of {header_len} bytes, or an entry of {elements} elements"));
     }
+    if gone && !changed {
+        return Err("a file that was gone and has not changed".into());
+    }
     if path.is_root() && kind != EntryKind::Directory {
         return Err("a root that is not a directory".into());
     }
     check_link(kind, &link)?;
     let modified = Timestamp { seconds, nanos };
-    Ok(Entry { path, kind, header_len, size, mode: mode?, uid: uid?, gid: gid?, modified, changed, link })
+    let (mode, uid, gid) = (mode?, uid?, gid?);
+    Ok(Entry { path, kind, header_len, size, mode, uid, gid, modified, changed, gone, link })
 }
 
 fn check_link(kind: EntryKind, link: &[u8]) -> Result<(), String> {
@@ -156,3 +161,6 @@ fn small(decoder: &mut Decoder<'_>, max: u64) -> Result<u32, String> {
 fn say(error: decode::Error) -> String {
     error.to_string()
 }
+
+/// All flags of a file.
+const FLAGS_MAX: u64 = 3;

@@ -21,6 +21,8 @@ pub(super) struct PathSort {
     /// Bytes of the paths in it.
     run_bytes: usize,
     run_len: usize,
+    /// Paths that it took.
+    paths: u64,
 }
 
 /// A path, its number and whether it is a directory's; ordered by the path.
@@ -36,11 +38,12 @@ impl PathSort {
     pub(super) fn new(directory: &Path, run_len: usize) -> Result<PathSort, TreeError> {
         let runs = tempfile::tempfile_in(directory)
             .map_err(|error| TreeError::io(format!("make a file in {}", directory.display()), error))?;
-        Ok(PathSort { runs, bounds: vec![0], run: Vec::new(), run_bytes: 0, run_len })
+        Ok(PathSort { runs, bounds: vec![0], run: Vec::new(), run_bytes: 0, run_len, paths: 0 })
     }
 
     /// Takes a path.
     pub(super) fn push(&mut self, path: SortedPath) -> Result<(), TreeError> {
+        self.paths += 1;
         self.run_bytes += path.path.as_bytes().len();
         self.run.push(path);
         match self.run.len() < self.run_len && self.run_bytes < RUN_BYTES_MAX {
@@ -56,15 +59,19 @@ impl PathSort {
     ) -> Result<(), TreeError> {
         self.spill().map_err(sorting)?;
         let mut runs = self.readers();
-        let mut heads = BinaryHeap::new();
+        let (mut heads, mut given) = (BinaryHeap::new(), 0);
         for (at, run) in runs.iter_mut().enumerate() {
             heads.extend(run.next().transpose().map_err(sorting)?.map(|head| Reverse((head, at))));
         }
         while let Some(Reverse((head, at))) = heads.pop() {
             heads.extend(runs[at].next().transpose().map_err(sorting)?.map(|next| Reverse((next, at))));
+            given += 1;
             take(head)?;
         }
-        Ok(())
+        match given == self.paths {
+            true => Ok(()),
+            false => Err(sorting(io::ErrorKind::UnexpectedEof.into())),
+        }
     }
 
     fn spill(&mut self) -> io::Result<()> {
@@ -167,6 +174,22 @@ mod tests {
             sort.finish(take).unwrap();
             paths.sort();
             assert!(sorted == paths, "{count} paths in runs of {run_len}");
+        }
+    }
+
+    /// Whatever of it is lost, on a file system that was full or failed: no path goes without a word.
+    #[test]
+    fn a_file_of_runs_that_has_lost_its_end_is_an_error() {
+        for lost in [1, 7, 9, 10, 40] {
+            let mut sort = PathSort::new(&std::env::temp_dir(), 4).unwrap();
+            for number in 0..8 {
+                let path = TreePath::parse(format!("p{number}").as_bytes()).unwrap();
+                sort.push(SortedPath { path, number, is_directory: false }).unwrap();
+            }
+            let len = sort.runs.metadata().unwrap().len();
+            sort.runs.set_len(len - lost).unwrap();
+            let sorted = sort.finish(&mut |_| Ok(()));
+            assert!(matches!(sorted, Err(TreeError::Io { .. })), "{lost} bytes of {len}");
         }
     }
 }

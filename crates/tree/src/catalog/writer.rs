@@ -86,7 +86,7 @@ impl CatalogWriter {
         }
         self.next = self.next.behind(&entry).ok_or_else(overflow)?;
         self.next_entry += 1;
-        self.counts.add(entry.kind, entry.size, entry.changed);
+        self.counts.add(&entry);
         self.page_len += entry.path.as_bytes().len() + entry.link.len() + ENTRY_LEN_ABOUT;
         self.entries.push(entry);
         match self.entries.len() == PAGE_ENTRIES_MAX || self.page_len >= PAGE_LEN_FULL {

@@ -80,8 +80,9 @@ impl Block {
         block[TYPEFLAG.at] = self.typeflag;
         block[MAGIC.at..MAGIC.end()].copy_from_slice(b"ustar\x0000");
         // POSIX leaves open how it ends; this is what all tar programs write.
-        let sum = format!("{:06o}\0 ", checksum(&block));
-        block[CHECKSUM.at..CHECKSUM.end()].copy_from_slice(sum.as_bytes());
+        let sum = checksum(&block);
+        block[CHECKSUM.at..CHECKSUM.end()].copy_from_slice(b"000000\0 ");
+        put_digits(&mut block[CHECKSUM.at..CHECKSUM.at + CHECKSUM_DIGITS], u64::from(sum));
         out.extend_from_slice(&block);
     }
 
@@ -168,8 +169,15 @@ fn is_base_256(field: &[u8]) -> bool {
 
 fn put_number(block: &mut [u8; BLOCK_LEN], field: Field, number: u64) {
     assert!(number <= field.number_max(), "numbers are compared with their fields before");
-    let digits = format!("{number:0width$o}", width = field.len - 1);
-    block[field.at..][..digits.len()].copy_from_slice(digits.as_bytes());
+    put_digits(&mut block[field.at..field.end() - 1], number);
+}
+
+/// Fills `digits` with those of `number`, octal, which has no more.
+fn put_digits(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number & 7) as u8;
+        number >>= 3;
+    }
 }
 
 /// The sum of all bytes, those of its own field counted as spaces.
@@ -185,6 +193,8 @@ const GID: Field = Field { at: 116, len: 8 };
 pub(super) const SIZE: Field = Field { at: 124, len: 12 };
 pub(super) const SECONDS: Field = Field { at: 136, len: 12 };
 const CHECKSUM: Field = Field { at: 148, len: 8 };
+/// The greatest sum, of 512 bytes, has six.
+const CHECKSUM_DIGITS: usize = 6;
 const TYPEFLAG: Field = Field { at: 156, len: 1 };
 pub(super) const LINK: Field = Field { at: 157, len: 100 };
 /// With the version behind it.

@@ -252,7 +252,7 @@ impl Timestamp {
             rest => (false, rest),
         };
         let mut parts = bytes.splitn(2, |byte| *byte == b'.');
-        let seconds = i64::try_from(digits(parts.next()?)?).ok()?;
+        let whole = digits(parts.next()?)?;
         let fraction = parts.next().unwrap_or(b"0");
         if fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
             return None;
@@ -261,11 +261,12 @@ impl Timestamp {
         let nanos = (0..9).fold(0, |sum, at| sum * 10 + digit_at(at));
         let is_cut = fraction.iter().skip(9).any(|digit| *digit != b'0');
         if !is_negative {
-            return Some(Timestamp { seconds, nanos });
+            return Some(Timestamp { seconds: i64::try_from(whole).ok()?, nanos });
         }
+        let seconds = 0_i64.checked_sub_unsigned(whole)?;
         match nanos + u32::from(is_cut) {
-            0 => Some(Timestamp { seconds: -seconds, nanos: 0 }),
-            nanos => Some(Timestamp { seconds: -seconds - 1, nanos: NANOS_PER_SECOND - nanos }),
+            0 => Some(Timestamp { seconds, nanos: 0 }),
+            nanos => Some(Timestamp { seconds: seconds.checked_sub(1)?, nanos: NANOS_PER_SECOND - nanos }),
         }
     }
 }

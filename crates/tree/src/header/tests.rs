@@ -77,6 +77,8 @@ fn times_keep_their_nanoseconds_before_1970_too() {
         (-2, 500_000_000, "-1.5"),
         (-1, 999_999_999, "-0.000000001"),
         (i64::MIN + 1, 0, "-9223372036854775807"),
+        (i64::MIN, 0, "-9223372036854775808"),
+        (i64::MIN, 500_000_000, "-9223372036854775807.5"),
         (1 << 33, 0, "8589934592"),
     ] {
         let modified = Timestamp { seconds, nanos };
@@ -87,7 +89,19 @@ fn times_keep_their_nanoseconds_before_1970_too() {
     let of = |text: &str| Timestamp::of_decimal(text.as_bytes());
     assert_eq!(of("1.0000000019"), Some(Timestamp { seconds: 1, nanos: 1 }));
     assert_eq!(of("-1.0000000001"), Some(Timestamp { seconds: -2, nanos: 999_999_999 }));
-    for bad in ["", "-", ".5", "1.", "1e3", "+1", " 1", "1.-5", "9223372036854775808"] {
+    for bad in [
+        "",
+        "-",
+        ".5",
+        "1.",
+        "1e3",
+        "+1",
+        " 1",
+        "1.-5",
+        "9223372036854775808",
+        "-9223372036854775808.5",
+        "-9223372036854775809",
+    ] {
         assert_eq!(of(bad), None, "{bad:?}");
     }
 }

@@ -153,6 +153,7 @@ lie("good-other-order", "members in another order than their paths'", lambda tre
     of=lambda: [Member(b"b"), Member(b"a/c"), Member(b"a", b"5", mode=0o755), Member(b"a/b")])
 lie("good-no-parents", "directories that are no members", lambda tree: None, "ok", of=lambda: [Member(b"x/y/z")])
 lie("good-changed", "a file that changed while it was read", entry(1, 9, 1), "ok")
+lie("good-gone", "a file that was gone when it was read", entry(1, 9, 3), "ok")
 lie("good-long-end", "an archive that ends with many zeros",
     lambda tree: setattr(tree, "archive", tree.archive + bytes(9216)), "ok")
 vector("good-no-catalog", "plain-file", "an archive that left the profile",
@@ -217,7 +218,8 @@ lie("entry-owner", "an owner that means none (T3.2)", entry(1, 5, 2**32 - 1))
 lie("entry-owner-other", "another owner than the header's (T6.3)", entry(1, 5, 1000), "header")
 lie("entry-seconds-other", "another time than the header's (T6.3)", entry(1, 7, -1), "header")
 lie("entry-nanos", "a second of nanoseconds (T3.2)", entry(1, 8, 10**9))
-lie("entry-flags", "an unknown flag (T4.6)", entry(1, 9, 2))
+lie("entry-flags", "an unknown flag (T4.6)", entry(1, 9, 4))
+lie("entry-flags-gone", "a file that was gone and has not changed (T4.6)", entry(1, 9, 2))
 lie("entry-flags-directory", "a directory that changed while it was read (T4.6)", entry(2, 9, 1))
 lie("entry-link-out", "a hard link out of the tree (T2.2)", entry(6, 10, b"../e"))
 lie("entry-link-none", "a hard link to what is not there (T2.2)", entry(6, 10, b"e"), "name")

@@ -160,6 +160,32 @@ impl StagedFile {
         Ok(taken)
     }
 
+    /// The same beside positioned writes, of no segment, where the file system may share the bytes. Where it would copy them it takes none: those
+    /// who write can do that on many threads.
+    ///
+    /// # Errors
+    /// As of [`clone_tentative`](StagedFile::clone_tentative).
+    pub fn share_at(&self, seed: &Seed, from: u64, at: u64, len: u64) -> io::Result<u64> {
+        self.staging.written.lock().check_live()?;
+        if !self.staging.file.may_share(seed) {
+            return Ok(0);
+        }
+        let taken = self.staging.file.clone_range(seed, from, at, len.min(Seed::CLONE_LEN_MAX))?;
+        let count = usize::try_from(taken).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        self.staging.written.lock().claim(at, count)?;
+        Ok(taken)
+    }
+
+    /// Forgets what positioned writes have left from `at` on, with no segment open.
+    ///
+    /// # Errors
+    /// A segment is open.
+    pub fn roll_back_to(&mut self, at: u64) -> io::Result<()> {
+        self.cursor.check_closed()?;
+        self.staging.roll_back(at);
+        Ok(())
+    }
+
     /// What has been written so far, to be read back before it is published. What lies behind its end reads as zeros: those that a
     /// file ends with are left out until then.
     pub fn tentative(&self) -> Arc<dyn ReadAt> {

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use ::parts::AttemptName;
 use contract::IfExists;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use storage::Storage;
 
 /// Gives `name` to a file with this content, durably.
@@ -15,7 +17,7 @@ use storage::Storage;
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`], with which nothing has changed; [`io::ErrorKind::NotFound`] where the directory has gone; the
 /// medium's own.
-pub(super) fn put(storage: &dyn Storage, name: &OsStr, content: &[u8]) -> io::Result<()> {
+pub(crate) fn put(storage: &dyn Storage, name: &OsStr, content: &[u8]) -> io::Result<()> {
     let (file, temporary) = match storage.create_unnamed() {
         Ok(file) => (file, None),
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -37,17 +39,25 @@ pub(super) fn put(storage: &dyn Storage, name: &OsStr, content: &[u8]) -> io::Re
 }
 
 /// The content of the file at `path`, links followed; `None` where nothing is there. One of more than `len_max` bytes is given with one
-/// byte more.
-pub(super) fn read(path: &Path, len_max: usize) -> io::Result<Option<Vec<u8>>> {
-    match File::open(path) {
-        Ok(file) => read_of(&file, len_max).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+/// byte more. What is no regular file is not waited for.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] of what is no regular file; the medium's own.
+pub(crate) fn read(path: &Path, len_max: usize) -> io::Result<Option<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    match file.metadata()?.is_file() {
+        true => read_of(&file, len_max).map(Some),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
     }
 }
 
 /// The same of an open file.
-pub(super) fn read_of(file: &File, len_max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_of(file: &File, len_max: usize) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.take(len_max as u64 + 1).read_to_end(&mut content)?;
     Ok(content)

@@ -1,0 +1,460 @@
+//! Shards of a snapshot: one directory of all of them, or none, whatever is missing, damaged, swapped or forged.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use fastrand::Rng;
+use servers::Nginx;
+use servers::installed::is_skipped;
+
+use crate::place::{Place, Ran, end_of, plaintext, started};
+
+/// A snapshot of so many shards, sealed, and signed as a manifest.
+struct Snapshot {
+    place: Place,
+    count: usize,
+}
+
+impl Snapshot {
+    fn new(count: usize) -> Snapshot {
+        let snapshot = Snapshot { place: Place::small(), count };
+        snapshot.place.ssh_key("signer");
+        snapshot.seal("", 1);
+        snapshot.manifest("may.manifest", "", &["--sequence", "1"]).assert_done();
+        snapshot
+    }
+
+    /// What the shard holds in a generation of the snapshot.
+    fn content(shard: usize, generation: usize) -> Vec<u8> {
+        let mut content = plaintext(1000 * shard + 5 * generation);
+        content.extend(format!("shard {shard} of generation {generation}").bytes());
+        content
+    }
+
+    fn seal(&self, prefix: &str, generation: usize) {
+        for shard in 0..self.count {
+            fs::write(self.place.at("part"), Snapshot::content(shard, generation)).unwrap();
+            let output = format!("{prefix}{}.cfd", name(shard));
+            let sealed = self.place.run(["seal", "--key-file", "stream.key", "-o", &output, "part"]);
+            sealed.assert_done();
+        }
+        fs::remove_file(self.place.at("part")).unwrap();
+    }
+
+    fn manifest(&self, output: &str, prefix: &str, more: &[&str]) -> Ran {
+        let streams = (0..self.count).map(|shard| format!("{}={prefix}{0}.cfd", name(shard)));
+        let streams: Vec<String> = streams.collect();
+        let command = ["manifest", "--ssh-key", "signer", "-o", output];
+        let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
+        self.place.run([&command[..], more, &streams].concat())
+    }
+
+    fn restore(&self, manifest: &str, more: &[&str]) -> Ran {
+        let command = ["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
+        self.place.run([&command[..], more, &[manifest, "target"]].concat())
+    }
+
+    fn verify(&self) -> Ran {
+        self.place.run(["verify", "--manifest", "--signed-by", "signer.pub", "may.manifest"])
+    }
+
+    fn assert_restored(&self, generation: usize) {
+        let target = self.place.at("target");
+        for shard in 0..self.count {
+            let restored = fs::read(target.join(name(shard))).unwrap();
+            assert!(restored == Snapshot::content(shard, generation), "{shard}");
+        }
+        assert_eq!(fs::read_dir(&target).unwrap().count(), self.count);
+        assert!(self.beside().is_empty(), "{:?}", self.beside());
+    }
+
+    /// What stands beside the target.
+    fn beside(&self) -> Vec<String> {
+        self.place.names().into_iter().filter(|name| name.starts_with(".target")).collect()
+    }
+}
+
+impl Place {
+    /// A pair of SSH keys, as `ssh-keygen` makes it.
+    fn ssh_key(&self, name: &str) {
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+            .arg(self.at(name))
+            .status();
+        assert!(made.unwrap().success());
+    }
+
+    /// The signature that `ssh-keygen` makes of a file, under the name that a manifest's has.
+    fn sign(&self, name: &str, key: &str, namespace: &str) {
+        let _ = fs::remove_file(self.at(&format!("{name}.sig")));
+        let signed = Command::new("ssh-keygen")
+            .args(["-q", "-Y", "sign", "-n", namespace, "-f"])
+            .args([self.at(key), self.at(name)])
+            .stderr(Stdio::null())
+            .status();
+        assert!(signed.unwrap().success());
+    }
+}
+
+fn name(shard: usize) -> String {
+    format!("shard-{shard:02}")
+}
+
+#[test]
+fn all_shards_become_one_directory_and_a_tree_is_one_in_it() {
+    let snapshot = Snapshot::new(64);
+    let place = &snapshot.place;
+    fs::create_dir(place.at("etc")).unwrap();
+    fs::write(place.at("etc/passwd"), "root").unwrap();
+    place.run(["seal", "--key-file", "stream.key", "-o", "etc.cfd", "etc"]).assert_done();
+    snapshot.restore("may.manifest", &[]).assert_done();
+    snapshot.assert_restored(1);
+    // Any new directory has the rights of this one.
+    fs::create_dir(place.at("new")).unwrap();
+    let [new, target] = ["new", "target"].map(|name| fs::metadata(place.at(name)).unwrap().mode());
+    assert_eq!(target, new);
+    snapshot.restore("may.manifest", &[]).assert_failed(6, "target exists");
+    snapshot.assert_restored(1);
+
+    let two =
+        place.run(["manifest", "--ssh-key", "signer", "-o", "two.manifest", "etc.cfd", "first=shard-00.cfd"]);
+    two.assert_done();
+    let verify = ["verify", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
+    place.run([&verify[..], &["two.manifest"]].concat()).assert_done();
+    fs::rename(place.at("target"), place.at("before")).unwrap();
+    snapshot.restore("two.manifest", &[]).assert_done();
+    assert_eq!(place.read("target/etc/passwd"), b"root");
+    assert_eq!(place.read("target/first"), Snapshot::content(0, 1));
+}
+
+/// Another program than this one finds the signature right, and the text has a line for each shard.
+#[test]
+fn a_manifest_is_made_once_and_signed_as_ssh_keygen_verifies() {
+    let snapshot = Snapshot::new(3);
+    let place = &snapshot.place;
+    let public = String::from_utf8(place.read("signer.pub")).unwrap();
+    fs::write(place.at("allowed"), format!("sealer@example {public}")).unwrap();
+    let verify = ["-Y", "verify", "-n", "manifest@cofferdam", "-I", "sealer@example", "-f", "allowed"];
+    let mut child = Command::new("ssh-keygen")
+        .args(verify)
+        .args(["-s", "may.manifest.sig"])
+        .current_dir(place.directory())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&place.read("may.manifest")).unwrap();
+    assert!(child.wait().unwrap().success());
+
+    let text = String::from_utf8(place.read("may.manifest")).unwrap();
+    let directory = place.directory().canonicalize().unwrap();
+    let mut expected = "cofferdam-manifest 1\nsequence 1\nshards 3\n".to_owned();
+    for shard in 0..3 {
+        let inspected = place.run(["inspect", "--json", &format!("{}.cfd", name(shard))]);
+        let inspected: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
+        let digest = inspected["trailer"]["stream_digest"].as_str().unwrap();
+        let length = Snapshot::content(shard, 1).len();
+        let path = directory.join(name(shard));
+        expected.push_str(&format!("shard {} {digest} {length} {}.cfd\n", name(shard), path.display()));
+    }
+    assert_eq!(text, expected);
+
+    let files = || ["may.manifest", "may.manifest.sig"].map(|name| (place.read(name), ino(&place.at(name))));
+    let made = files();
+    snapshot.manifest("may.manifest", "", &["--sequence", "1"]).assert_done();
+    assert_eq!(files(), made);
+    snapshot.manifest("may.manifest", "", &["--sequence", "2"]).assert_failed(6, "may.manifest.sig exists");
+    assert_eq!(files(), made);
+    // A signature that is there and is none of this manifest stays.
+    fs::copy(place.at("may.manifest.sig"), place.at("june.manifest.sig")).unwrap();
+    snapshot.manifest("june.manifest", "", &["--sequence", "2"]).assert_failed(6, "june.manifest.sig exists");
+    assert!(!place.at("june.manifest").exists());
+    // Killed in between, it has no signature: the same command makes it.
+    fs::remove_file(place.at("may.manifest.sig")).unwrap();
+    snapshot.restore("may.manifest", &[]).assert_failed(17, "may.manifest.sig");
+    snapshot.manifest("may.manifest", "", &["--sequence", "1"]).assert_done();
+    snapshot.restore("may.manifest", &[]).assert_done();
+}
+
+#[test]
+fn one_of_64_that_is_missing_damaged_or_another_publishes_nothing() {
+    let snapshot = Snapshot::new(64);
+    let place = &snapshot.place;
+    let victim = place.at("shard-17.cfd");
+    let right = fs::read(&victim).unwrap();
+    // The same shard of another manifest, and another one of this.
+    let other = Place::small();
+    fs::write(other.at("part"), Snapshot::content(17, 2)).unwrap();
+    other.run(["seal", "--key-file", "stream.key", "-o", "other.cfd", "part"]).assert_done();
+    let mut damaged = right.clone();
+    damaged[right.len() / 4..right.len() / 4 * 3].iter_mut().for_each(|byte| *byte ^= 1);
+    let faults = [
+        (None, 1, 19, "1 shard missing: shard-17"),
+        (Some(damaged), 3, 3, "shard shard-17"),
+        (Some(other.read("other.cfd")), 3, 3, "shard shard-17"),
+        (Some(place.read("shard-18.cfd")), 3, 3, "shard shard-17"),
+        (Some(right[..right.len() / 2].to_vec()), 5, 5, "shard shard-17"),
+        (Some(Vec::new()), 5, 5, "shard shard-17"),
+    ];
+    for (bytes, restored, verified, words) in faults {
+        fs::remove_file(&victim).unwrap();
+        bytes.iter().for_each(|bytes| fs::write(&victim, bytes).unwrap());
+        if bytes.is_none() {
+            assert!(!victim.exists());
+        } else {
+            assert_ne!(fs::read(&victim).unwrap(), right);
+        }
+        snapshot.restore("may.manifest", &[]).assert_failed(restored, "shard shard-17");
+        assert!(!place.at("target").exists());
+        let said = snapshot.verify();
+        said.assert_failed(verified, words);
+        assert_eq!(said.stdout.lines().filter(|line| line.contains(": verified, ")).count(), 63);
+        // For what follows `victim` has to be there.
+        fs::write(&victim, &right).unwrap();
+    }
+    snapshot.verify().assert_done();
+    let done = snapshot.restore("may.manifest", &[]);
+    done.assert_done();
+    assert_eq!(done.stdout.matches("restored before").count(), 17, "{done:?}");
+    snapshot.assert_restored(1);
+}
+
+#[test]
+fn a_signature_that_is_not_right_makes_nothing() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    place.ssh_key("stranger");
+    let names = place.names();
+    let refused = || {
+        snapshot.restore("may.manifest", &[]).assert_failed(17, "");
+        snapshot.verify().assert_failed(17, "");
+        assert!(!place.at("target").exists() && snapshot.beside().is_empty());
+    };
+    let (text, signature) = (place.read("may.manifest"), place.read("may.manifest.sig"));
+    place.sign("may.manifest", "stranger", "manifest@cofferdam");
+    refused();
+    for namespace in ["stream@cofferdam", "evidence@cofferdam", "file"] {
+        place.sign("may.manifest", "signer", namespace);
+        refused();
+    }
+    fs::write(place.at("may.manifest.sig"), "").unwrap();
+    refused();
+    fs::remove_file(place.at("may.manifest.sig")).unwrap();
+    refused();
+    fs::write(place.at("may.manifest.sig"), &signature).unwrap();
+    for changed in [
+        [&text[..], b"\n"].concat(),
+        text[..text.len() - 1].to_vec(),
+        String::from_utf8(text.clone()).unwrap().replace("shard-01 ", "shard-02 ").into_bytes(),
+        Vec::new(),
+    ] {
+        fs::write(place.at("may.manifest"), changed).unwrap();
+        refused();
+    }
+    fs::write(place.at("may.manifest"), &text).unwrap();
+    assert_eq!(place.names(), names);
+    let unsigned = ["restore", "--key-file", "stream.key", "--manifest", "may.manifest", "target"];
+    place.run(unsigned).assert_failed(2, "--signed-by");
+    snapshot.restore("may.manifest", &[]).assert_done();
+}
+
+/// Whoever may sign is still not believed that a name leads elsewhere.
+#[test]
+fn a_signed_manifest_whose_names_lead_elsewhere_is_refused() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    let text = String::from_utf8(place.read("may.manifest")).unwrap();
+    let elsewhere = place.at("elsewhere");
+    let absolute = elsewhere.display().to_string();
+    for wrong in ["../elsewhere", "..", ".hidden", "a/../../elsewhere", &absolute, "shard-01"] {
+        fs::write(place.at("may.manifest"), text.replace("shard shard-00 ", &format!("shard {wrong} ")))
+            .unwrap();
+        place.sign("may.manifest", "signer", "manifest@cofferdam");
+        snapshot.restore("may.manifest", &[]).assert_failed(7, "no manifest");
+        snapshot.verify().assert_failed(7, "no manifest");
+        assert!(
+            !elsewhere.exists() && !place.at("target").exists() && snapshot.beside().is_empty(),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn streams_of_another_generation_are_refused_and_an_old_manifest_where_a_number_is_demanded() {
+    let snapshot = Snapshot::new(3);
+    let place = &snapshot.place;
+    snapshot.seal("new-", 2);
+    snapshot.manifest("june.manifest", "new-", &["--sequence", "2"]).assert_done();
+    snapshot.restore("may.manifest", &["--min-sequence", "2"]).assert_failed(14, "sequence number 1");
+    let verify = ["verify", "--manifest", "--signed-by", "signer.pub", "--min-sequence", "2", "may.manifest"];
+    place.run(verify).assert_failed(14, "sequence number 1");
+    assert!(snapshot.beside().is_empty());
+    // A later one of the shards has come in the place of its predecessor.
+    let may = place.read("shard-01.cfd");
+    fs::copy(place.at("new-shard-01.cfd"), place.at("shard-01.cfd")).unwrap();
+    snapshot.restore("may.manifest", &[]).assert_failed(3, "shard shard-01");
+    // What this has left is not another manifest's.
+    snapshot.restore("june.manifest", &[]).assert_failed(8, "another manifest");
+    place.run(["discard", "target"]).assert_done();
+    assert!(snapshot.beside().is_empty());
+    snapshot.restore("june.manifest", &["--min-sequence", "2"]).assert_done();
+    snapshot.assert_restored(2);
+    fs::remove_dir_all(place.at("target")).unwrap();
+    snapshot.restore("may.manifest", &[]).assert_failed(3, "shard shard-01");
+    snapshot.restore("june.manifest", &["--restart"]).assert_done();
+    snapshot.assert_restored(2);
+    fs::remove_dir_all(place.at("target")).unwrap();
+    fs::write(place.at("shard-01.cfd"), may).unwrap();
+    snapshot.restore("may.manifest", &[]).assert_done();
+    snapshot.assert_restored(1);
+}
+
+#[test]
+fn what_somebody_has_put_beside_the_target_is_not_published() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    let private = place.at(".target.cofferdam-shards");
+    let refused = |words: &str| {
+        snapshot.restore("may.manifest", &[]).assert_failed(8, words);
+        assert!(!place.at("target").exists());
+    };
+    fs::create_dir(&private).unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o777)).unwrap();
+    refused("is open to others");
+    fs::remove_dir(&private).unwrap();
+    symlink(place.directory(), &private).unwrap();
+    refused("is no directory");
+    fs::remove_file(&private).unwrap();
+    fs::write(&private, "").unwrap();
+    refused("is no directory");
+    fs::remove_file(&private).unwrap();
+    // Without a manifest nobody knows whose shards these are.
+    fs::create_dir_all(private.join("shards")).unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(private.join("shards/shard-00"), "planted").unwrap();
+    refused("another manifest");
+    fs::remove_dir_all(&private).unwrap();
+    fs::rename(place.at("shard-01.cfd"), place.at("away")).unwrap();
+    snapshot.restore("may.manifest", &[]).assert_failed(1, "shard shard-01");
+    fs::write(private.join("shards/strange"), "").unwrap();
+    fs::rename(place.at("away"), place.at("shard-01.cfd")).unwrap();
+    refused("is none of the shards");
+    assert!(!place.at("target").exists());
+    fs::remove_file(private.join("shards/strange")).unwrap();
+    snapshot.restore("may.manifest", &[]).assert_done();
+    snapshot.assert_restored(1);
+}
+
+#[test]
+fn whoever_is_killed_leaves_nothing_published_or_all_of_it() {
+    let snapshot = Snapshot::new(24);
+    let place = &snapshot.place;
+    let mut rng = Rng::with_seed(11);
+    let arguments = ["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
+    for round in 0.. {
+        let mut child = started(&mut place.command([&arguments[..], &["may.manifest", "target"]].concat()));
+        thread::sleep(Duration::from_millis(rng.u64(0..150)));
+        let _ = child.kill();
+        let ran = end_of(child);
+        if place.at("target").exists() {
+            break;
+        }
+        assert_eq!(ran.code, None, "{ran:?}");
+        assert!(round < 200, "it does not come to an end");
+    }
+    let count = |directory: &Path| fs::read_dir(directory).unwrap().count();
+    assert_eq!(count(&place.at("target")), 24);
+    // It may have been killed after that; discarding then removes what holds nothing.
+    place.run(["discard", "target"]).assert_done();
+    snapshot.assert_restored(1);
+}
+
+#[test]
+fn of_two_at_once_one_restores() {
+    let snapshot = Snapshot::new(24);
+    let place = &snapshot.place;
+    let arguments = ["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
+    let arguments = [&arguments[..], &["may.manifest", "target"]].concat();
+    let both = [(); 2].map(|()| started(&mut place.command(&arguments)));
+    let mut codes = both.map(end_of).map(|ran| ran.code.unwrap());
+    codes.sort_unstable();
+    assert!(matches!(codes, [0, 6 | 9]), "{codes:?}");
+    snapshot.assert_restored(1);
+}
+
+#[test]
+fn a_snapshot_that_was_moved_is_found_beside_its_manifest() {
+    let snapshot = Snapshot::new(3);
+    let place = &snapshot.place;
+    snapshot.manifest("relative.manifest", "", &["--relative"]).assert_done();
+    fs::create_dir(place.at("moved")).unwrap();
+    let moved =
+        ["relative.manifest", "relative.manifest.sig", "shard-00.cfd", "shard-01.cfd", "shard-02.cfd"];
+    for name in moved {
+        fs::rename(place.at(name), place.at(&format!("moved/{name}"))).unwrap();
+    }
+    snapshot.restore("may.manifest", &[]).assert_failed(1, "shard shard-00");
+    place.run(["discard", "target"]).assert_done();
+    snapshot.restore("moved/relative.manifest", &[]).assert_done();
+    snapshot.assert_restored(1);
+}
+
+#[test]
+fn a_snapshot_on_a_server_is_found_beside_its_manifest() {
+    if is_skipped() {
+        return;
+    }
+    let snapshot = Snapshot::new(3);
+    let place = &snapshot.place;
+    snapshot.manifest("relative.manifest", "", &["--relative"]).assert_done();
+    let server = Nginx::start(place.directory()).unwrap();
+    let manifest = server.url("relative.manifest");
+    let verify = || place.run(["verify", "--manifest", "--signed-by", "signer.pub", &manifest]);
+    verify().assert_done();
+    fs::rename(place.at("shard-01.cfd"), place.at("away")).unwrap();
+    verify().assert_failed(19, "1 shard missing: shard-01");
+    assert_ne!(snapshot.restore(&manifest, &[]).code, Some(0));
+    assert!(!place.at("target").exists());
+    fs::rename(place.at("away"), place.at("shard-01.cfd")).unwrap();
+    snapshot.restore(&manifest, &[]).assert_done();
+    snapshot.assert_restored(1);
+}
+
+#[test]
+fn what_can_be_no_shard_is_refused() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    let tags = ["seal", "--digest", "tags", "--key-file", "stream.key", "-o", "tags.cfd", "plain"];
+    place.run(tags).assert_done();
+    let sealed = place.read("sealed.cfd");
+    fs::write(place.at("cut.cfd"), &sealed[..sealed.len() / 2]).unwrap();
+    let refused = |streams: &[&str], code, words: &str| {
+        let command = ["manifest", "--ssh-key", "signer", "-o", "new.manifest"];
+        place.run([&command[..], streams].concat()).assert_failed(code, words);
+        assert!(!place.at("new.manifest").exists() && !place.at("new.manifest.sig").exists());
+    };
+    refused(&["tags.cfd"], 7, "`tags`");
+    refused(&["cut.cfd"], 5, "cut.cfd");
+    refused(&["plain"], 11, "plain");
+    refused(&["absent.cfd"], 1, "absent.cfd");
+    refused(&["a=sealed.cfd", "a=shard-00.cfd"], 2, "two shards are called a");
+    refused(&["..=sealed.cfd"], 2, "no shard can be called");
+    refused(&[".cfd=sealed.cfd"], 2, "no shard can be called");
+    refused(&["-"], 2, "no pipe");
+    refused(&[], 2, "required");
+    place.run(["manifest", "-o", "new.manifest", "sealed.cfd"]).assert_failed(2, "--ssh-key");
+    for option in [&["--force"][..], &["--salvage"], &["--into"], &["--seed", "plain"], &["--path", "x"]] {
+        snapshot.restore("may.manifest", option).assert_failed(2, "");
+    }
+    let to_stdout = ["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
+    place.run([&to_stdout[..], &["may.manifest", "-"]].concat()).assert_failed(2, "become a directory");
+}
+
+fn ino(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().ino()
+}

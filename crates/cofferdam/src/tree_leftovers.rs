@@ -1,0 +1,74 @@
+//! What is kept for a target between two runs, where that is a directory or becomes one.
+//! It joins what the engine and the sink of trees say, and looks at nothing itself.
+
+use std::path::{Path, PathBuf};
+
+use storage::TargetError;
+use tree_sink::{Placement, TreeLeft, TreeLeftovers, look};
+
+use crate::{Attempt, Error, Leftovers, Within};
+
+/// Says what is kept for `target`, beside it, in it if that is a directory, and, where that is given, in `state_dir`. It changes nothing, and needs
+/// no key. The answer can be outdated immediately.
+///
+/// # Errors
+/// What keeps the target's directory from being read; a `state_dir` that others can write.
+pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Leftovers, Error> {
+    let target = target.as_ref();
+    let mut found = stream::leftovers(target, state_dir)?;
+    // As whoever names a directory may: a slash at the end is none of its name.
+    let path = target.components().as_path();
+    if path.file_name().is_some()
+        && let Some(beside) = look(path, Placement::Whole).map_err(Error::target)?
+        && is_of_tree(path, &beside)
+    {
+        (found.attempt, found.problems) = told(&beside.found);
+    }
+    if target.is_dir()
+        && let Some(within) = look(path, Placement::Into).map_err(Error::target)?
+    {
+        let (attempt, problems) = told(&within.found);
+        found.within = Some(Within::new(attempt, within.staging, within.journal, problems));
+    }
+    Ok(found)
+}
+
+/// Whether the next restore of a tree, and not of a file, would meet it: a directory is staged, or would be replaced, or what is there is no file either.
+fn is_of_tree(target: &Path, beside: &TreeLeftovers) -> bool {
+    let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_file());
+    target.is_dir() || beside.staging.as_ref().is_some_and(|staging| !is_file(staging))
+}
+
+fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
+    match found {
+        TreeLeft::Unfinished => (Attempt::Restore, Vec::new()),
+        TreeLeft::HalfMoved { goes_on: true } => (Attempt::Moving, Vec::new()),
+        TreeLeft::HalfMoved { goes_on: false } => (
+            Attempt::Nothing,
+            vec!["some of what was chosen has been moved into the directory: the same restore has to replace it".to_owned()],
+        ),
+        TreeLeft::Published => (Attempt::Published, Vec::new()),
+        TreeLeft::Refused(error) => (Attempt::InTheWay, vec![error.to_string()]),
+        _ => (Attempt::Nothing, Vec::new()),
+    }
+}
+
+/// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files, of trees and of shards, and of
+/// sealings. The target stays as it is.
+///
+/// # Errors
+/// [`ErrorKind::TargetLocked`] where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused.
+pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+    // As whoever names a directory may: a slash at the end is none of its name.
+    let target = target.as_ref().components().as_path();
+    let mut removed = match tree_sink::is_beside(target) {
+        Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
+        // Nothing of a tree can be there.
+        Ok(false) | Err(TargetError::NoDirectory { .. } | TargetError::NoName { .. }) => Vec::new(),
+        Err(error) => return Err(Error::target(error)),
+    };
+    #[cfg(all(feature = "parts", feature = "signatures"))]
+    removed.extend(crate::shards::discard(target)?);
+    removed.extend(stream::discard(target, state_dir)?);
+    Ok(removed)
+}
