@@ -95,6 +95,9 @@ fn replace(in_the_way: InTheWay) -> Option<&'static str> {
         InTheWay::ChangedTarget => {
             "Run the command again with `--force`: that replaces the target, atomically."
         }
+        InTheWay::StoppedMove => {
+            "Run the command again with `--force`: that brings it to its end, as soon as nothing is in its way."
+        }
         _ => return None,
     })
 }

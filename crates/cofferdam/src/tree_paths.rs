@@ -14,7 +14,7 @@ use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside, scra
 
 use crate::tree_restore::stopped_move;
 use crate::trees::{said_of_tree, tree_content, tree_error, tree_sink_error};
-use crate::{Error, ErrorKind, Kept, Metadata, Opener, Remedy, StreamId};
+use crate::{Error, ErrorKind, InTheWay, Kept, Metadata, Opener, Remedy, StreamId};
 
 /// Some paths of a tree that were restored.
 #[derive(Clone, Debug)]
@@ -71,7 +71,10 @@ impl Opener {
         self.copy(&chosen, &sink)?;
         let outcome = sink.restored();
         sink.publish(chosen.len()).map_err(|error| match options.placement_of() {
-            Placement::Into => stopped_move(Error::publish(error), REPLACES),
+            // Whether another run chooses the same paths is not known.
+            Placement::Into => {
+                stopped_move(Error::publish(error), Some(Remedy::Replace(InTheWay::StoppedMove)))
+            }
             Placement::Whole => said_of_tree(Error::publish(error)),
         })?;
         let restored = outcome.lock().clone();
@@ -124,8 +127,6 @@ fn unread(error: std::io::Error) -> Error {
     }
 }
 
-/// What ends a move that has stopped. Whether another run chooses the same paths is not known.
-const REPLACES: &str = "Run it again, and ask for what exists to be replaced: that brings it to its end, as soon as nothing is in its way.";
 /// What is copied at a time.
 const COPY_LEN: usize = 1 << 20;
 /// Threads that copy: each opens the frames that it needs.

@@ -17,7 +17,7 @@ use tree_sink::{
 };
 
 use crate::trees::{no_tree, said_of_tree, tree_content, tree_sink_error};
-use crate::{Error, ErrorKind, Opener, Warning};
+use crate::{Error, ErrorKind, Opener, Remedy, Warning};
 
 /// What came of a tree that was restored, to be asked for afterwards: see [`Opener::trees`].
 #[derive(Clone, Default, Debug)]
@@ -203,14 +203,14 @@ impl Opener {
             return changed_since();
         }
         match options.placement_of() {
-            Placement::Into => stopped_move(error, SAME_COMMAND),
+            Placement::Into => stopped_move(error, None),
             Placement::Whole => said_of_tree(error),
         }
     }
 }
 
-/// An error of a tree that was to be moved into a directory: what of it is where, and what brings it `to_the_end`.
-pub(crate) fn stopped_move(error: Error, to_the_end: &'static str) -> Error {
+/// An error of a tree that was to be moved into a directory: what of it is where. Without a remedy the same command brings it to its end.
+pub(crate) fn stopped_move(error: Error, remedy: Option<Remedy>) -> Error {
     match (is_misplaced(&error), error.kind()) {
         (true, ErrorKind::DurabilityUnknown) => Error::new(
             ErrorKind::DurabilityUnknown,
@@ -224,12 +224,16 @@ pub(crate) fn stopped_move(error: Error, to_the_end: &'static str) -> Error {
         )
         .advise("Move that directory back and run the same command again, or discard what is kept in it.")
         .because(error),
-        (false, ErrorKind::DurabilityUnknown) => Error::new(
-            ErrorKind::DurabilityUnknown,
-            "some of the tree has been moved into the target, and perhaps not all of it",
-        )
-        .advise(to_the_end)
-        .because(error),
+        (false, ErrorKind::DurabilityUnknown) => {
+            let what = "some of the tree has been moved into the target, and perhaps not all of it";
+            let stopped = Error::new(ErrorKind::DurabilityUnknown, what);
+            match remedy {
+                Some(remedy) => stopped.remedied(remedy),
+                None => stopped
+                    .advise("The same command brings it to its end, as soon as nothing is in its way."),
+            }
+            .because(error)
+        }
         (false, _) => said_of_tree(error),
     }
 }
@@ -302,7 +306,5 @@ fn unfinished(error: std::io::Error) -> Error {
         .because(error)
 }
 
-/// What ends a move that has stopped.
-const SAME_COMMAND: &str = "The same command brings it to its end, as soon as nothing is in its way.";
 /// How often other restores may come in between.
 const ATTEMPTS_MAX: usize = 3;

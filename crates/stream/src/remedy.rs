@@ -85,6 +85,8 @@ pub enum InTheWay {
     ChangedOutput,
     /// A target that was put in place by an earlier restore, and changed since.
     ChangedTarget,
+    /// What a restore has moved into a directory before it stopped.
+    StoppedMove,
 }
 
 /// What an interrupted attempt has left, as far as it does not serve this one.
@@ -249,6 +251,9 @@ impl InTheWay {
             }
             InTheWay::ChangedTarget => {
                 "Run it again with `IfExists::Replace`: that replaces the target, atomically."
+            }
+            InTheWay::StoppedMove => {
+                "Run it again with `IfExists::Replace`: that brings it to its end, as soon as nothing is in its way."
             }
         }
     }

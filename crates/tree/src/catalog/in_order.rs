@@ -76,7 +76,7 @@ impl InOrder<'_> {
             return Ok(());
         }
         self.places.start += count;
-        self.count = (count * 4).min(self.count_max);
+        self.count = (count * 16).min(self.count_max);
         Ok(())
     }
 }
