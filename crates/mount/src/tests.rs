@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cofferdam_io::ReadAt;
 use tree::{Catalog, CatalogWriter, Content, EntryKind, Member, NameFault, TreeError, TreePath, Xattr};
@@ -123,6 +124,44 @@ fn directories_without_members_are_there_whatever_the_order() {
         members.push(other("a/b", EntryKind::Directory, ""));
         members.push(other(".", EntryKind::Directory, ""));
     }
+}
+
+#[test]
+fn a_directory_of_an_archive_in_any_order_is_listed_with_few_reads() {
+    struct Counting(Memory, AtomicU64);
+    impl ReadAt for Counting {
+        fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.read_exact_at(offset, buffer)
+        }
+        fn len(&self) -> u64 {
+            self.0.len()
+        }
+    }
+    // More pages than the catalog keeps.
+    let mut members: Vec<_> =
+        (0..80_000).map(|number| other(&format!("{number:05}"), EntryKind::File, "")).collect();
+    fastrand::Rng::with_seed(5).shuffle(&mut members);
+    let counting = Arc::new(Counting(Memory(plaintext(&members)), AtomicU64::new(0)));
+    let options = MountOptions::default();
+    let contents = Contents::open(counting.clone(), ContentsKind::Tree("tree".into()), &options).unwrap();
+    let before = counting.1.load(Ordering::Relaxed);
+    // As the kernel asks: a few at a time, each time from where it was.
+    let (mut at, mut found) = (0, Vec::new());
+    loop {
+        let mut some = Vec::new();
+        let take = &mut |child: crate::node::Child| {
+            some.push((String::from_utf8(child.name).unwrap(), child.next));
+            if some.len() < 50 { Listing::HasRoom } else { Listing::IsFull }
+        };
+        contents.for_each_child(Inode::Root, at, take).unwrap();
+        let Some((_, next)) = some.last() else { break };
+        at = *next;
+        found.extend(some.into_iter().map(|(name, _)| name));
+    }
+    assert!(found.iter().cloned().eq((0..80_000).map(|number| format!("{number:05}"))));
+    let reads = counting.1.load(Ordering::Relaxed) - before;
+    assert!(reads < 4_000, "{reads} reads for 80,000 names");
 }
 
 #[test]

@@ -1,8 +1,12 @@
-//! A tree as directories and files, out of its catalog: each answer is looked up, and nothing is kept but the catalog's pages.
+//! A tree as directories and files, out of its catalog: each answer is looked up, and nothing is kept but the catalog's pages, and what listings
+//! have come to.
 //! Knows no kernel.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use lru::LruCache;
+use parking_lot::Mutex;
 use tree::limits::BLOCK_LEN;
 use tree::{Catalog, CheckedCatalog, EntryKind, LocatedEntry, NameFault, TreeError, TreePath, Xattr};
 
@@ -20,6 +24,8 @@ pub(crate) struct TreeView {
     checked: CheckedCatalog,
     links: LinkCounts,
     owners: Owners,
+    /// Entries that follow one another in path order, by the place of the first: an archive in another order has them on as many pages.
+    listed: Mutex<LruCache<u64, Arc<Vec<LocatedEntry>>>>,
 }
 
 impl TreeView {
@@ -29,7 +35,7 @@ impl TreeView {
         links: LinkCounts,
         owners: Owners,
     ) -> TreeView {
-        TreeView { source, checked, links, owners }
+        TreeView { source, checked, links, owners, listed: Mutex::new(LruCache::new(WINDOWS_KEPT)) }
     }
 
     pub(crate) fn entries(&self) -> u64 {
@@ -76,7 +82,7 @@ impl TreeView {
             Some(place) => place,
             None => self.first_below(&directory)?,
         };
-        while let Some(found) = self.catalog().entry_in_order(place)? {
+        while let Some(found) = self.listed(place)? {
             if !found.entry.path.is_below(&directory) {
                 break;
             }
@@ -98,6 +104,22 @@ impl TreeView {
             }
         }
         Ok(())
+    }
+
+    /// The entry at this place in path order, with those around it.
+    fn listed(&self, place: u64) -> Result<Option<LocatedEntry>, TreeError> {
+        let first = place - place % WINDOW_LEN;
+        let kept = self.listed.lock().get(&first).cloned();
+        let window = match kept {
+            Some(window) => window,
+            None => {
+                let read = self.catalog().in_order(first..first + WINDOW_LEN).collect::<Result<Vec<_>, _>>();
+                let window = Arc::new(read?);
+                self.listed.lock().put(first, window.clone());
+                window
+            }
+        };
+        Ok(window.get((place - first) as usize).cloned())
     }
 
     pub(crate) fn parent(&self, directory: Inode) -> Result<Inode, TreeError> {
@@ -255,3 +277,8 @@ fn first_name<'a>(directory: &TreePath, path: &'a TreePath) -> &'a [u8] {
 fn too_long(directory: &TreePath) -> TreeError {
     TreeError::Name { path: directory.to_string(), fault: NameFault::TooLong }
 }
+
+/// Entries that are looked up together for a listing.
+const WINDOW_LEN: u64 = 4_096;
+/// Windows that are kept, for as many listings at once: some 0.5 MiB each, and 16 MiB where paths are as long as can be.
+const WINDOWS_KEPT: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
