@@ -108,8 +108,12 @@ pub(crate) struct SealedTree {
     others: u64,
     /// Files that changed while they were read: their bytes may be of several moments. They are flagged in the stream.
     changed: u64,
-    /// The first 1,000 of them.
+    /// The first 1,000 of them, without those that were gone.
     changed_paths: Vec<OsString>,
+    /// Of those that changed, the ones that were gone: zeros stand for what was not read of them.
+    gone: u64,
+    /// The first 1,000 of those that were gone.
+    gone_paths: Vec<OsString>,
     /// How much was left out, by what: `by_globs`, `mounts`, `sockets`, `gone`, `own_directories`. None of an archive.
     left_out: Option<BTreeMap<&'static str, u64>>,
     /// Why an archive has no catalog, by which its files are found; `None` where it has one.
@@ -137,6 +141,8 @@ impl From<&cofferdam::SealedTree> for SealedTree {
         SealedTree {
             changed: sealed.changed.count,
             changed_paths: sealed.changed.first.iter().map(path).collect(),
+            gone: sealed.changed.gone,
+            gone_paths: sealed.changed.first_gone.iter().map(path).collect(),
             left_out,
             ..SealedTree::from(sealed.counts)
         }
@@ -225,7 +231,7 @@ pub(crate) struct RestoredTree {
     others: u64,
     /// Files that had changed while they were sealed: their bytes may be of several moments.
     changed: u64,
-    /// How many files lack what: `owners`, `xattrs`, `set_id_bits`, `devices`.
+    /// How many files lack what: `owners`, `xattrs`, `set_id_bits`, `devices`, `times`.
     left_out: BTreeMap<&'static str, u64>,
     /// Where the directory is that was replaced, if it is still there.
     old_tree: Option<OsString>,
@@ -256,6 +262,7 @@ impl From<cofferdam::tree_sink::Restored> for RestoredTree {
                 ("xattrs", left_out.xattrs),
                 ("set_id_bits", left_out.set_id_bits),
                 ("devices", left_out.devices),
+                ("times", left_out.times),
             ]),
             old_tree: restored.old_tree.map(OsString::from),
             old_tree_not_removed: restored.not_removed,

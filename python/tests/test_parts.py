@@ -156,6 +156,35 @@ def test_a_part_that_is_cancelled_leaves_no_receipt_and_is_run_again(tmp_path, s
     assert target.read_bytes() == plain
 
 
+def test_a_state_that_is_asked_for_during_the_commit_is_one(tmp_path, stream, identity):
+    plan, target = tmp_path / "plan", tmp_path / "target"
+    parts.plan(plan, stream, target, 3, identity)
+    for part in range(3):
+        parts.run_part(plan, part, identity)
+    committed, came = threading.Event(), []
+
+    def ask():
+        # The directory goes while it is looked into.
+        while not committed.is_set():
+            came.append(parts.state(plan))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    raised = []
+    threading.excepthook, before = lambda args: raised.append(args.exc_value), threading.excepthook
+    try:
+        for thread in threads:
+            thread.start()
+        parts.commit(plan)
+        committed.set()
+        for thread in threads:
+            thread.join()
+    finally:
+        committed.set()
+        threading.excepthook = before
+    assert raised == [] and came and all(state.missing == [] for state in came)
+    assert parts.state(plan).committed
+
+
 def test_threads_run_parts_and_python_meanwhile(tmp_path, stream, identity, plain):
     plan, target = tmp_path / "plan", tmp_path / "target"
     parts.plan(plan, stream, target, 3, identity)

@@ -327,7 +327,7 @@ def test_globs_choose_what_is_sealed_and_a_string_is_one_glob(tmp_path, tree, id
 
 
 class Changes(io.BytesIO):
-    """Changes a file that is read later, once something has been written."""
+    """Changes a file that is read later, and removes another, once something has been written."""
 
     def __init__(self, path):
         super().__init__()
@@ -335,6 +335,7 @@ class Changes(io.BytesIO):
 
     def write(self, content):
         os.truncate(self.path, 1)
+        self.path.with_name("c").unlink(missing_ok=True)
         return super().write(content)
 
 
@@ -347,17 +348,20 @@ def test_a_file_that_changes_is_flagged_or_refused(tmp_path, identity):
     bounds = {"threads": 1, "memory": 8 * MIB, "zstd": 0}
     for strict in [True, False]:
         (tree / "b").write_bytes(b"whole")
+        (tree / "c").write_bytes(b"to go")
         out = Changes(tree / "b")
         if strict:
             with pytest.raises(cofferdam.SourceChangedError):
                 cofferdam.seal(tree, out, identity, strict=True, **bounds)
             continue
         reported = cofferdam.seal(tree, out, identity, **bounds)
-        assert (reported.tree.changed, reported.tree.changed_paths) == (1, ["b"])
+        assert (reported.tree.changed, reported.tree.changed_paths) == (2, ["b"])
+        assert (reported.tree.gone, reported.tree.gone_paths) == (1, ["c"])
     with cofferdam.open(out.getvalue(), identity) as reader:
-        assert [entry.path for entry in reader.tree() if entry.changed] == ["b"]
-        # What it has lost is zeros.
+        assert [entry.path for entry in reader.tree() if entry.changed] == ["b", "c"]
+        # What they have lost is zeros.
         assert reader.tree().open("b").readall() == b"w" + bytes(4)
+        assert reader.tree().open("c").readall() == bytes(5)
 
 
 def test_a_target_that_exists_is_refused_replaced_or_kept(tmp_path, tree, identity):

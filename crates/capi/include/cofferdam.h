@@ -565,9 +565,17 @@ typedef struct cfd_tree_report {
      */
     uint64_t devices_left_out;
     /*
+     From sealing: of the files that changed, those that were gone. Zeros stand for what was not read of them.
+     */
+    uint64_t gone;
+    /*
+     From opening: files whose time the file system cannot hold.
+     */
+    uint64_t times_left_out;
+    /*
      Zeros, for later.
      */
-    uint64_t reserved[8];
+    uint64_t reserved[6];
 } cfd_tree_report;
 
 #ifdef __cplusplus

@@ -47,8 +47,12 @@ pub struct cfd_tree_report {
     pub set_id_left_out: u64,
     /// From opening: device files that were not made.
     pub devices_left_out: u64,
+    /// From sealing: of the files that changed, those that were gone. Zeros stand for what was not read of them.
+    pub gone: u64,
+    /// From opening: files whose time the file system cannot hold.
+    pub times_left_out: u64,
     /// Zeros, for later.
-    pub reserved: [u64; 8],
+    pub reserved: [u64; 6],
 }
 
 /// Seals the directory at `directory` into a file at `output`, as a tree: all, or nothing. Its plan, which names its files, is kept until then in
@@ -162,6 +166,7 @@ impl From<&SealedTree> for cfd_tree_report {
             stream: cfd_report::from(&tree.sealed),
             entries: members(&tree.counts),
             changed: tree.changed.count,
+            gone: tree.changed.gone,
             ..EMPTY
         }
     }
@@ -175,6 +180,7 @@ fn of_outcome(outcome: &TreeOutcome) -> cfd_tree_report {
         xattrs_left_out: restored.left_out.xattrs,
         set_id_left_out: restored.left_out.set_id_bits,
         devices_left_out: restored.left_out.devices,
+        times_left_out: restored.left_out.times,
         ..EMPTY
     }
 }
@@ -191,5 +197,7 @@ const EMPTY: cfd_tree_report = cfd_tree_report {
     xattrs_left_out: 0,
     set_id_left_out: 0,
     devices_left_out: 0,
-    reserved: [0; 8],
+    gone: 0,
+    times_left_out: 0,
+    reserved: [0; 6],
 };

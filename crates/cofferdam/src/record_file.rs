@@ -44,6 +44,11 @@ pub(crate) fn put(storage: &dyn Storage, name: &OsStr, content: &[u8]) -> io::Re
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`] of what is no regular file; the medium's own.
 pub(crate) fn read(path: &Path, len_max: usize) -> io::Result<Option<Vec<u8>>> {
+    open_regular(path)?.map(|file| read_of(&file, len_max)).transpose()
+}
+
+/// Opens the file at `path`, links followed; `None` where nothing is there. The same errors.
+pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -51,7 +56,7 @@ pub(crate) fn read(path: &Path, len_max: usize) -> io::Result<Option<Vec<u8>>> {
         Err(error) => return Err(error.into()),
     };
     match file.metadata()?.is_file() {
-        true => read_of(&file, len_max).map(Some),
+        true => Ok(Some(file)),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
     }
 }

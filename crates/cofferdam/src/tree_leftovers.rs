@@ -57,7 +57,7 @@ fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
 /// sealings. The target stays as it is.
 ///
 /// # Errors
-/// [`ErrorKind::TargetLocked`] where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused.
+/// [`ErrorKind::TargetLocked`](crate::ErrorKind::TargetLocked) where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused.
 pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
     // As whoever names a directory may: a slash at the end is none of its name.
     let target = target.as_ref().components().as_path();

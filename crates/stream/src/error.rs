@@ -317,6 +317,14 @@ impl Error {
         }
     }
 
+    /// The same, where its words name a place by a path that only this process knows.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn naming(mut self, known_here: &str, path: &str) -> Error {
+        self.0.what = self.0.what.replace(known_here, path);
+        self
+    }
+
     #[doc(hidden)]
     pub fn target(error: TargetError) -> Error {
         Error::refused_target(&error)

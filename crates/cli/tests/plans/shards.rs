@@ -351,6 +351,29 @@ fn what_somebody_has_put_beside_the_target_is_not_published() {
 }
 
 #[test]
+fn a_private_directory_that_is_swapped_while_a_source_is_opened_leads_nowhere() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    let sealed = place.read("shard-00.cfd");
+    fs::remove_file(place.at("shard-00.cfd")).unwrap();
+    assert!(Command::new("mkfifo").arg(place.at("shard-00.cfd")).status().unwrap().success());
+    fs::create_dir(place.at("victim")).unwrap();
+    let command = ["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
+    let restoring = started(&mut place.command([&command[..], &["may.manifest", "target"]].concat()));
+    // Somebody opens it to read, and waits for what comes.
+    let mut source = fs::OpenOptions::new().write(true).open(place.at("shard-00.cfd")).unwrap();
+    let private = place.at(".target.cofferdam-shards");
+    fs::rename(&private, place.at("moved")).unwrap();
+    fs::create_dir(&private).unwrap();
+    symlink(place.at("victim"), private.join("shards")).unwrap();
+    source.write_all(&sealed).unwrap();
+    drop(source);
+    assert_ne!(end_of(restoring).code, Some(0));
+    assert_eq!(fs::read_dir(place.at("victim")).unwrap().count(), 0);
+    assert!(!place.at("target").exists());
+}
+
+#[test]
 fn whoever_is_killed_leaves_nothing_published_or_all_of_it() {
     let snapshot = Snapshot::new(24);
     let place = &snapshot.place;

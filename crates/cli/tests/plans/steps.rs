@@ -348,6 +348,8 @@ fn what_is_given_up_is_removed_and_cannot_be_run() {
     place.part(0).assert_failed(8, "it was given up");
     place.commit().assert_failed(8, "it was given up");
     place.run(["restore", "--plan", "plan", "--status"]).assert_failed(8, "it was given up");
+    // Nor is it a plan that somebody who plans the same would find.
+    place.plan(3, &[]).assert_failed(8, "it was given up");
     place.run(["restore", "--plan", "plan", "--give-up"]).assert_done();
     assert_eq!(place.names(), ["plain", "plan", "plan.key", "sealed.cfd", "stream.key"]);
 }
@@ -417,6 +419,28 @@ fn a_tree_is_not_planned() {
     place.run(["seal", "--force", "--key-file", "stream.key", "-o", "sealed.cfd", "directory"]).assert_done();
     place.plan(1, &[]).assert_failed(7, "a tree is not restored by parts");
     assert_eq!(place.names(), ["directory", "plain", "plan.key", "sealed.cfd", "stream.key"]);
+}
+
+#[test]
+fn a_key_that_others_know_and_what_is_no_file_are_refused() {
+    let place = with_parts(2, &[]);
+    for mode in [0o640, 0o604, 0o622] {
+        fs::set_permissions(place.at("plan.key"), fs::Permissions::from_mode(mode)).unwrap();
+        let is_a_groups_of_root = mode == 0o640 && rustix::process::geteuid().is_root();
+        match is_a_groups_of_root {
+            true => place.part(0).assert_done(),
+            false => place.part(0).assert_failed(2, "open to others"),
+        }
+    }
+    fs::set_permissions(place.at("plan.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    for name in ["plan.committed", "plan", "plan.key"] {
+        let _ = fs::rename(place.at(name), place.at("away"));
+        assert!(std::process::Command::new("mkfifo").arg(place.at(name)).status().unwrap().success());
+        place.commit().assert_failed(1, "no regular file");
+        fs::remove_file(place.at(name)).unwrap();
+        let _ = fs::rename(place.at("away"), place.at(name));
+    }
+    place.commit().assert_done();
 }
 
 /// The two halves of what reaches a worker: it opens with one, and is believed by the other.

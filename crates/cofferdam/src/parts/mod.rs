@@ -57,6 +57,7 @@ mod run_part;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ::parts::{AttemptName, Committed, NOTE_LEN_MAX, PLAN_LEN_MAX, PartReceipt, RECEIPT_LEN_MAX};
@@ -217,7 +218,7 @@ struct Receipts {
 /// Reads the plan's key at `path`.
 ///
 /// # Errors
-/// [`ErrorKind::Io`]: it is not there, or cannot be read; [`ErrorKind::Usage`]: it is none.
+/// [`ErrorKind::Io`]: it is not there, or cannot be read; [`ErrorKind::Usage`]: it is none, or others could have put it there or know it.
 pub fn open_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
     let path = path.as_ref();
     find_key(path)?.ok_or_else(|| {
@@ -243,9 +244,24 @@ pub fn open_or_create_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
 }
 
 fn find_key(path: &Path) -> Result<Option<PlanKey>, Error> {
-    let read = record_file::read(path, KEY_LEN_MAX);
-    let read = read.map_err(|error| Error::io(format!("{} could not be read", path.display()), error))?;
-    let Some(content) = read.map(crate::Zeroizing::new) else { return Ok(None) };
+    let failed = |error| Error::io(format!("{} could not be read", path.display()), error);
+    let Some(file) = record_file::open_regular(path).map_err(failed)? else { return Ok(None) };
+    let metadata = file.metadata().map_err(failed)?;
+    // A secret of Kubernetes is root's, and a group's to read.
+    let (is_ours, for_others) = match metadata.uid() {
+        0 => (true, 0o037),
+        owner => (owner == rustix::process::geteuid().as_raw(), 0o077),
+    };
+    if !is_ours || metadata.mode() & for_others != 0 {
+        let what = format!(
+            "{} is another user's, or open to others: who knows a plan's key can have any bytes taken for the stream's",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Usage, what).advise(
+            "Give a key that is this user's alone (chmod 600), or remove that one if it is not yours.",
+        ));
+    }
+    let content = crate::Zeroizing::new(record_file::read_of(&file, KEY_LEN_MAX).map_err(failed)?);
     match PlanKey::parse(&content) {
         Some(key) => Ok(Some(key)),
         None => Err(Error::new(ErrorKind::Usage, format!("{} is no key of a plan", path.display()))

@@ -39,7 +39,7 @@ impl PlannedRestore {
     /// # Errors
     /// As of a stream that is opened, for what stands before and after its segments. [`ErrorKind::Usage`]: the stream has fewer segments
     /// than `parts`, or cannot be read at offsets; `target` is no file. [`ErrorKind::TargetExists`]. [`ErrorKind::JournalMismatch`]: what
-    /// is at `path` says something else. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree.
+    /// is at `path` says something else, or was given up. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree.
     pub fn create(
         path: impl AsRef<Path>,
         key: PlanKey,
@@ -62,7 +62,9 @@ impl PlannedRestore {
         refuse_tree(&partition)?;
         let content = content_of(partition, opener, described, absolute(target_dir.path())?);
         if let Some(found) = found {
-            return found.if_the_same(&content).map(|found| (found, Planned::Before));
+            let found = found.if_the_same(&content)?;
+            found.state()?;
+            return Ok((found, Planned::Before));
         }
         let plan = Plan::new(content).map_err(unusable)?;
         // Before the plan: whoever finds a plan finds its directory, unless it has been committed or given up.

@@ -50,6 +50,11 @@ impl PlannedRestore {
         match run {
             // Of a commit that came in between nothing is left but its note.
             Err(_) if self.is_committed().unwrap_or(false) => Ok(PartRun::AlreadyCommitted),
+            // What an attempt had is removed when its plan is given up.
+            Err(error) => match self.attempts(&self.target_dir()?) {
+                Err(given_up) if given_up.kind() == ErrorKind::JournalMismatch => Err(given_up),
+                _ => Err(error),
+            },
             run => run,
         }
     }

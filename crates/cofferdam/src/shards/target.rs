@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -132,7 +132,12 @@ impl ShardsTarget {
         opener.refuse_seed("a shard is a part of its target")?;
         let opener =
             opener.clone().if_exists(IfExists::Refuse).expect_digest(StreamDigest(shard.stream_digest));
-        let restored = opener.restore_to(source, self.shards_path().join(shard.name.as_os_str()))?;
+        // By the directory itself: whoever owns the one that it is in could lead its path elsewhere while the source is opened.
+        let shards = self.shards_dir()?;
+        let known_here = format!("/proc/self/fd/{}", shards.as_raw_fd());
+        let restored = opener.restore_to(source, Path::new(&known_here).join(shard.name.as_os_str()));
+        let restored =
+            restored.map_err(|error| error.naming(&known_here, &self.shards_path().display().to_string()))?;
         Ok(ShardRun::Restored(Box::new(restored)))
     }
 
