@@ -78,7 +78,8 @@ impl PathSort {
         self.run_bytes = 0;
         self.run.sort_unstable();
         let mut out = BufWriter::new(&self.runs);
-        let mut len = out.seek(SeekFrom::End(0))?;
+        // Where the last one ends, whatever has become of the file.
+        let mut len = out.seek(SeekFrom::Start(self.bounds.last().copied().unwrap_or_default()))?;
         for path in self.run.drain(..) {
             let bytes = path.path.as_bytes();
             let path_len = u16::try_from(bytes.len()).map_err(io::Error::other)?;
