@@ -161,10 +161,14 @@ def test_a_state_that_is_asked_for_during_the_commit_is_one(tmp_path, stream, id
     parts.plan(plan, stream, target, 3, identity)
     for part in range(3):
         parts.run_part(plan, part, identity)
+    # Many that are none: the directory goes while they are read.
+    receipt = next(tmp_path.glob(".target.cofferdam-parts-*/receipt-0-*"))
+    for number in range(2000):
+        receipt.with_name(f"receipt-0-{number:032x}").write_bytes(receipt.read_bytes())
+    assert parts.state(plan).strange == 2000
     committed, came = threading.Event(), []
 
     def ask():
-        # The directory goes while it is looked into.
         while not committed.is_set():
             came.append(parts.state(plan))
 

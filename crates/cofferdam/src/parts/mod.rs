@@ -130,17 +130,13 @@ impl PlannedRestore {
     /// # Errors
     /// Something cannot be read; [`ErrorKind::JournalMismatch`] where the plan was given up.
     pub fn state(&self) -> Result<PartsState, Error> {
-        let parts = self.plan.parts().len();
+        let found = self.attempts(&self.target_dir()?).and_then(|attempts| self.receipts(&attempts));
+        // Last: with a commit the directory goes, also while it is read, and what was found there says nothing then.
         if self.is_committed()? {
+            let parts = self.plan.parts().len();
             return Ok(PartsState { is_committed: true, has_receipt: vec![true; parts], strange: 0 });
         }
-        let found = match self.attempts(&self.target_dir()?).and_then(|attempts| self.receipts(&attempts)) {
-            // Of a commit that came in between nothing is left but its note.
-            Err(_) if self.is_committed().unwrap_or(false) => {
-                return Ok(PartsState { is_committed: true, has_receipt: vec![true; parts], strange: 0 });
-            }
-            found => found?,
-        };
+        let found = found?;
         let has_receipt = found.by_part.iter().map(|receipts| !receipts.is_empty()).collect();
         Ok(PartsState { is_committed: false, has_receipt, strange: found.strange })
     }
