@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::parts::{AttemptName, PlanId};
+use ::parts::{AttemptName, PLAN_LEN_MAX, PlanId};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 use storage::{Disk, Lock, Storage as _, StorageFile, TargetDir};
@@ -25,15 +25,22 @@ pub(super) struct AttemptsDir {
 }
 
 impl AttemptsDir {
-    /// Makes it for `plan`, beside its target.
-    pub(super) fn create(target_dir: &TargetDir, plan: PlanId) -> Result<AttemptsDir, Error> {
+    /// Makes it for `plan`, beside its target, with the plan's text in it.
+    pub(super) fn create(target_dir: &TargetDir, plan: PlanId, text: &str) -> Result<AttemptsDir, Error> {
         let name = name_of(target_dir, plan);
         let path = target_dir.sibling(&name);
         let directory = directory_of(target_dir)?;
         let made = mkdirat(directory, &name, Mode::RWXU).map_err(io::Error::from);
         let made = made.and_then(|()| target_dir.storage.sync());
         made.map_err(|error| Error::io(format!("{} could not be made", path.display()), error))?;
-        AttemptsDir::open(target_dir, plan)?.ok_or_else(|| taken_away(&path))
+        let attempts = AttemptsDir::open(target_dir, plan)?.ok_or_else(|| taken_away(&path))?;
+        match attempts.put(OsStr::new(PLAN), text.as_bytes()) {
+            Ok(()) => Ok(attempts),
+            Err(error) => {
+                attempts.remove_all(target_dir, plan)?;
+                Err(error)
+            }
+        }
     }
 
     /// Opens the one of `plan`; `None` where there is none, or none any more.
@@ -45,6 +52,26 @@ impl AttemptsDir {
         let path = target_dir.sibling(&name);
         let Some(opened) = open_private(target_dir, &name)? else { return Ok(None) };
         Ok(Some(AttemptsDir { disk: Disk::new(opened), path }))
+    }
+
+    /// Refuses a plan whose text is not the one that the directory was made for: whoever can write to the plan's own directory may have
+    /// put another one there, and its key. Where there is none, nothing is refused.
+    pub(super) fn check_plan(&self, text: &str) -> Result<(), Error> {
+        match self.read(OsStr::new(PLAN), PLAN_LEN_MAX)? {
+            Some(found) if found != text.as_bytes() => {
+                let what = format!("{} was made for another plan than this", self.path.display());
+                Err(Error::new(ErrorKind::JournalMismatch, what)
+                    .advise("Look who has changed the plan or its key since it was made."))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the plan's text is there: it is from before the plan is, until the directory is removed.
+    pub(super) fn has_plan(&self) -> Result<bool, Error> {
+        self.open_file(OsStr::new(PLAN))
+            .map(|file| file.is_some())
+            .map_err(|error| self.failed("has a plan that cannot be opened", error))
     }
 
     /// Where files are made.
@@ -153,9 +180,11 @@ impl AttemptsDir {
     pub(super) fn remove_all(self, target_dir: &TargetDir, plan: PlanId) -> Result<(), Error> {
         let name = name_of(target_dir, plan);
         for _ in 0..REMOVALS_MAX {
-            for name in self.names()? {
-                self.remove(&name)?;
+            // Last what says whose it is: until then it is found by its plan alone.
+            for name in self.names()?.iter().filter(|name| *name != PLAN) {
+                self.remove(name)?;
             }
+            self.remove(OsStr::new(PLAN))?;
             match unlinkat(directory_of(target_dir)?, &name, AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {
                     let synced = target_dir.storage.sync();
@@ -228,6 +257,8 @@ const _: () = assert!(SUFFIX.len() + ID_DIGITS <= storage::names::SUFFIX_LEN_MAX
 const PART: &str = "part-";
 const RECEIPT: &str = "receipt-";
 const LOCK: &str = "commit-lock";
+/// The plan's text, as it was made.
+const PLAN: &str = "plan";
 /// A file that has just been made is not locked yet. If its attempt comes back after that, it finds its name gone, and ends.
 const IDLE_SECONDS_MIN: i64 = 60;
 /// How often attempts may make files while the directory is emptied: each can make two after it was listed.
