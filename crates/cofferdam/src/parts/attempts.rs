@@ -4,13 +4,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::parts::{AttemptName, PLAN_LEN_MAX, PlanId};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
 use storage::{Disk, Lock, Storage as _, StorageFile, TargetDir};
 
@@ -74,6 +74,11 @@ impl AttemptsDir {
             .map_err(|error| self.failed("has a plan that cannot be opened", error))
     }
 
+    /// For messages.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where files are made.
     pub(super) fn storage(&self) -> Arc<Disk> {
         Arc::new(self.disk.clone())
@@ -121,13 +126,7 @@ impl AttemptsDir {
     }
 
     fn open_file(&self, name: &OsStr) -> io::Result<Option<File>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.disk, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(file.metadata()?.is_file().then_some(file))
+        record_file::open_at(&self.disk, name)
     }
 
     /// The receipts that there are, by their names alone: part and attempt.
@@ -176,13 +175,29 @@ impl AttemptsDir {
         }
     }
 
+    /// Removes a file, or a directory that somebody has put there.
+    fn remove_whatever(&self, name: &OsStr) -> Result<(), Error> {
+        match unlinkat(&self.disk, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => {
+                let path =
+                    PathBuf::from(format!("/proc/self/fd/{}", self.disk.as_fd().as_raw_fd())).join(name);
+                let removed = std::fs::remove_dir_all(path);
+                removed.map_err(|error| self.failed(&format!("keeps {}", name.display()), error))
+            }
+            Err(error) if error != Errno::NOENT => {
+                Err(self.failed(&format!("keeps {}", name.display()), error.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the directory with all that is in it. An attempt that is still at work can make no file in it from then on.
     pub(super) fn remove_all(self, target_dir: &TargetDir, plan: PlanId) -> Result<(), Error> {
         let name = name_of(target_dir, plan);
         for _ in 0..REMOVALS_MAX {
             // Last what says whose it is: until then it is found by its plan alone.
             for name in self.names()?.iter().filter(|name| *name != PLAN) {
-                self.remove(name)?;
+                self.remove_whatever(name)?;
             }
             self.remove(OsStr::new(PLAN))?;
             match unlinkat(directory_of(target_dir)?, &name, AtFlags::REMOVEDIR) {
@@ -205,7 +220,7 @@ impl AttemptsDir {
         for entry in listed {
             let entry = entry.map_err(failed)?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name != "." && name != ".." && entry.file_type() != FileType::Directory {
+            if name != "." && name != ".." {
                 names.push(name.to_owned());
             }
         }
@@ -245,7 +260,7 @@ fn directory_of(target_dir: &TargetDir) -> Result<std::os::fd::BorrowedFd<'_>, E
     target_dir.directory().ok_or_else(|| Error::new(ErrorKind::Usage, "the target is in no directory"))
 }
 
-fn taken_away(path: &std::path::Path) -> Error {
+fn taken_away(path: &Path) -> Error {
     let what = format!("{} was taken away as soon as it was made", path.display());
     Error::io(what, io::ErrorKind::NotFound.into())
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, Publishing};
 use contract::{AttemptId, CommitError, IfExists, StreamingSink as _};
@@ -34,7 +34,7 @@ impl PlannedRestore {
     /// Each part's bytes are taken over from its attempt's file into the target's own, shared where the file system can (XFS, btrfs) and copied
     /// elsewhere; are read back there on as many `threads`; and have to have the digests of the receipt. An attempt whose file is wrong is
     /// removed, and another one of the same part is taken. Then the target's file gets its name, durably, and the plan is noted as committed in
-    /// a file beside it. All that attempts have written is then removed.
+    /// a file beside it. All that attempts have written is then removed, as far as it can be: see [`left_beside`](PlannedRestore::left_beside).
     ///
     /// It may be killed at any moment, and run again: what it finds tells it whether the target is in place.
     ///
@@ -42,7 +42,7 @@ impl PlannedRestore {
     /// [`ErrorKind::TargetLocked`]: somebody else is committing. [`ErrorKind::TargetExists`]: a target has appeared that is not to be
     /// replaced. [`ErrorKind::JournalMismatch`]: the plan was given up, or is not the one that was made; something else is kept beside the
     /// target; or a commit that was killed may have put it in place, and something else stands there since.
-    /// [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut. [`ErrorKind::Cancelled`] after `cancel`.
+    /// [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut, or could not be noted. [`ErrorKind::Cancelled`] after `cancel`.
     pub fn commit(&self, threads: NonZeroUsize, cancel: &CancelToken) -> Result<Outcome, Error> {
         let target_dir = self.target_dir()?;
         let Some(attempts) = self.attempts_left(&target_dir)? else {
@@ -69,9 +69,18 @@ impl PlannedRestore {
             return Ok(outcome);
         }
         self.note_committed()?;
-        attempts.remove_all(&target_dir, self.plan.id())?;
+        // What cannot be removed is in nobody's way, and found by `left_beside`.
+        let _ = attempts.remove_all(&target_dir, self.plan.id());
         drop(lock);
         Ok(outcome)
+    }
+
+    /// The directory of attempts, if it is still there: after a commit, it could not be removed.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn left_beside(&self) -> Result<Option<PathBuf>, Error> {
+        Ok(AttemptsDir::open(&self.target_dir()?, self.plan.id())?.map(|attempts| attempts.path().to_owned()))
     }
 
     fn assemble(
@@ -251,7 +260,8 @@ impl PlannedRestore {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_committed()? => Ok(()),
             put => put.map_err(|error| {
                 let what = format!("the target is in place, but {} could not be written", path.display());
-                Error::io(what, error).advise("Run this again: it finds the target in place, and notes it.")
+                let error = Error::new(ErrorKind::DurabilityUnknown, what).because(error);
+                error.advise("Run this again: it finds the target in place, and notes it.")
             }),
         }
     }

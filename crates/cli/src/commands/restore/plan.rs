@@ -128,6 +128,10 @@ impl Restore {
             Outcome::AlreadyCommitted => true,
             Outcome::Missing(parts) => return Err(missing(&parts)),
         };
+        // The target is in place, and what could not be removed beside it is no reason to fail.
+        if let Ok(Some(left)) = planned.left_beside() {
+            report.warning(format_args!("{} could not be removed: see what is in it", Name::from(&*left)));
+        }
         let record = PlanRecord::new("committed", plan, &planned, was_there);
         let sentence = match was_there {
             false => format!("{target}: {} in {}", Size(record.plaintext_len), count(record.parts, "part")),
