@@ -353,3 +353,24 @@ fn a_length_that_is_not_the_streams_is_3() {
         assert!(!place.at("target").exists());
     }
 }
+
+/// What the plan has said is not said again, and an advice is one that helps.
+#[test]
+fn a_step_is_not_told_what_the_plan_says() {
+    let place = Place::small();
+    let planning = ["restore", "--key-file", "stream.key", "--plan", "plan", "--parts", "2", "--manifest"];
+    place.ssh_key("signer");
+    let manifest = ["--signed-by", "signer.pub", "sealed.cfd", "target"];
+    place.run([&planning[..], &manifest].concat()).assert_failed(2, "a plan is of one stream");
+    place.plan(2, &[]).assert_done();
+    (0..2).for_each(|part| place.part(part).assert_done());
+    let beyond = place.part(2);
+    beyond.assert_failed(2, "there is no part 2");
+    assert!(!beyond.stderr.contains("run the same command again"), "{beyond:?}");
+    fs::write(place.at("target"), "somebody's").unwrap();
+    place.commit().assert_failed(6, "plan again with --force");
+    place.run(["restore", "--plan", "plan", "--commit", "--force"]).assert_failed(2, "the plan says");
+    assert_eq!(place.read("target"), b"somebody's");
+    fs::remove_file(place.at("target")).unwrap();
+    place.commit().assert_done();
+}

@@ -81,7 +81,7 @@ impl Snapshot {
 
 impl Place {
     /// A pair of SSH keys, as `ssh-keygen` makes it.
-    fn ssh_key(&self, name: &str) {
+    pub(crate) fn ssh_key(&self, name: &str) {
         let made = Command::new("ssh-keygen")
             .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
             .arg(self.at(name))
@@ -189,7 +189,9 @@ fn one_of_64_that_is_missing_damaged_or_another_publishes_nothing() {
     let right = fs::read(&victim).unwrap();
     // The same shard of another manifest, and another one of this.
     let other = Place::small();
-    fs::write(other.at("part"), Snapshot::content(17, 2)).unwrap();
+    let mut as_long = Snapshot::content(17, 1);
+    as_long[0] ^= 1;
+    fs::write(other.at("part"), as_long).unwrap();
     other.run(["seal", "--key-file", "stream.key", "-o", "other.cfd", "part"]).assert_done();
     let mut damaged = right.clone();
     damaged[right.len() / 4..right.len() / 4 * 3].iter_mut().for_each(|byte| *byte ^= 1);
