@@ -22,7 +22,7 @@ const CALLS: [&str; 10] = [
 ];
 
 /// Runs a step that strace kills before the call number `when` to `call`. Whether it was killed.
-fn is_killed(place: &Place, call: &str, when: usize, step: &[&str]) -> bool {
+pub(crate) fn is_killed(place: &Place, call: &str, when: usize, step: &[&str]) -> bool {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-e"]);
     command.arg(format!("inject={call}:signal=KILL:when={when}"));

@@ -2,6 +2,7 @@
 //! Knows nothing of the library.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod between;
 mod examples;
 mod killed;
 mod place;

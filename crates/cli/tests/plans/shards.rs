@@ -15,13 +15,13 @@ use servers::installed::is_skipped;
 use crate::place::{Place, Ran, end_of, plaintext, started};
 
 /// A snapshot of so many shards, sealed, and signed as a manifest.
-struct Snapshot {
-    place: Place,
+pub(crate) struct Snapshot {
+    pub(crate) place: Place,
     count: usize,
 }
 
 impl Snapshot {
-    fn new(count: usize) -> Snapshot {
+    pub(crate) fn new(count: usize) -> Snapshot {
         let snapshot = Snapshot { place: Place::small(), count };
         snapshot.place.ssh_key("signer");
         snapshot.seal("", 1);
@@ -30,7 +30,7 @@ impl Snapshot {
     }
 
     /// What the shard holds in a generation of the snapshot.
-    fn content(shard: usize, generation: usize) -> Vec<u8> {
+    pub(crate) fn content(shard: usize, generation: usize) -> Vec<u8> {
         let mut content = plaintext(1000 * shard + 5 * generation);
         content.extend(format!("shard {shard} of generation {generation}").bytes());
         content
@@ -46,7 +46,7 @@ impl Snapshot {
         fs::remove_file(self.place.at("part")).unwrap();
     }
 
-    fn manifest(&self, output: &str, prefix: &str, more: &[&str]) -> Ran {
+    pub(crate) fn manifest(&self, output: &str, prefix: &str, more: &[&str]) -> Ran {
         let streams = (0..self.count).map(|shard| format!("{}={prefix}{0}.cfd", name(shard)));
         let streams: Vec<String> = streams.collect();
         let command = ["manifest", "--ssh-key", "signer", "-o", output];
@@ -54,16 +54,16 @@ impl Snapshot {
         self.place.run([&command[..], more, &streams].concat())
     }
 
-    fn restore(&self, manifest: &str, more: &[&str]) -> Ran {
+    pub(crate) fn restore(&self, manifest: &str, more: &[&str]) -> Ran {
         let command = ["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
         self.place.run([&command[..], more, &[manifest, "target"]].concat())
     }
 
-    fn verify(&self) -> Ran {
+    pub(crate) fn verify(&self) -> Ran {
         self.place.run(["verify", "--manifest", "--signed-by", "signer.pub", "may.manifest"])
     }
 
-    fn assert_restored(&self, generation: usize) {
+    pub(crate) fn assert_restored(&self, generation: usize) {
         let target = self.place.at("target");
         for shard in 0..self.count {
             let restored = fs::read(target.join(name(shard))).unwrap();
@@ -74,14 +74,14 @@ impl Snapshot {
     }
 
     /// What stands beside the target.
-    fn beside(&self) -> Vec<String> {
+    pub(crate) fn beside(&self) -> Vec<String> {
         self.place.names().into_iter().filter(|name| name.starts_with(".target")).collect()
     }
 }
 
 impl Place {
     /// A pair of SSH keys, as `ssh-keygen` makes it.
-    fn ssh_key(&self, name: &str) {
+    pub(crate) fn ssh_key(&self, name: &str) {
         let made = Command::new("ssh-keygen")
             .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
             .arg(self.at(name))
@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// The signature that `ssh-keygen` makes of a file, under the name that a manifest's has.
-    fn sign(&self, name: &str, key: &str, namespace: &str) {
+    pub(crate) fn sign(&self, name: &str, key: &str, namespace: &str) {
         let _ = fs::remove_file(self.at(&format!("{name}.sig")));
         let signed = Command::new("ssh-keygen")
             .args(["-q", "-Y", "sign", "-n", namespace, "-f"])
@@ -101,7 +101,7 @@ impl Place {
     }
 }
 
-fn name(shard: usize) -> String {
+pub(crate) fn name(shard: usize) -> String {
     format!("shard-{shard:02}")
 }
 
@@ -189,7 +189,9 @@ fn one_of_64_that_is_missing_damaged_or_another_publishes_nothing() {
     let right = fs::read(&victim).unwrap();
     // The same shard of another manifest, and another one of this.
     let other = Place::small();
-    fs::write(other.at("part"), Snapshot::content(17, 2)).unwrap();
+    let mut as_long = Snapshot::content(17, 1);
+    as_long[0] ^= 1;
+    fs::write(other.at("part"), as_long).unwrap();
     other.run(["seal", "--key-file", "stream.key", "-o", "other.cfd", "part"]).assert_done();
     let mut damaged = right.clone();
     damaged[right.len() / 4..right.len() / 4 * 3].iter_mut().for_each(|byte| *byte ^= 1);
@@ -368,9 +370,13 @@ fn a_private_directory_that_is_swapped_while_a_source_is_opened_leads_nowhere() 
     symlink(place.at("victim"), private.join("shards")).unwrap();
     source.write_all(&sealed).unwrap();
     drop(source);
-    assert_ne!(end_of(restoring).code, Some(0));
+    let ran = end_of(restoring);
     assert_eq!(fs::read_dir(place.at("victim")).unwrap().count(), 0);
-    assert!(!place.at("target").exists());
+    // Where it was moved to, it is still the one that was opened; whether that is seen depends on the moment.
+    match ran.code {
+        Some(0) => assert_eq!(place.read("target/shard-00"), Snapshot::content(0, 1)),
+        _ => assert!(!place.at("target").exists()),
+    }
 }
 
 #[test]

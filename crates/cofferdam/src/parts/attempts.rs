@@ -4,13 +4,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ::parts::{AttemptName, PlanId};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
+use ::parts::{AttemptName, PLAN_LEN_MAX, PlanId};
+use rustix::fs::{AtFlags, Dir, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
 use storage::{Disk, Lock, Storage as _, StorageFile, TargetDir};
 
@@ -25,15 +25,22 @@ pub(super) struct AttemptsDir {
 }
 
 impl AttemptsDir {
-    /// Makes it for `plan`, beside its target.
-    pub(super) fn create(target_dir: &TargetDir, plan: PlanId) -> Result<AttemptsDir, Error> {
+    /// Makes it for `plan`, beside its target, with the plan's text in it.
+    pub(super) fn create(target_dir: &TargetDir, plan: PlanId, text: &str) -> Result<AttemptsDir, Error> {
         let name = name_of(target_dir, plan);
         let path = target_dir.sibling(&name);
         let directory = directory_of(target_dir)?;
         let made = mkdirat(directory, &name, Mode::RWXU).map_err(io::Error::from);
         let made = made.and_then(|()| target_dir.storage.sync());
         made.map_err(|error| Error::io(format!("{} could not be made", path.display()), error))?;
-        AttemptsDir::open(target_dir, plan)?.ok_or_else(|| taken_away(&path))
+        let attempts = AttemptsDir::open(target_dir, plan)?.ok_or_else(|| taken_away(&path))?;
+        match attempts.put(OsStr::new(PLAN), text.as_bytes()) {
+            Ok(()) => Ok(attempts),
+            Err(error) => {
+                attempts.remove_all(target_dir, plan)?;
+                Err(error)
+            }
+        }
     }
 
     /// Opens the one of `plan`; `None` where there is none, or none any more.
@@ -45,6 +52,31 @@ impl AttemptsDir {
         let path = target_dir.sibling(&name);
         let Some(opened) = open_private(target_dir, &name)? else { return Ok(None) };
         Ok(Some(AttemptsDir { disk: Disk::new(opened), path }))
+    }
+
+    /// Refuses a plan whose text is not the one that the directory was made for: whoever can write to the plan's own directory may have
+    /// put another one there, and its key. Where there is none, nothing is refused.
+    pub(super) fn check_plan(&self, text: &str) -> Result<(), Error> {
+        match self.read(OsStr::new(PLAN), PLAN_LEN_MAX)? {
+            Some(found) if found != text.as_bytes() => {
+                let what = format!("{} was made for another plan than this", self.path.display());
+                Err(Error::new(ErrorKind::JournalMismatch, what)
+                    .advise("Look who has changed the plan or its key since it was made."))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the plan's text is there: it is from before the plan is, until the directory is removed.
+    pub(super) fn has_plan(&self) -> Result<bool, Error> {
+        self.open_file(OsStr::new(PLAN))
+            .map(|file| file.is_some())
+            .map_err(|error| self.failed("has a plan that cannot be opened", error))
+    }
+
+    /// For messages.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where files are made.
@@ -94,13 +126,7 @@ impl AttemptsDir {
     }
 
     fn open_file(&self, name: &OsStr) -> io::Result<Option<File>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.disk, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(file.metadata()?.is_file().then_some(file))
+        record_file::open_at(&self.disk, name)
     }
 
     /// The receipts that there are, by their names alone: part and attempt.
@@ -149,13 +175,31 @@ impl AttemptsDir {
         }
     }
 
+    /// Removes a file, or a directory that somebody has put there.
+    fn remove_whatever(&self, name: &OsStr) -> Result<(), Error> {
+        match unlinkat(&self.disk, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => {
+                let path =
+                    PathBuf::from(format!("/proc/self/fd/{}", self.disk.as_fd().as_raw_fd())).join(name);
+                let removed = std::fs::remove_dir_all(path);
+                removed.map_err(|error| self.failed(&format!("keeps {}", name.display()), error))
+            }
+            Err(error) if error != Errno::NOENT => {
+                Err(self.failed(&format!("keeps {}", name.display()), error.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the directory with all that is in it. An attempt that is still at work can make no file in it from then on.
     pub(super) fn remove_all(self, target_dir: &TargetDir, plan: PlanId) -> Result<(), Error> {
         let name = name_of(target_dir, plan);
         for _ in 0..REMOVALS_MAX {
-            for name in self.names()? {
-                self.remove(&name)?;
+            // Last what says whose it is: until then it is found by its plan alone.
+            for name in self.names()?.iter().filter(|name| *name != PLAN) {
+                self.remove_whatever(name)?;
             }
+            self.remove(OsStr::new(PLAN))?;
             match unlinkat(directory_of(target_dir)?, &name, AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {
                     let synced = target_dir.storage.sync();
@@ -176,7 +220,7 @@ impl AttemptsDir {
         for entry in listed {
             let entry = entry.map_err(failed)?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name != "." && name != ".." && entry.file_type() != FileType::Directory {
+            if name != "." && name != ".." {
                 names.push(name.to_owned());
             }
         }
@@ -216,7 +260,7 @@ fn directory_of(target_dir: &TargetDir) -> Result<std::os::fd::BorrowedFd<'_>, E
     target_dir.directory().ok_or_else(|| Error::new(ErrorKind::Usage, "the target is in no directory"))
 }
 
-fn taken_away(path: &std::path::Path) -> Error {
+fn taken_away(path: &Path) -> Error {
     let what = format!("{} was taken away as soon as it was made", path.display());
     Error::io(what, io::ErrorKind::NotFound.into())
 }
@@ -228,6 +272,8 @@ const _: () = assert!(SUFFIX.len() + ID_DIGITS <= storage::names::SUFFIX_LEN_MAX
 const PART: &str = "part-";
 const RECEIPT: &str = "receipt-";
 const LOCK: &str = "commit-lock";
+/// The plan's text, as it was made.
+const PLAN: &str = "plan";
 /// A file that has just been made is not locked yet. If its attempt comes back after that, it finds its name gone, and ends.
 const IDLE_SECONDS_MIN: i64 = 60;
 /// How often attempts may make files while the directory is emptied: each can make two after it was listed.

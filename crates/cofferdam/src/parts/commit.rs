@@ -3,10 +3,12 @@
 
 use std::ffi::OsStr;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, Publishing};
 use contract::{AttemptId, CommitError, IfExists, StreamingSink as _};
 use local::{Opened, StagedFile};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use storage::{FileStamp, FileTime, OnPartial, Room, StageOptions, TargetDir, TargetError};
 
 use super::assembly::{Assembly, Found};
@@ -32,17 +34,18 @@ impl PlannedRestore {
     /// Each part's bytes are taken over from its attempt's file into the target's own, shared where the file system can (XFS, btrfs) and copied
     /// elsewhere; are read back there on as many `threads`; and have to have the digests of the receipt. An attempt whose file is wrong is
     /// removed, and another one of the same part is taken. Then the target's file gets its name, durably, and the plan is noted as committed in
-    /// a file beside it. All that attempts have written is then removed.
+    /// a file beside it. All that attempts have written is then removed, as far as it can be: see [`left_beside`](PlannedRestore::left_beside).
     ///
     /// It may be killed at any moment, and run again: what it finds tells it whether the target is in place.
     ///
     /// # Errors
     /// [`ErrorKind::TargetLocked`]: somebody else is committing. [`ErrorKind::TargetExists`]: a target has appeared that is not to be
-    /// replaced. [`ErrorKind::JournalMismatch`]: the plan was given up, or something else is kept beside the target.
-    /// [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut. [`ErrorKind::Cancelled`] after `cancel`.
+    /// replaced. [`ErrorKind::JournalMismatch`]: the plan was given up, or is not the one that was made; something else is kept beside the
+    /// target; or a commit that was killed may have put it in place, and something else stands there since.
+    /// [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut, or could not be noted. [`ErrorKind::Cancelled`] after `cancel`.
     pub fn commit(&self, threads: NonZeroUsize, cancel: &CancelToken) -> Result<Outcome, Error> {
         let target_dir = self.target_dir()?;
-        let Some(attempts) = AttemptsDir::open(&target_dir, self.plan.id())? else {
+        let Some(attempts) = self.attempts_left(&target_dir)? else {
             return if self.is_committed()? { Ok(Outcome::AlreadyCommitted) } else { Err(super::given_up()) };
         };
         let lock = attempts.lock()?;
@@ -50,6 +53,10 @@ impl PlannedRestore {
         let outcome = match self.is_committed()? || self.is_published(&target_dir, &attempts)? {
             true => Outcome::AlreadyCommitted,
             false => {
+                if !attempts.has_plan()? {
+                    return Err(super::given_up());
+                }
+                self.check_note_place()?;
                 let receipts = self.receipts(&attempts)?;
                 let missing = missing(&receipts);
                 if !missing.is_empty() {
@@ -62,9 +69,18 @@ impl PlannedRestore {
             return Ok(outcome);
         }
         self.note_committed()?;
-        attempts.remove_all(&target_dir, self.plan.id())?;
+        // What cannot be removed is in nobody's way, and found by `left_beside`.
+        let _ = attempts.remove_all(&target_dir, self.plan.id());
         drop(lock);
         Ok(outcome)
+    }
+
+    /// The directory of attempts, if it is still there: after a commit, it could not be removed.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn left_beside(&self) -> Result<Option<PathBuf>, Error> {
+        Ok(AttemptsDir::open(&self.target_dir()?, self.plan.id())?.map(|attempts| attempts.path().to_owned()))
     }
 
     fn assemble(
@@ -76,6 +92,8 @@ impl PlannedRestore {
         cancel: &CancelToken,
     ) -> Result<Outcome, Error> {
         let Some(sink) = self.stage()? else { return Ok(Outcome::AlreadyCommitted) };
+        // A commit before this one has published nothing, and its file may be given up from now on.
+        attempts.remove(OsStr::new(PUBLISHING))?;
         let hasher = PieceHasher::new(&self.key, self.plan.id());
         let mut assembly = Assembly { sink, hasher, threads, cancel };
         let mut missing = Vec::new();
@@ -173,21 +191,35 @@ impl PlannedRestore {
             return Err(Error::io("the target's file was taken away", std::io::ErrorKind::NotFound.into()));
         };
         let note = Publishing { file: identity_of(&stamp) };
-        attempts.remove(OsStr::new(PUBLISHING))?;
         attempts.put(OsStr::new(PUBLISHING), note.to_text(&self.key, self.plan.id()).as_bytes())?;
         sink.publish(self.plan.plaintext_len()).map_err(Error::publish)
     }
 
     /// Whether the file that a commit was about to publish has the target's name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::JournalMismatch`]: it stands nowhere any more. A rename alone takes its first name from it, so it may have been the target,
+    /// and what stands there now is somebody's later work.
     fn is_published(&self, target_dir: &TargetDir, attempts: &AttemptsDir) -> Result<bool, Error> {
         let Some(text) = attempts.read(OsStr::new(PUBLISHING), NOTE_LEN_MAX)? else { return Ok(false) };
         // Whoever has not the key has not written it; then it says nothing.
         let Ok(note) = Publishing::parse(&text, &self.key, self.plan.id()) else { return Ok(false) };
         let standing = target_dir.target_stamp().map_err(Error::target)?;
-        if standing.map(|stamp| identity_of(&stamp)) != Some(note.file) {
-            return Ok(false);
+        if standing.map(|stamp| identity_of(&stamp)) == Some(note.file) {
+            self.finish_published()?;
+            return Ok(true);
         }
-        // Its mode may be due, and its journal is in the way of others.
+        let staged = StagedFile::paths_beside(self.plan.target()).map_err(Error::target)?.staging;
+        let stamp = target_dir.storage.stamp_at(staged.file_name().unwrap_or_default());
+        let stamp = stamp.map_err(|error| Error::io("the target's file could not be examined", error))?;
+        match stamp.map(|stamp| identity_of(&stamp)) == Some(note.file) {
+            true => Ok(false),
+            false => Err(replaced_since(self.plan.target())),
+        }
+    }
+
+    /// Of what stands at the target: its mode may be due, and its journal is in the way of others.
+    fn finish_published(&self) -> Result<(), Error> {
         match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
             Ok(Opened::Published(published)) => {
                 published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
@@ -196,7 +228,7 @@ impl PlannedRestore {
             Ok(Opened::Fresh(_) | Opened::Resumable { .. }) | Err(TargetError::Exists { .. }) => {}
             Err(error) => return Err(Error::target(error)),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Removes what a commit of this plan has left beside the target.
@@ -211,13 +243,25 @@ impl PlannedRestore {
         }
     }
 
+    /// What could not be noted is not published: the next commit would not know.
+    fn check_note_place(&self) -> Result<(), Error> {
+        let path = committed_path(&self.path);
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        accessat(CWD, parent, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(|error| {
+            let what = format!("{} could not be written, so nothing was put in place", path.display());
+            Error::io(what, error.into())
+                .advise("See to it that this user may write there, and commit again.")
+        })
+    }
+
     fn note_committed(&self) -> Result<(), Error> {
         let path = committed_path(&self.path);
         match put(&path, Committed::of(&self.plan).to_text(&self.key, self.plan.id()).as_bytes()) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_committed()? => Ok(()),
             put => put.map_err(|error| {
                 let what = format!("the target is in place, but {} could not be written", path.display());
-                Error::io(what, error).advise("Run this again: it finds the target in place, and notes it.")
+                let error = Error::new(ErrorKind::DurabilityUnknown, what).because(error);
+                error.advise("Run this again: it finds the target in place, and notes it.")
             }),
         }
     }
@@ -239,6 +283,16 @@ impl PlannedRestore {
 
 fn missing(receipts: &Receipts) -> Vec<u64> {
     (0..).zip(&receipts.by_part).filter(|(_, found)| found.is_empty()).map(|(part, _)| part).collect()
+}
+
+fn replaced_since(target: &Path) -> Error {
+    let what = format!(
+        "a commit that was interrupted may have put {} in place, and something else stands there since",
+        target.display()
+    );
+    Error::new(ErrorKind::JournalMismatch, what).advise(
+        "It is not replaced: look whether it is what you want. Then give the plan up; if it is not, make another plan, under another name.",
+    )
 }
 
 fn identity_of(stamp: &FileStamp) -> FileIdentity {

@@ -145,10 +145,11 @@ impl PlannedRestore {
     /// can be run any more. Of a plan that is committed, it removes what is left beside the target.
     ///
     /// # Errors
-    /// [`ErrorKind::TargetLocked`]: somebody is committing. Something cannot be removed.
+    /// [`ErrorKind::TargetLocked`]: somebody is committing. [`ErrorKind::JournalMismatch`]: it is not the plan that was made. Something cannot
+    /// be removed.
     pub fn give_up(&self) -> Result<(), Error> {
         let target_dir = self.target_dir()?;
-        let Some(attempts) = AttemptsDir::open(&target_dir, self.plan.id())? else { return Ok(()) };
+        let Some(attempts) = self.attempts_left(&target_dir)? else { return Ok(()) };
         let lock = attempts.lock()?;
         if !self.is_committed()? {
             self.discard_staged()?;
@@ -162,7 +163,17 @@ impl PlannedRestore {
     fn is_committed(&self) -> Result<bool, Error> {
         let path = committed_path(&self.path);
         let failed = |error| Error::io(format!("{} could not be read", path.display()), error);
-        let Some(text) = record_file::read(&path, NOTE_LEN_MAX).map_err(failed)? else { return Ok(false) };
+        let Some(text) = record_file::read(&path, NOTE_LEN_MAX).map_err(failed)? else {
+            // Where such a link stands, no commit could be noted.
+            return match path.is_symlink() {
+                true => Err(Error::new(
+                    ErrorKind::JournalMismatch,
+                    format!("{} is a link that leads nowhere", path.display()),
+                )
+                .advise("Look who put it there, and remove it.")),
+                false => Ok(false),
+            };
+        };
         match Committed::parse(&text, &self.key, self.plan.id()) {
             Ok(note) if note == Committed::of(&self.plan) => Ok(true),
             Ok(_) => Err(not_ours(&path, RecordError::Contradictory)),
@@ -176,7 +187,17 @@ impl PlannedRestore {
     }
 
     fn attempts(&self, target_dir: &TargetDir) -> Result<AttemptsDir, Error> {
-        AttemptsDir::open(target_dir, self.plan.id())?.ok_or_else(given_up)
+        let attempts = self.attempts_left(target_dir)?.ok_or_else(given_up)?;
+        if attempts.has_plan()? { Ok(attempts) } else { Err(given_up()) }
+    }
+
+    /// The directory of attempts, and if somebody was removing it, what is left.
+    fn attempts_left(&self, target_dir: &TargetDir) -> Result<Option<AttemptsDir>, Error> {
+        let attempts = AttemptsDir::open(target_dir, self.plan.id())?;
+        if let Some(attempts) = &attempts {
+            attempts.check_plan(&self.plan.to_text(&self.key))?;
+        }
+        Ok(attempts)
     }
 
     fn receipts(&self, attempts: &AttemptsDir) -> Result<Receipts, Error> {

@@ -68,8 +68,9 @@ impl PlannedRestore {
         }
         let plan = Plan::new(content).map_err(unusable)?;
         // Before the plan: whoever finds a plan finds its directory, unless it has been committed or given up.
-        let attempts = AttemptsDir::create(&target_dir, plan.id())?;
-        let written = put(path, plan.to_text(&key).as_bytes());
+        let text = plan.to_text(&key);
+        let attempts = AttemptsDir::create(&target_dir, plan.id(), &text)?;
+        let written = put(path, text.as_bytes());
         let Err(error) = written else {
             return Ok((PlannedRestore { path: path.to_owned(), plan, key }, Planned::Now));
         };

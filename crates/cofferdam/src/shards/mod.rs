@@ -41,7 +41,7 @@
 //! )?;
 //! let manifest = SignedManifest::check(text.as_bytes(), &trusted, &signature)?;
 //! let opener = Opener::new(Identities::new().wrapping_key(key()));
-//! let target = ShardsTarget::open(&manifest, at("restored"))?;
+//! let target = ShardsTarget::open(&manifest, at("restored"))?.expect("no run before this one has put it in place");
 //! for shard in manifest.manifest().shards() {
 //!     target.restore(&opener, shard, FileSource::open(at("").join(&shard.source))?)?;
 //! }
@@ -51,12 +51,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod beside;
+mod finished;
 mod target;
 
 pub use ::parts::{MANIFEST_LEN_MAX, Manifest, RecordError, SHARDS_MAX, Shard, ShardName, UnusableManifest};
 use signatures::{Message, PublicKey, Signature, SignatureError, TrustedKeys};
 
-pub(crate) use self::target::discard;
+pub(crate) use self::beside::discard;
 pub use self::target::{ShardRun, ShardsTarget};
 use crate::signed_by::refused;
 use crate::{Error, ErrorKind};

@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 use ::parts::{MANIFEST_LEN_MAX, Manifest, Shard, ShardName};
 use contract::IfExists;
 use rustix::fs::{
-    AtFlags, Dir, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, fsync, mkdirat, openat,
-    renameat_with, statat, unlinkat,
+    AtFlags, Dir, Mode, OFlags, RenameFlags, fsync, mkdirat, openat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use sources::Source;
-use storage::{Disk, Storage as _, TargetDir};
+use storage::{Disk, FileStamp, Storage as _, TargetDir};
 
 use super::SignedManifest;
-use crate::private_dir::open_private;
+use super::beside::{busy, directory_of, exists, lock, private_name, resolve};
+use super::finished::state_of;
 use crate::{Error, ErrorKind, Kept, Opener, Remedy, Restored, StreamDigest, record_file};
 
 /// What came of a shard.
@@ -45,18 +45,23 @@ pub struct ShardsTarget {
 }
 
 impl ShardsTarget {
-    /// Takes the place beside `target`, where nothing may be yet.
+    /// Takes the place beside `target`, where nothing may be yet. `None`: a run of the same manifest has put it in place, and was stopped
+    /// before it had tidied up; that is done now.
     ///
     /// # Errors
     /// [`ErrorKind::TargetExists`]; [`ErrorKind::TargetLocked`]: another process is restoring there; [`ErrorKind::JournalMismatch`]: what is
     /// kept beside the target is of another manifest, or not this user's alone; the medium's own.
-    pub fn open(manifest: &SignedManifest, target: impl AsRef<Path>) -> Result<ShardsTarget, Error> {
+    pub fn open(manifest: &SignedManifest, target: impl AsRef<Path>) -> Result<Option<ShardsTarget>, Error> {
         let target_dir = resolve(target.as_ref())?;
+        let private_name = private_name(&target_dir);
         if exists(&target_dir, target_dir.path())? {
-            return Err(taken(target_dir.path()));
+            let path = target_dir.path().to_owned();
+            let Ok(Some(private)) = lock(&target_dir, &private_name) else { return Err(taken(&path)) };
+            let manifest = manifest.manifest().clone();
+            let left = ShardsTarget { manifest, target_dir, private, private_name };
+            return if left.is_published()? { left.settle().map(|()| None) } else { Err(taken(&path)) };
         }
         target_dir.check_writable().map_err(Error::target)?;
-        let private_name = private_name(&target_dir);
         let path = target_dir.sibling(&private_name);
         match mkdirat(directory_of(&target_dir)?, &private_name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -68,40 +73,37 @@ impl ShardsTarget {
         let opened =
             ShardsTarget { manifest: manifest.manifest().clone(), target_dir, private, private_name };
         opened.claim()?;
-        Ok(opened)
+        Ok(Some(opened))
     }
 
     /// Refuses what another manifest's run has left; notes that it is this one's that begins.
     fn claim(&self) -> Result<(), Error> {
-        let disk = self.disk()?;
         let text = self.manifest.to_text();
         if self.names(&self.private)?.contains(OsStr::new(SHARDS)) {
-            let found = read_manifest(&disk).map_err(|error| self.failed("could not be read", error))?;
+            let found = self.read(OsStr::new(MANIFEST))?;
             return if found.as_deref() == Some(text.as_bytes()) { Ok(()) } else { Err(self.of_another()) };
         }
         // Nothing has been restored there, or what was has been published.
-        match disk.remove(OsStr::new(MANIFEST)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(self.failed("keeps a file", error));
-            }
-            _ => {}
-        }
-        let put = record_file::put(&disk, OsStr::new(MANIFEST), text.as_bytes());
-        put.map_err(|error| self.failed("takes no file", error))?;
+        self.remove_notes()?;
+        self.put(OsStr::new(MANIFEST), text.as_bytes())?;
         // Its mode is that of any new directory: nobody else gets through the one that it is in.
         let made = mkdirat(&self.private, SHARDS, Mode::RWXU | Mode::RWXG | Mode::RWXO);
         made.map_err(|error| self.failed("takes no directory", error.into()))
     }
 
-    /// Whether `shard` is there, whole, and nothing of it is left to be done.
+    /// Whether `shard` was finished by this run or one before it, and is what it was then, as far as the file system says: nothing of it has been
+    /// written, moved or put there since. Its content is not read again.
     ///
     /// # Errors
     /// The directory cannot be looked at.
     pub fn has(&self, shard: &Shard) -> Result<bool, Error> {
-        self.has_in(&self.shards_dir()?, shard)
+        match self.manifest.shards().iter().position(|known| known == shard) {
+            Some(index) => self.has_in(&self.shards_dir()?, index, shard),
+            None => Ok(false),
+        }
     }
 
-    fn has_in(&self, shards: &OwnedFd, shard: &Shard) -> Result<bool, Error> {
+    fn has_in(&self, shards: &OwnedFd, index: usize, shard: &Shard) -> Result<bool, Error> {
         let stands = |name: &OsStr| match statat(shards, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -114,18 +116,42 @@ impl ShardsTarget {
                 return Ok(false);
             }
         }
-        stands(name)
+        let Some(known) = self.read(&finished_name(index))? else { return Ok(false) };
+        let state = state_of(shards, name).map_err(|error| self.failed("could not be examined", error))?;
+        Ok(state.is_some_and(|state| state.as_bytes() == known))
+    }
+
+    /// Removes what stands at the name of a shard that is not finished: its run was stopped, or somebody has changed it since.
+    fn clear(&self, shards: &OwnedFd, index: usize, shard: &Shard) -> Result<(), Error> {
+        self.remove(&finished_name(index))?;
+        let name = shard.name.as_os_str();
+        let path = PathBuf::from(format!("/proc/self/fd/{}", shards.as_raw_fd())).join(name);
+        if self.names(shards)?.contains(name) {
+            let removed = match path.symlink_metadata() {
+                Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
+                _ => fs::remove_file(&path),
+            };
+            let failed = |error| self.failed(&format!("keeps a {} that is not finished", shard.name), error);
+            return removed.map_err(failed);
+        }
+        match path.symlink_metadata() {
+            // Found, and not listed: it is listed under another name.
+            Ok(_) => Err(one_name(name)),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Restores `shard` out of `source` beside the target, as `opener` says how: the stream of the manifest's digest, or none. What an interrupted
-    /// run has of it is gone on from.
+    /// run has of it is gone on from. What is finished there and was changed since is removed, and restored anew.
     ///
     /// # Errors
-    /// As [`Opener::restore_to`]; [`ErrorKind::DigestMismatch`]: it is another stream. [`ErrorKind::Usage`]: the manifest has no such shard.
+    /// As [`Opener::restore_to`]; [`ErrorKind::DigestMismatch`]: it is another stream, or not as long as the manifest says.
+    /// [`ErrorKind::Usage`]: the manifest has no such shard. [`ErrorKind::Unsupported`]: the file system has one name for two of the shards.
     pub fn restore(&self, opener: &Opener, shard: &Shard, source: impl Source) -> Result<ShardRun, Error> {
-        if !self.manifest.shards().contains(shard) {
-            return Err(Error::new(ErrorKind::Usage, format!("the manifest has no shard {}", shard.name)));
-        }
+        let index = self.manifest.shards().iter().position(|known| known == shard);
+        let index = index.ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("the manifest has no shard {}", shard.name))
+        })?;
         if self.has(shard)? {
             return Ok(ShardRun::RestoredBefore);
         }
@@ -134,10 +160,15 @@ impl ShardsTarget {
             opener.clone().if_exists(IfExists::Refuse).expect_digest(StreamDigest(shard.stream_digest));
         // By the directory itself: whoever owns the one that it is in could lead its path elsewhere while the source is opened.
         let shards = self.shards_dir()?;
+        self.clear(&shards, index, shard)?;
         let known_here = format!("/proc/self/fd/{}", shards.as_raw_fd());
         let restored = opener.restore_to(source, Path::new(&known_here).join(shard.name.as_os_str()));
         let restored =
             restored.map_err(|error| error.naming(&known_here, &self.shards_path().display().to_string()))?;
+        check_len(shard, restored.plaintext_len)?;
+        let state = state_of(&shards, shard.name.as_os_str());
+        let state = state.map_err(|error| self.failed("could not be examined", error))?.unwrap_or_default();
+        self.put(&finished_name(index), state.as_bytes())?;
         Ok(ShardRun::Restored(Box::new(restored)))
     }
 
@@ -147,8 +178,8 @@ impl ShardsTarget {
     /// The directory cannot be listed.
     pub fn missing(&self) -> Result<Vec<ShardName>, Error> {
         let (shards, mut missing) = (self.shards_dir()?, Vec::new());
-        for shard in self.manifest.shards() {
-            if !self.has_in(&shards, shard)? {
+        for (index, shard) in self.manifest.shards().iter().enumerate() {
+            if !self.has_in(&shards, index, shard)? {
                 missing.push(shard.name.clone());
             }
         }
@@ -179,9 +210,16 @@ impl ShardsTarget {
             return Err(Error::new(ErrorKind::JournalMismatch, what)
                 .advise("Remove it if you know who put it there, and publish again."));
         }
+        if let Some(name) = due.difference(&self.names(&shards)?).next() {
+            return Err(one_name(name));
+        }
         for directory in [&shards, &self.private] {
             fsync(directory).map_err(|error| self.failed("could not be made durable", error.into()))?;
         }
+        let identity = self.disk()?.stamp_at(OsStr::new(SHARDS));
+        let identity = identity.map_err(|error| self.failed("could not be examined", error))?;
+        self.remove(OsStr::new(PUBLISHING))?;
+        self.put(OsStr::new(PUBLISHING), &self.publishing(identity))?;
         let (parent, name) = (directory_of(&self.target_dir)?, &self.target_dir.name);
         match renameat_with(&self.private, SHARDS, parent, name, RenameFlags::NOREPLACE) {
             Ok(()) => {}
@@ -191,6 +229,25 @@ impl ShardsTarget {
                 return Err(Error::io(what, error.into()));
             }
         }
+        self.settle()
+    }
+
+    /// Whether the directory that a run of this manifest was about to publish is the target.
+    fn is_published(&self) -> Result<bool, Error> {
+        let noted = self.read(OsStr::new(PUBLISHING))?;
+        let standing = self.target_dir.target_stamp().map_err(Error::target)?;
+        Ok(noted.is_some_and(|noted| noted == self.publishing(standing)))
+    }
+
+    /// The note of which directory becomes the target, and of what manifest.
+    fn publishing(&self, of: Option<FileStamp>) -> Vec<u8> {
+        let (inode, created) = of.map_or((0, None), |stamp| (stamp.inode, stamp.created));
+        format!("{inode} {created:?}\n{}", self.manifest.to_text()).into_bytes()
+    }
+
+    /// The target has its name: it is made durable, and what is beside it removed.
+    fn settle(self) -> Result<(), Error> {
+        let parent = directory_of(&self.target_dir)?;
         fsync(parent).map_err(|error| {
             let what =
                 format!("{} is in place, and may not survive a power cut", self.target_dir.path().display());
@@ -199,9 +256,40 @@ impl ShardsTarget {
                 .because(io::Error::from(error))
         })?;
         // What stays of it holds nothing, and is removed by `discard`.
-        let _ = unlinkat(&self.private, MANIFEST, AtFlags::empty());
+        let _ = self.remove_notes();
         let _ = unlinkat(parent, &self.private_name, AtFlags::REMOVEDIR);
         Ok(())
+    }
+
+    /// Removes all notes; last the one that says that the target is in place.
+    fn remove_notes(&self) -> Result<(), Error> {
+        let names = self.names(&self.private)?;
+        let is_last = |name: &OsString| name == PUBLISHING;
+        for name in
+            names.iter().filter(|name| !is_last(name)).chain(names.iter().filter(|name| is_last(name)))
+        {
+            self.remove(name)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, name: &OsStr) -> Result<(), Error> {
+        match unlinkat(&self.private, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.failed("keeps a file", error.into())),
+        }
+    }
+
+    fn read(&self, name: &OsStr) -> Result<Option<Vec<u8>>, Error> {
+        let file = record_file::open_at(&self.private, name);
+        let read =
+            file.and_then(|file| file.map(|file| record_file::read_of(&file, NOTE_LEN_MAX)).transpose());
+        read.map_err(|error| self.failed(&format!("has a {} that cannot be read", name.display()), error))
+    }
+
+    fn put(&self, name: &OsStr, content: &[u8]) -> Result<(), Error> {
+        let put = record_file::put(&self.disk()?, name, content);
+        put.map_err(|error| self.failed("takes no file", error))
     }
 
     fn shards_dir(&self) -> Result<OwnedFd, Error> {
@@ -242,62 +330,29 @@ impl ShardsTarget {
     }
 }
 
-/// Removes what is kept of shards for `target`, and says which directory that was.
-pub(crate) fn discard(target: &Path) -> Result<Vec<PathBuf>, Error> {
-    // What is no place for a target has nothing beside it; whoever discards the rest says what is wrong with it.
-    let Ok(target_dir) = resolve(target) else { return Ok(Vec::new()) };
-    let name = private_name(&target_dir);
-    let path = target_dir.sibling(&name);
-    let stat = statat(directory_of(&target_dir)?, &name, AtFlags::SYMLINK_NOFOLLOW);
-    if matches!(stat, Err(Errno::NOENT)) {
-        return Ok(Vec::new());
+/// Of a stream that was found to have so many bytes of plaintext.
+///
+/// # Errors
+/// [`ErrorKind::DigestMismatch`]: the manifest says otherwise.
+fn check_len(shard: &Shard, found: u64) -> Result<(), Error> {
+    if shard.plaintext_len == found {
+        return Ok(());
     }
-    let Some(_locked) = lock(&target_dir, &name)? else { return Ok(Vec::new()) };
-    fs::remove_dir_all(&path)
-        .map_err(|error| Error::io(format!("{} could not be removed", path.display()), error))?;
-    target_dir.storage.sync().map_err(|error| Error::io("the directory could not be synced", error))?;
-    Ok(vec![path])
+    let what =
+        format!("it has {found} bytes, and the manifest says {} of {}", shard.plaintext_len, shard.name);
+    Err(Error::new(ErrorKind::DigestMismatch, what)
+        .advise("Look who has made the manifest, and make another."))
 }
 
-/// Opens the private directory and locks it; `None` if its name has gone, or is another's, by the time that it is locked.
-fn lock(target_dir: &TargetDir, name: &OsStr) -> Result<Option<OwnedFd>, Error> {
-    let path = target_dir.sibling(name);
-    let Some(private) = open_private(target_dir, name)? else { return Ok(None) };
-    match flock(&private, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(busy(&path)),
-        Err(error) => return Err(Error::io(format!("{} could not be locked", path.display()), error.into())),
-    }
-    let failed = |error: Errno| Error::io(format!("{} could not be examined", path.display()), error.into());
-    let locked = fstat(&private).map_err(failed)?;
-    match statat(directory_of(target_dir)?, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(standing) if (standing.st_dev, standing.st_ino) == (locked.st_dev, locked.st_ino) => {
-            Ok(Some(private))
-        }
-        Ok(_) | Err(Errno::NOENT) => Ok(None),
-        Err(error) => Err(failed(error)),
-    }
+fn one_name(name: &OsStr) -> Error {
+    let what = format!("the file system takes {} for the name of another shard", name.display());
+    Error::new(ErrorKind::Unsupported, what)
+        .advise("Restore where names that differ in the case of letters are two names.")
 }
 
-fn read_manifest(disk: &Disk) -> io::Result<Option<Vec<u8>>> {
-    let Some(file) = disk.open(OsStr::new(MANIFEST))? else { return Ok(None) };
-    let mut found = vec![0; file.len()?.min(MANIFEST_LEN_MAX as u64 + 1) as usize];
-    file.read_exact_at(&mut found, 0)?;
-    Ok(Some(found))
-}
-
-/// The place of a directory that is not there yet: a slash at its end is none of its name.
-fn resolve(target: &Path) -> Result<TargetDir, Error> {
-    let target = target.components().as_path();
-    TargetDir::resolve(target, IfExists::Refuse).map_err(Error::target)
-}
-
-fn exists(target_dir: &TargetDir, path: &Path) -> Result<bool, Error> {
-    match statat(directory_of(target_dir)?, &target_dir.name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(_) => Ok(true),
-        Err(Errno::NOENT) => Ok(false),
-        Err(error) => Err(Error::io(format!("{} could not be examined", path.display()), error.into())),
-    }
+/// A name of a shard may be too long for one with something before it.
+fn finished_name(index: usize) -> OsString {
+    format!("finished-{index}").into()
 }
 
 fn taken(path: &Path) -> Error {
@@ -305,23 +360,11 @@ fn taken(path: &Path) -> Error {
         .advise("Shards become a directory that is new: give another name, or move that one away.")
 }
 
-fn busy(path: &Path) -> Error {
-    Error::new(ErrorKind::TargetLocked, format!("another process is at work in {}", path.display()))
-        .advise("Wait until it has ended.")
-}
-
-fn directory_of(target_dir: &TargetDir) -> Result<std::os::fd::BorrowedFd<'_>, Error> {
-    target_dir.directory().ok_or_else(|| Error::new(ErrorKind::Usage, "the target is in no directory"))
-}
-
-fn private_name(target_dir: &TargetDir) -> OsString {
-    storage::names::beside(&target_dir.name, SUFFIX, target_dir.name_len_max())
-}
-
-const SUFFIX: &[u8] = b".cofferdam-shards";
-const _: () = assert!(SUFFIX.len() <= storage::names::SUFFIX_LEN_MAX);
-/// In the private directory: the manifest's text, and what becomes the target.
+/// In the private directory: the manifest's text, which directory is about to become the target, and that directory.
 const MANIFEST: &str = "manifest";
+const PUBLISHING: &str = "publishing";
 const SHARDS: &str = "shards";
+/// Bytes of a note: a manifest's text, and a line.
+const NOTE_LEN_MAX: usize = MANIFEST_LEN_MAX + 256;
 /// What a restore keeps beside its target.
 const KEPT: [&[u8]; 2] = [b".cofferdam-staging", b".cofferdam-journal"];

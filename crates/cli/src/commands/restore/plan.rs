@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use cofferdam::parts::{Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
-use cofferdam::{StreamDigest, is_pipe};
+use cofferdam::{ErrorKind, StreamDigest, is_pipe};
 use serde::Serialize;
 
 use super::Restore;
@@ -89,7 +89,11 @@ impl Restore {
         let source = self.sealed.source(&cancel, report)?;
         interrupt::roll_back_from_now_on();
         let run = planned.run_part(&opener, part, source);
-        let run = run.map_err(|error| Failure::from(error).of_input(&self.sealed).advise_also(UNTOUCHED))?;
+        let run = run.map_err(|error| {
+            let is_final = matches!(error.kind(), ErrorKind::Usage | ErrorKind::JournalMismatch);
+            let failure = Failure::from(error).of_input(&self.sealed);
+            if is_final { failure } else { failure.advise_also(UNTOUCHED) }
+        })?;
         watch.finish();
         let len = planned.plan().parts()[part as usize].len();
         let parts = planned.plan().parts().len() as u64;
@@ -123,11 +127,23 @@ impl Restore {
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let committed = planned.commit(self.resources.threads().unwrap_or(processors), &cancel);
         let target = End::Path(planned.plan().target().to_owned());
-        let was_there = match committed.map_err(|error| target.explain(error, "target"))? {
+        let explained = |error: cofferdam::Error| {
+            match error.kind() {
+            ErrorKind::TargetExists => Failure::from(error).advise(
+                "The plan replaces no target: move that one away and commit again, or plan again with --force.",
+            ),
+            _ => target.explain(error, "target"),
+        }
+        };
+        let was_there = match committed.map_err(explained)? {
             Outcome::Published => false,
             Outcome::AlreadyCommitted => true,
             Outcome::Missing(parts) => return Err(missing(&parts)),
         };
+        // The target is in place, and what could not be removed beside it is no reason to fail.
+        if let Ok(Some(left)) = planned.left_beside() {
+            report.warning(format_args!("{} could not be removed: see what is in it", Name::from(&*left)));
+        }
         let record = PlanRecord::new("committed", plan, &planned, was_there);
         let sentence = match was_there {
             false => format!("{target}: {} in {}", Size(record.plaintext_len), count(record.parts, "part")),
@@ -206,6 +222,15 @@ impl Restore {
     /// What a step takes from the plan is not given again: it might be something else.
     fn refuse_other_targets(&self) -> Result<(), Failure> {
         let is_planning = matches!(self.plan.step(), Some((_, Step::Plan(_))));
+        if self.force && !is_planning {
+            return Err(Failure::usage("--force: the plan says whether a target is replaced")
+                .advise("Leave it out, or make another plan with it."));
+        }
+        #[cfg(feature = "signatures")]
+        if self.shards.manifest {
+            return Err(Failure::usage("--manifest: a plan is of one stream")
+                .advise("Plan each large shard by itself, or restore the manifest without a plan."));
+        }
         match &self.target {
             Goal::Here(End::Standard) if !is_planning => Ok(()),
             Goal::Here(End::Path(path)) if is_planning && !is_pipe(path) => Ok(()),

@@ -49,14 +49,19 @@ impl Restore {
         if self.staging.restart {
             discard(target, None)?;
         }
-        let place = ShardsTarget::open(&manifest, target)?;
+        let Some(place) = ShardsTarget::open(&manifest, target)? else {
+            watch.finish();
+            let record = ShardsRecord::new(self, &manifest, begun, true);
+            let sentence = format!("{} has been put in place before", record.output);
+            return report.done(Channel::Stdout, &record, sentence, self.target.done());
+        };
         for shard in manifest.manifest().shards() {
             let restored = self.restore_shard(&opener, &place, shard, &cancel, report);
             restored.map_err(|failure| failure.unless_interrupted(&cancel).advise_also(RESUMED))?;
         }
         watch.finish();
         place.publish()?;
-        let record = ShardsRecord::new(self, &manifest, begun);
+        let record = ShardsRecord::new(self, &manifest, begun, false);
         let mut sentence = format!(
             "{}: {}, {}, {}\nsigned by {}",
             record.output,
@@ -149,11 +154,12 @@ struct ShardsRecord {
     plaintext_len: u64,
     sequence: Option<u64>,
     signed_by: KeyName,
+    was_there: bool,
     seconds: f64,
 }
 
 impl ShardsRecord {
-    fn new(restore: &Restore, manifest: &SignedManifest, begun: Instant) -> ShardsRecord {
+    fn new(restore: &Restore, manifest: &SignedManifest, begun: Instant, was_there: bool) -> ShardsRecord {
         let signed_by = KeyName::from(manifest.signer());
         let manifest = manifest.manifest();
         ShardsRecord {
@@ -164,6 +170,7 @@ impl ShardsRecord {
             plaintext_len: manifest.plaintext_len(),
             sequence: manifest.sequence(),
             signed_by,
+            was_there,
             seconds: begun.elapsed().as_secs_f64(),
         }
     }

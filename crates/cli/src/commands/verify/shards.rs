@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use cofferdam::shards::Shard;
-use cofferdam::{CancelToken, Opener, StreamDigest};
+use cofferdam::{CancelToken, ErrorKind, Opener, StreamDigest};
 use serde::Serialize;
 
 use super::Verify;
@@ -96,6 +96,14 @@ impl Verify {
         let source = stream.source(cancel, report)?;
         let opener = opener.clone().expect_digest(StreamDigest(shard.stream_digest));
         let verified = opener.verify(source).map_err(|error| Failure::from(error).of_input(stream))?;
+        if verified.plaintext_len != shard.plaintext_len {
+            let what = format!(
+                "{stream}: it has {} bytes, and the manifest says {}",
+                verified.plaintext_len, shard.plaintext_len
+            );
+            return Err(Failure::new(ErrorKind::DigestMismatch, what)
+                .advise("Look who has made the manifest, and make another."));
+        }
         // Of a tree: whether its catalog says what its headers say.
         let counts = check_tree(&verified, || Ok(opener.reader(stream.source(cancel, report)?)?));
         counts.map_err(|failure| failure.of_input(stream))?;
