@@ -45,6 +45,12 @@ pub(crate) fn read(place: &Sealed, cancel: &CancelToken, report: Report) -> Resu
             Some(read_up_to(place.source(cancel, report)?, MANIFEST_LEN_MAX, cancel).map_err(failed)?)
         }
     };
+    if content.as_ref().is_some_and(|content| content.len() > MANIFEST_LEN_MAX) {
+        let what = format!("the manifest {place} is longer than {MANIFEST_LEN_MAX} bytes");
+        return Err(
+            Failure::new(ErrorKind::Limit, what).advise("Name one that `cofferdam manifest` has made.")
+        );
+    }
     content.ok_or_else(|| {
         Failure::new(ErrorKind::Io, format!("there is no manifest {place}"))
             .advise("Name the file, or the URL, of one that `cofferdam manifest` has made.")
@@ -58,8 +64,12 @@ pub(crate) fn stream_of(shard: &Shard, place: &Sealed, timeout: Timeout) -> Resu
             .advise("Make a manifest that says it otherwise.")
     };
     let mut stream = Sealed::parse(shard.source.clone()).map_err(|why| refused(&why))?;
-    if let Sealed::Here(End::Standard) = stream {
-        return Err(refused(&"a manifest names no pipe"));
+    match &stream {
+        Sealed::Here(End::Standard) => return Err(refused(&"a manifest names no pipe")),
+        Sealed::Here(End::Path(path)) if descriptor_named(path).is_some() => {
+            return Err(refused(&"a manifest names no file that this process happens to have open"));
+        }
+        _ => {}
     }
     if let Sealed::Here(End::Path(path)) = &stream
         && path.is_relative()

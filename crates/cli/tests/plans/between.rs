@@ -374,3 +374,22 @@ fn a_step_is_not_told_what_the_plan_says() {
     fs::remove_file(place.at("target")).unwrap();
     place.commit().assert_done();
 }
+
+/// What it names has to be a place that whoever signed it knew.
+#[test]
+fn a_manifest_that_is_too_long_or_names_an_open_file_is_refused() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    let text = String::from_utf8(place.read("may.manifest")).unwrap();
+    let source = place.directory().canonicalize().unwrap().join("shard-00.cfd");
+    for named in ["/dev/fd/0", "/dev/stdin", "/proc/self/fd/0"] {
+        fs::write(place.at("may.manifest"), text.replace(source.to_str().unwrap(), named)).unwrap();
+        place.sign("may.manifest", "signer", "manifest@cofferdam");
+        snapshot.restore("may.manifest", &[]).assert_failed(2, "where the stream of the shard shard-00 is");
+        snapshot.verify().assert_failed(2, "where the stream of the shard shard-00 is");
+    }
+    fs::write(place.at("may.manifest"), vec![b'#'; (8 << 20) + 1]).unwrap();
+    place.sign("may.manifest", "signer", "manifest@cofferdam");
+    snapshot.restore("may.manifest", &[]).assert_failed(7, "is longer than 8388608 bytes");
+    assert!(!place.at("target").exists());
+}

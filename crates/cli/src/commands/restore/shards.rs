@@ -18,6 +18,7 @@ use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::{Channel, Report};
 use crate::restored_tree::TreeRecord;
+use crate::sealed::Sealed;
 use crate::signatures::KeyName;
 use crate::size::Size;
 use crate::text::{count, pace};
@@ -40,6 +41,14 @@ impl Restore {
                 .require_sequence(least)
                 .map_err(|error| untouched(Failure::from(error).of_input(&self.sealed)))?;
         }
+        // What no stream can be is refused before anything is made.
+        let streams: Result<Vec<Sealed>, Failure> = manifest
+            .manifest()
+            .shards()
+            .iter()
+            .map(|shard| stream_of(shard, &self.sealed, self.timeout))
+            .collect();
+        let streams = streams.map_err(untouched)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
         let identities = self.foreign.some_identities(&self.keys, &cancel, report)?;
         metrics_file::has_keys();
@@ -55,8 +64,8 @@ impl Restore {
             let sentence = format!("{} has been put in place before", record.output);
             return report.done(Channel::Stdout, &record, sentence, self.target.done());
         };
-        for shard in manifest.manifest().shards() {
-            let restored = self.restore_shard(&opener, &place, shard, &cancel, report);
+        for (shard, stream) in manifest.manifest().shards().iter().zip(&streams) {
+            let restored = self.restore_shard(&opener, &place, shard, stream, &cancel, report);
             restored.map_err(|failure| failure.unless_interrupted(&cancel).advise_also(RESUMED))?;
         }
         watch.finish();
@@ -81,11 +90,11 @@ impl Restore {
         opener: &Opener,
         place: &ShardsTarget,
         shard: &Shard,
+        stream: &Sealed,
         cancel: &CancelToken,
         report: Report,
     ) -> Result<(), Failure> {
         let begun = Instant::now();
-        let stream = stream_of(shard, &self.sealed, self.timeout)?;
         let named = |failure: Failure| failure.of_part(format_args!("shard {}", shard.name));
         let outcome = TreeOutcome::default();
         let state = match place.has(shard)? {
@@ -94,7 +103,7 @@ impl Restore {
                 let source = stream.source(cancel, report).map_err(named)?;
                 let opener = self.tree.opener(opener.clone(), &outcome);
                 let run = place.restore(&opener, shard, source);
-                match run.map_err(|error| named(Failure::from(error).of_input(&stream)))? {
+                match run.map_err(|error| named(Failure::from(error).of_input(stream)))? {
                     ShardRun::Restored(_) => "restored",
                     _ => "restored before",
                 }
