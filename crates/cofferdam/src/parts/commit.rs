@@ -48,7 +48,11 @@ impl PlannedRestore {
         let Some(attempts) = self.attempts_left(&target_dir)? else {
             return if self.is_committed()? { Ok(Outcome::AlreadyCommitted) } else { Err(super::given_up()) };
         };
-        let lock = attempts.lock()?;
+        let lock = match attempts.lock() {
+            // Whoever was faster is removing the directory.
+            Err(_) if self.is_committed()? => return Ok(Outcome::AlreadyCommitted),
+            locked => locked?,
+        };
         // Now nobody else commits: what is noted stays so.
         let outcome = match self.is_committed()? || self.is_published(&target_dir, &attempts)? {
             true => Outcome::AlreadyCommitted,
