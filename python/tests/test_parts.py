@@ -112,6 +112,7 @@ def test_what_is_wrong_is_said_by_its_kind(tmp_path, stream, identity, plain):
     with pytest.raises(cofferdam.DigestMismatchError):
         parts.run_part(plan, 0, identity, sealed=other)
     (tmp_path / "other.key").write_text("ab" * 32 + "\n")
+    (tmp_path / "other.key").chmod(0o600)
     with pytest.raises(cofferdam.JournalMismatchError):
         parts.commit(plan, plan_key=tmp_path / "other.key")
     with pytest.raises(cofferdam.UnsupportedError):
