@@ -86,10 +86,10 @@ impl Gate<'_> {
             let step = usize::try_from(rate / STEPS_PER_SECOND).unwrap_or(usize::MAX).max(1);
             let (now, later) = bytes.split_at(bytes.len().min(step).min(self.left()));
             let mut to = self.to;
+            // Counted first: who has read the bytes finds them in the total.
+            self.sent.fetch_add(now.len() as u64, Ordering::SeqCst);
             to.write_all(now)?;
             self.passed += now.len() as u64;
-            // A total, read for itself.
-            self.sent.fetch_add(now.len() as u64, Ordering::Relaxed);
             if rate < u64::MAX {
                 self.pace.pass(now.len(), rate);
             }
