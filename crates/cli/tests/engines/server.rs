@@ -105,6 +105,11 @@ impl Server {
     /// Kills every process of it at once, as nothing but a power cut does otherwise.
     pub(crate) fn kill(&self, data: &str) {
         let Some(server) = self.pid(data) else { return };
+        // Who stands still starts no process that would outlive it, and keep its memory from the next one.
+        let _ = kill_process(server, Signal::STOP);
+        wait_until("the server to stand still", || {
+            stat(server).is_none_or(|(state, _)| matches!(state, 'T' | 'Z' | 'X'))
+        });
         let of_server = children(server);
         // The first of them first, so that it sees nothing.
         for pid in [server].into_iter().chain(of_server.iter().copied()) {
