@@ -385,8 +385,10 @@ fn programs() -> Option<PathBuf> {
     found.find(|folder| ["initdb", "pg_basebackup"].iter().all(|name| folder.join(name).is_file()))
 }
 
-/// What the tests need beside what is tested: all of the log is kept, so that the archive can be compared with it.
+/// What the tests need beside what is tested: all of the log is kept, so that the archive can be compared with it, and what a killed server
+/// had of shared memory lies in its directory, and goes with it.
 const SETTINGS: &str = "
+dynamic_shared_memory_type = mmap
 wal_keep_size = 8GB
 max_wal_size = 1GB
 checkpoint_timeout = 30s
