@@ -145,7 +145,8 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} has not come");
-        thread::yield_now();
+        // Who spins takes a processor from who is waited for.
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
