@@ -112,5 +112,5 @@ fn a_server_that_does_not_answer_is_an_io_error_in_time_and_can_be_unmounted() {
     wait_until("the others", || file.read_exact_at(&mut buffer, 30 * SEGMENT_LEN as u64).is_ok());
     assert!(buffer == fs::read(place.path("tree/big")).unwrap()[30 * SEGMENT_LEN..][..FRAME_LEN]);
     drop(file);
-    mounted.end(Signal::TERM).assert_done("clean");
+    mounted.end_unused(Signal::TERM).assert_done("clean");
 }
