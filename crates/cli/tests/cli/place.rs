@@ -125,6 +125,14 @@ impl Place {
         String::from_utf8(shown.stdout).unwrap()
     }
 
+    /// Makes a program of a script. A process of its own writes it: a child that another test starts meanwhile would have the file open
+    /// to write until it has become its program, and nobody could run it.
+    pub(crate) fn write_program(&self, name: impl AsRef<OsStr>, script: &str) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf %s \"$2\" >\"$1\" && chmod 700 \"$1\"", "sh"]).arg(name).arg(script);
+        assert!(shell.current_dir(self.directory.path()).status().unwrap().success());
+    }
+
     /// Starts it with every standard stream a pipe.
     pub(crate) fn spawn(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Child {
         spawned(&mut self.command(arguments))
