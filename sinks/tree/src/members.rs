@@ -120,7 +120,7 @@ fn make_in(staging: &Staging, member: &Member, directory: &OwnedFd, name: &OsStr
 /// Sets the attributes of all but directories, in parallel, a page at a time.
 fn set_attributes(staging: &Staging, options: &TreeOptions, pages: usize) -> Result<LeftOut, TreeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(pages.max(1));
-    let begin = || (Attributes::new(options), Directories::new(staging));
+    let begin = || (staging.attributes(options), Directories::new(staging));
     let set = share(pages as u64, threads, begin, |(attributes, directories), page| {
         let set_one = &mut |_: &LocatedEntry, member: Member| set_one(directories, attributes, &member);
         staging.layout.for_each_member(page as usize, &skeleton(staging), set_one)
@@ -147,7 +147,7 @@ fn set_one(
 /// Sets those of directories, what is below them first: their times and rights are not touched any more. Gives the root's.
 fn set_directories(staging: &Staging, options: &TreeOptions) -> Result<(Option<Member>, LeftOut), TreeError> {
     let catalog = staging.layout.catalog();
-    let mut attributes = Attributes::new(options);
+    let mut attributes = staging.attributes(options);
     let (mut root, mut end) = (None, catalog.entries());
     while end > 0 {
         // With the one before them, which tells what directories are implied.
@@ -197,8 +197,11 @@ fn implicit_directories(path: &TreePath, before: Option<&TreePath>) -> Vec<TreeP
 }
 
 fn set_implicit(staging: &Staging, path: &TreePath) -> Result<(), TreeError> {
-    let set =
-        place_of(staging, path).and_then(|(directory, name)| change_mode(&directory, name, IMPLICIT_MODE));
+    let set = place_of(staging, path).and_then(|(directory, name)| {
+        let opened = staging.file_sync.open(&directory, name, EntryKind::Directory)?;
+        change_mode(&directory, name, IMPLICIT_MODE)?;
+        staging.file_sync.sync(opened.as_ref())
+    });
     set.map_err(|error| cannot("set the mode of", path, error))
 }
 
