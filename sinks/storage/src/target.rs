@@ -170,6 +170,12 @@ pub enum TargetError {
         /// The directory.
         directory: PathBuf,
     },
+    /// The file system can rename no directory so that two exchange their names, or so that nothing is replaced: a directory becomes the target by
+    /// that.
+    NoExchange {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// A path of the tree differs from another one in upper and lower case alone, which the file system does not tell apart.
     CaseIsLost {
         /// Where it would be.
@@ -340,6 +346,7 @@ impl TargetError {
             Self::NoDirectory { directory }
             | Self::NotWritable { directory, .. }
             | Self::NoExclusiveRename { directory }
+            | Self::NoExchange { directory }
             | Self::NoDeviceFiles { directory, .. }
             | Self::NoRoom { directory, .. } => directory,
             Self::InTheWay { staging } => staging,
@@ -370,6 +377,9 @@ impl TargetError {
             Self::NoName { .. } => "this path has no name that a new directory could be given; name the directory by its name, or \
                  ask for the contents to be moved into it"
                 .into(),
+            Self::NoExchange { .. } => "this file system cannot have two directories exchange their names in one step, by which a restored \
+                 directory becomes the target; name a target on another one"
+                .into(),
             Self::CaseIsLost { .. } => "the tree has another path that differs from this one in upper and lower case alone, and this file system \
                  does not tell them apart: restore it to another one, or some of its paths"
                 .into(),
@@ -391,6 +401,7 @@ impl TargetError {
             | Self::OtherKind { .. }
             | Self::NoName { .. }
             | Self::LowerDirectory { .. }
+            | Self::NoExchange { .. }
             | Self::CaseIsLost { .. }
             | Self::NoDeviceFiles { .. } => self.complaint_of_directory(),
             Self::Symlink { .. } => "this is a symbolic link; ask for the file it points to to be replaced, \

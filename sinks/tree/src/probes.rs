@@ -25,9 +25,9 @@ impl Target {
             .and_then(|()| renameat_with(staging, PROBE, staging, PROBE_AGAIN, RenameFlags::NOREPLACE))
             .and_then(|()| unlinkat(staging, PROBE_AGAIN, AtFlags::REMOVEDIR));
         tried.map_err(|error| match error {
-            Errno::INVAL | Errno::NOTSUP | Errno::NOSYS => TargetError::NoExclusiveRename {
-                directory: self.path.parent().unwrap_or(Path::new(".")).to_owned(),
-            },
+            Errno::INVAL | Errno::NOTSUP | Errno::NOSYS => {
+                TargetError::NoExchange { directory: self.path.parent().unwrap_or(Path::new(".")).to_owned() }
+            }
             error => fault(error),
         })?;
         let is_overlay = fstatfs(&self.parent).is_ok_and(|found| found.f_type == OVERLAY);

@@ -137,6 +137,7 @@ fn paths_that_differ_in_case_alone_are_refused_where_case_is_not_told_apart() {
     let (alike, apart) = text.split_once("alike: 1\n").unwrap_or_else(|| panic!("{text}"));
     assert!(alike.contains("at/target/a: ") && alike.contains("upper and lower case alone"), "{text}");
     // That one is refused for what else it lacks: it exchanges no names.
+    assert!(apart.contains("exchange their names") && !apart.contains("--force"), "{text}");
     assert!(!apart.contains("lower case") && !apart.contains("is left"), "{text}");
     // Where case is told apart there is nothing to refuse.
     place.run(["restore", "-i", "key.txt", "alike.cfd", "alike.out"]).assert_done();
