@@ -98,8 +98,14 @@ impl RestoredTreeArgs {
         }
         let selection = Globs::new(self.path.iter().map(String::as_str));
         selection.map(Some).map_err(|problem| {
-            Failure::usage(format!("--path: {problem}"))
-                .advise("A [ that means itself is written [[]. Without --path all is restored.")
+            let failure = Failure::usage(format!("--path: {problem}"));
+            // It is the one character of a glob that names of files often have.
+            match self.path.iter().any(|glob| glob.contains('[')) {
+                true => {
+                    failure.advise("A [ that means itself is written [[]. Without --path all is restored.")
+                }
+                false => failure.advise("Without --path all is restored."),
+            }
         })
     }
 

@@ -2,17 +2,13 @@
 //! Knows no tree.
 
 use std::{
-    collections::HashMap,
     ffi::OsStr,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use cofferdam_io::{proc_error, proc_path};
-use nix::{
-    sys::stat::{FchmodatFlags, Mode, fchmodat},
-    unistd::{Group, User},
-};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use rustix::{
     fs::{
         AtFlags, FileType, Gid, OFlags, Stat, StatxFlags, Timespec, Timestamps, Uid, XattrFlags, chownat,
@@ -23,7 +19,11 @@ use rustix::{
 };
 use tree::{EntryKind, Member};
 
-use crate::options::{Owners, SetIdBits, TreeOptions};
+use crate::{
+    file_sync::FileSync,
+    options::{Owners, SetIdBits, TreeOptions},
+    owner_numbers::{LookedUp, OwnerNumbers},
+};
 
 /// What could not be set, or was not to be: counts of files.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -51,36 +51,35 @@ impl LeftOut {
     }
 }
 
-/// The number of a name, none where nobody has it; or what the system's name services failed with.
-type LookedUp = Result<Option<u32>, nix::Error>;
-
-/// Sets attributes, and remembers the numbers of owners.
+/// Sets attributes, after which a file is as it is to be, and counts what it leaves out.
 pub(crate) struct Attributes<'a> {
     options: &'a TreeOptions,
+    numbers: &'a OwnerNumbers,
+    file_sync: FileSync,
     is_root: bool,
-    users: HashMap<Vec<u8>, LookedUp>,
-    groups: HashMap<Vec<u8>, LookedUp>,
     left_out: LeftOut,
 }
 
 impl<'a> Attributes<'a> {
-    pub(crate) fn new(options: &'a TreeOptions) -> Attributes<'a> {
-        Attributes {
-            options,
-            is_root: geteuid().is_root(),
-            users: HashMap::new(),
-            groups: HashMap::new(),
-            left_out: LeftOut::default(),
-        }
+    pub(crate) fn new(
+        options: &'a TreeOptions,
+        numbers: &'a OwnerNumbers,
+        file_sync: FileSync,
+    ) -> Attributes<'a> {
+        Attributes { options, numbers, file_sync, is_root: geteuid().is_root(), left_out: LeftOut::default() }
     }
 
     pub(crate) fn left_out(&self) -> LeftOut {
         self.left_out
     }
 
-    /// Sets those of what is called `name` in `directory`.
+    /// Sets those of what is called `name` in `directory`, and makes it durable where the file system is not synced at once.
     pub(crate) fn set(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<()> {
         let subject = Subject::new(directory.as_fd(), name, member.kind)?;
+        let opened = match &subject {
+            Subject::File(..) => None,
+            Subject::Name(..) => self.file_sync.open(directory, name, member.kind)?,
+        };
         let ownership = self.set_owner(&subject, member)?;
         let lacks_capabilities = self.set_xattrs(&subject, member)?;
         let mode = self.mode(member, ownership);
@@ -92,9 +91,12 @@ impl<'a> Attributes<'a> {
             self.left_out.times += u64::from(there.stx_mtime.tv_sec != modified.tv_sec);
         }
         // Last: a directory may then no longer be searched by its owner, and not even its own `.` be found.
-        match member.kind {
-            EntryKind::Symlink => Ok(()),
-            _ => subject.change_mode(mode),
+        if member.kind != EntryKind::Symlink {
+            subject.change_mode(mode)?;
+        }
+        match &subject {
+            Subject::File(file, _) => self.file_sync.sync(Some(file)),
+            Subject::Name(..) => self.file_sync.sync(opened.as_ref()),
         }
     }
 
@@ -163,16 +165,15 @@ impl<'a> Attributes<'a> {
     }
 
     /// The numbers of user and group.
-    fn owner(&mut self, member: &Member) -> (Result<u32, nix::Error>, Result<u32, nix::Error>) {
+    fn owner(&self, member: &Member) -> (Result<u32, nix::Error>, Result<u32, nix::Error>) {
         if self.options.owners == Owners::ByNumber {
             return (Ok(member.uid), Ok(member.gid));
         }
-        let find_user = |name: &str| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw()));
-        let find_group =
-            |name: &str| Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()));
-        let uid = look_up(&mut self.users, &member.user, find_user);
-        let gid = look_up(&mut self.groups, &member.group, find_group);
-        (uid.map(|uid| uid.unwrap_or(member.uid)), gid.map(|gid| gid.unwrap_or(member.gid)))
+        let number = |found: LookedUp, sealed: u32| found.map(|number| number.unwrap_or(sealed));
+        (
+            number(self.numbers.user(&member.user), member.uid),
+            number(self.numbers.group(&member.group), member.gid),
+        )
     }
 }
 
@@ -242,18 +243,6 @@ enum Ownership {
     StillRoots,
 }
 
-fn look_up(names: &mut HashMap<Vec<u8>, LookedUp>, name: &[u8], find: impl Fn(&str) -> LookedUp) -> LookedUp {
-    let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
-    if text.is_empty() {
-        return Ok(None);
-    }
-    *names.entry(name.to_vec()).or_insert_with(|| match find(text) {
-        // getpwnam(3): so they say that there is none, or that there is no list of names.
-        Err(nix::Error::ENOENT | nix::Error::ESRCH | nix::Error::EBADF | nix::Error::EPERM) => Ok(None),
-        found => found,
-    })
-}
-
 /// Changes the mode of what is called `name`, and of nothing that a symbolic link of that name leads to.
 pub(crate) fn change_mode(directory: &impl AsFd, name: &OsStr, mode: u32) -> io::Result<()> {
     Ok(fchmodat(directory, name, Mode::from_bits_truncate(mode), FchmodatFlags::NoFollowSymlink)?)
@@ -266,28 +255,3 @@ const HELD_EVERYWHERE: std::ops::Range<i64> = 0..1 << 31;
 /// What the security modules of a system give each file themselves, by its own rules and keys.
 const OF_THE_SYSTEM: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security.evm"];
 const SET_ID_BITS: u32 = 0o6000;
-
-#[cfg(test)]
-mod tests {
-    use nix::Error;
-
-    use super::*;
-
-    #[test]
-    fn a_name_service_that_fails_has_not_said_that_there_is_no_such_name() {
-        let said = [
-            (Ok(Some(7)), Ok(Some(7))),
-            (Ok(None), Ok(None)),
-            (Err(Error::ENOENT), Ok(None)),
-            (Err(Error::EIO), Err(Error::EIO)),
-            (Err(Error::EAGAIN), Err(Error::EAGAIN)),
-        ];
-        for (found, expected) in said {
-            let mut names = HashMap::new();
-            assert_eq!(look_up(&mut names, b"somebody", |_| found), expected);
-            // It is asked once.
-            assert_eq!(look_up(&mut names, b"somebody", |_| panic!("asked again")), expected);
-        }
-        assert_eq!(look_up(&mut HashMap::new(), b"", |_| panic!("of nobody")), Ok(None));
-    }
-}

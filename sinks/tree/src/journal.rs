@@ -200,7 +200,7 @@ impl Journal {
     }
 
     /// Forgets everything, durably where it said anything.
-    pub(crate) fn erase(&self) -> io::Result<()> {
+    fn erase(&self) -> io::Result<()> {
         if self.file.metadata()?.len() > 0 {
             self.file.set_len(0)?;
             self.file.sync_all()?;
@@ -208,9 +208,17 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes which directory is filled.
-    pub(crate) fn fill(&self, place: DirectoryId) -> io::Result<()> {
-        self.file.write_all_at(&place_record(place), PLACE_AT)
+    /// Notes which directory is filled, durably, before anything is in it: without that a power cut leaves what nobody knows.
+    pub(crate) fn fill(&self, place: DirectoryId, directory: &OwnedFd) -> io::Result<()> {
+        self.file.write_all_at(&place_record(place), PLACE_AT)?;
+        self.file.sync_all()?;
+        Ok(fsync(directory)?)
+    }
+
+    /// Has nobody go on with the attempt, durably. What is left is which directory it filled, so that whoever comes next knows what may be removed.
+    pub(crate) fn give_up(&self) -> io::Result<()> {
+        self.file.write_all_at(&header(&nameless()), 0)?;
+        self.file.sync_all()
     }
 
     /// Notes, durably, that the directory is about to become the target.
@@ -321,6 +329,11 @@ impl Records {
     }
 }
 
+/// The id of an attempt that nobody goes on with.
+pub(crate) fn nameless() -> AttemptId {
+    AttemptId::new(NAMELESS).expect("it is short")
+}
+
 fn place_record(place: DirectoryId) -> [u8; RECORD_LEN] {
     let mut bytes = [0; RECORD_LEN];
     bytes[..8].copy_from_slice(PLACE_MAGIC);
@@ -377,6 +390,8 @@ fn held(path: &Path) -> TargetError {
     TargetError::Held { path: path.to_owned(), staging: path.to_owned() }
 }
 
+/// The attempt that nobody goes on with.
+pub(crate) const NAMELESS: &[u8] = b"cofferdam/v1/tree";
 const PLACE_AT: u64 = 12_288;
 const INTENT_AT: u64 = 16_384;
 /// A byte that says nothing, to be written where a sync has to have something to do.

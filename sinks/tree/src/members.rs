@@ -31,7 +31,7 @@ pub(crate) fn finish(
 ) -> Result<(Option<Member>, LeftOut), TreeError> {
     // Directories and files first: what is a link is made where nothing else is going to be made through it.
     let (others, mut left_out) = finish_plain(staging, options)?;
-    let mut attributes = Attributes::new(options);
+    let mut attributes = staging.attributes(options);
     let mut directories = Directories::new(staging);
     for page in others {
         staging.layout.for_each_member(page, &skeleton(staging), &mut |_, member| {
@@ -50,7 +50,7 @@ pub(crate) fn finish(
 /// Makes directories and empty files, and sets the attributes of files, in parallel, a page at a time. Gives the pages that something else is
 /// on, in order.
 fn finish_plain(staging: &Staging, options: &TreeOptions) -> Result<(Vec<usize>, LeftOut), TreeError> {
-    let begin = || (Vec::new(), Attributes::new(options), Directories::new(staging));
+    let begin = || (Vec::new(), staging.attributes(options), Directories::new(staging));
     let finished = for_each_page(staging, begin, |(others, attributes, directories), page| {
         staging.layout.for_each_member(page, &skeleton(staging), &mut |located, member| {
             if !is_plain(&member) && others.last() != Some(&page) {
@@ -166,7 +166,7 @@ fn set(
 /// Sets those of directories, what is below them first: their times and rights are not touched any more. Gives the root's.
 fn set_directories(staging: &Staging, options: &TreeOptions) -> Result<(Option<Member>, LeftOut), TreeError> {
     let catalog = staging.layout.catalog();
-    let mut attributes = Attributes::new(options);
+    let mut attributes = staging.attributes(options);
     let (mut root, mut end) = (None, catalog.entries());
     while end > 0 {
         // With the one before them, which tells what directories are implied.
@@ -216,8 +216,11 @@ fn implicit_directories(path: &TreePath, before: Option<&TreePath>) -> Vec<TreeP
 }
 
 fn set_implicit(staging: &Staging, path: &TreePath) -> Result<(), TreeError> {
-    let set =
-        place_of(staging, path).and_then(|(directory, name)| change_mode(&directory, name, IMPLICIT_MODE));
+    let set = place_of(staging, path).and_then(|(directory, name)| {
+        let opened = staging.file_sync.open(&directory, name, EntryKind::Directory)?;
+        change_mode(&directory, name, IMPLICIT_MODE)?;
+        staging.file_sync.sync(opened.as_ref())
+    });
     set.map_err(|error| cannot("set the mode of", path, error))
 }
 

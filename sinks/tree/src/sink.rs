@@ -23,7 +23,7 @@ use rustix::fs::{fsync, syncfs};
 use tree::{EntryCounts, Member, TreeError};
 
 use crate::{
-    attributes::{Attributes, LeftOut},
+    attributes::LeftOut,
     directory_id::DirectoryId,
     journal::{Intent, Journal, MOVING},
     members::{self, IMPLICIT_MODE},
@@ -187,7 +187,7 @@ impl TreeSink {
     }
 
     fn settle_root(&self, root: Option<Member>) -> io::Result<LeftOut> {
-        let mut attributes = Attributes::new(&self.options);
+        let mut attributes = self.staging.attributes(&self.options);
         match root {
             Some(root) => attributes.set(&self.directory, ".".as_ref(), &root)?,
             None => rustix::fs::fchmod(&self.directory, IMPLICIT_MODE.into())?,
@@ -241,9 +241,10 @@ impl TreeSink {
 
     fn remove(&self) -> io::Result<()> {
         self.staging.close_files();
-        // First, so that nothing vouches for the directory whenever a crash comes.
-        self.journal.erase()?;
+        // First, so that nobody goes on with what is left whenever a crash comes. As long as some of it is there, the journal vouches for it.
+        self.journal.give_up()?;
         self.target.remove_staging(&self.directory)?;
+        self.target.sync()?;
         self.journal.remove(&self.target.parent)?;
         self.target.unlock(&self.directory)
     }
