@@ -538,6 +538,14 @@ pub(crate) fn unnamed_file(target: &Target) -> io::Result<File> {
     tempfile::tempfile_in(target.own_directory())
 }
 
+/// Refuses a `target` that a tree could not become as a whole, as it is now. Nothing is changed or locked.
+///
+/// # Errors
+/// See [`TargetError`].
+pub fn check_target(target: impl AsRef<Path>, if_exists: IfExists) -> Result<(), TargetError> {
+    Target::open(target.as_ref(), Placement::Whole)?.look(if_exists).map(drop)
+}
+
 /// The directory in which a restore to `target` keeps files without a name: where the tree itself goes, so that nothing else has to be written.
 ///
 /// # Errors
