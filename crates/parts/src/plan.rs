@@ -135,7 +135,11 @@ impl Plan {
         lines.end()?;
         let content =
             NewPlan { stream_id, stream_digest, source, target, replaces, mode, modified, tree, len, parts };
-        if tiles(&content) && content.is_possible() { Ok(Plan { id, content }) } else { Err(RecordError::Contradictory) }
+        if tiles(&content) && content.is_possible() {
+            Ok(Plan { id, content })
+        } else {
+            Err(RecordError::Contradictory)
+        }
     }
 
     /// Its name.

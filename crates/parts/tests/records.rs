@@ -117,9 +117,11 @@ fn a_plan_of_a_tree_says_how_it_becomes_a_directory() {
     ] {
         assert_eq!(with(line), Err(RecordError::Malformed { line: 8 }), "{line}");
     }
-    for line in
-        ["tree ours set-id devices keep-old\nlength 1024\n", "length 2097153\n", "length 18446744073709551615\n"]
-    {
+    for line in [
+        "tree ours set-id devices keep-old\nlength 1024\n",
+        "length 2097153\n",
+        "length 18446744073709551615\n",
+    ] {
         assert_eq!(with(line), Err(RecordError::Contradictory), "{line}");
     }
     let with_mode = "mode 0640\ntree ours set-id devices keep-old\n";

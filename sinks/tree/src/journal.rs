@@ -441,7 +441,8 @@ const ATTEMPTS_MAX: usize = 16;
 const _: () = assert!(RECORD_LEN <= SECTOR_LEN && JOURNAL_LEN_MAX as u64 <= PLACE_AT);
 const _: () =
     assert!(PLACE_AT.is_multiple_of(SECTOR_LEN as u64) && INTENT_AT.is_multiple_of(SECTOR_LEN as u64));
-const _: () = assert!(ROOT_AT.is_multiple_of(SECTOR_LEN as u64) && ROOT_AT > UNUSED_AT && ROOT_AT < SKELETON_AT);
+const _: () =
+    assert!(ROOT_AT.is_multiple_of(SECTOR_LEN as u64) && ROOT_AT > UNUSED_AT && ROOT_AT < SKELETON_AT);
 
 #[cfg(test)]
 mod tests {

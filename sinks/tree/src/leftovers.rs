@@ -126,10 +126,7 @@ pub fn remove_beside(target: impl AsRef<Path>) -> Result<Vec<PathBuf>, TargetErr
 ///
 /// # Errors
 /// As [`remove_beside`].
-pub fn remove_attempt(
-    target: impl AsRef<Path>,
-    attempt_id: &AttemptId,
-) -> Result<Vec<PathBuf>, TargetError> {
+pub fn remove_attempt(target: impl AsRef<Path>, attempt_id: &AttemptId) -> Result<Vec<PathBuf>, TargetError> {
     let target = Target::open(target.as_ref(), Placement::Whole)?;
     let records = target.read_journal()?;
     match records.is_some_and(|records| records.header == Header::Valid(attempt_id.clone())) {

@@ -20,7 +20,6 @@ use crate::{CancelToken, Error, ErrorKind, Kept, Remedy};
 
 /// What came of a commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub enum Outcome {
     /// The target, a file, is in place.
     Published,
@@ -208,7 +207,10 @@ impl PlannedRestore {
         let stamp = run.target_dir.storage.stamp_at(staged);
         let stamp = stamp.map_err(|error| Error::io("what was put together could not be examined", error))?;
         let Some(stamp) = stamp else {
-            return Err(Error::io("what was put together was taken away", std::io::ErrorKind::NotFound.into()));
+            return Err(Error::io(
+                "what was put together was taken away",
+                std::io::ErrorKind::NotFound.into(),
+            ));
         };
         let note = Publishing { file: identity_of(&stamp) };
         run.attempts.put(OsStr::new(PUBLISHING), note.to_text(&self.key, self.plan.id()).as_bytes())
@@ -230,7 +232,8 @@ impl PlannedRestore {
         }
         let staged = self.staged_name()?;
         let stamp = staged.map(|staged| target_dir.storage.stamp_at(&staged)).transpose();
-        let stamp = stamp.map_err(|error| Error::io("what is beside the target could not be examined", error))?;
+        let stamp =
+            stamp.map_err(|error| Error::io("what is beside the target could not be examined", error))?;
         match stamp.flatten().map(|stamp| identity_of(&stamp)) == Some(note.file) {
             true => Ok(false),
             false => Err(replaced_since(self.plan.target())),

@@ -71,8 +71,9 @@ impl PlannedRestore {
     ) -> Result<(), Error> {
         for part in 0..self.plan.parts().len() as u64 {
             while let Some(attempt) = candidates.first(part) {
-                if self.with_file(run, part, attempt, |file, pieces| comparison.check_alone(part, file, pieces))?
-                    == Found::Right
+                if self.with_file(run, part, attempt, |file, pieces| {
+                    comparison.check_alone(part, file, pieces)
+                })? == Found::Right
                 {
                     break;
                 }
@@ -178,7 +179,8 @@ impl PlannedRestore {
         finished.map_err(|error| match error {
             TargetError::Held { .. } => Error::target(error),
             error => {
-                let what = "the target is in place, but what a commit has left beside it could not be put away";
+                let what =
+                    "the target is in place, but what a commit has left beside it could not be put away";
                 Error::new(ErrorKind::DurabilityUnknown, what)
                     .advise("Run this again, as soon as nothing is in its way.")
                     .because(Error::target(error))
