@@ -9,8 +9,9 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cofferdam::tree::{OnChange, Plan, TreeRoot, TreeSource, WalkOptions};
 use cofferdam::{BytesSource, MemorySink, Recipients, Sealer, WrappingKey};
@@ -92,6 +93,39 @@ impl Place {
     fn assert_restored(&self) {
         assert_eq!(difference(&self.tree(), &list(&self.target())), None);
         assert_eq!(self.beside(), ["target"]);
+    }
+}
+
+/// A restore of `sealed` that is not done for as long as a test takes: at a rate at which the catalog comes in a second, and megabytes in
+/// most of a minute.
+struct Held {
+    child: Child,
+    rate: PathBuf,
+}
+
+impl Held {
+    /// Waits until it has made `begun`.
+    fn start(place: &Place, options: &[&str], begun: &Path) -> Held {
+        let rate = place.path("rate");
+        fs::write(&rate, "64KiB\n").unwrap();
+        let arguments = [options, &["--limit-rate-file", "rate", "sealed", "at/target"]].concat();
+        let mut command = place.command(&arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !begun.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it has ended before it could be disturbed");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Held { child, rate }
+    }
+
+    /// Lets it go on at any rate, and waits for its end.
+    fn go_on(self) -> Ran {
+        let new = self.rate.with_extension("new");
+        fs::write(&new, "0\n").unwrap();
+        fs::rename(&new, &self.rate).unwrap();
+        let ran = Ran::of(self.child.wait_with_output().unwrap());
+        fs::remove_file(self.rate).unwrap();
+        ran
     }
 }
 
@@ -560,19 +594,10 @@ fn a_directory_that_is_renamed_while_a_tree_is_restored_into_it_is_not_called_re
     });
     for options in [&["--into"][..], &["--into", "--path", "**"]] {
         fs::create_dir(place.target()).unwrap();
-        let mut child = place
-            .command(&[options, &["--limit-rate", "1MiB", "sealed", "at/target"]].concat())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        while !place.target().join(".cofferdam-staging").exists() {
-            assert!(child.try_wait().unwrap().is_none(), "it has ended before it could be disturbed");
-            std::thread::yield_now();
-        }
+        let held = Held::start(&place, options, &place.target().join(".cofferdam-staging"));
         fs::rename(place.target(), place.path("at/elsewhere")).unwrap();
         fs::create_dir(place.target()).unwrap();
-        let ran = Ran::of(child.wait_with_output().unwrap());
+        let ran = held.go_on();
         ran.assert_failed(1, "nothing was moved into the target");
         assert!(ran.stderr.contains("at/elsewhere"), "{}", ran.stderr);
         assert_eq!(fs::read_dir(place.target()).unwrap().count(), 0);
@@ -645,15 +670,9 @@ fn what_an_interrupted_restore_has_left_in_a_directory_is_told_with_what_the_nex
     for (options, attempt) in [(&["--into"][..], Some("moving")), (&["--into", "--path", "**"], None)] {
         fs::remove_dir_all(place.target()).unwrap();
         fs::create_dir(place.target()).unwrap();
-        let arguments = [options, &["--limit-rate", "4MiB", "sealed", "at/target"]].concat();
-        let mut child =
-            place.command(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        while !place.target().join(".cofferdam-staging").exists() {
-            assert!(child.try_wait().unwrap().is_none(), "it has ended before it could be disturbed");
-            std::thread::yield_now();
-        }
+        let held = Held::start(&place, options, &place.target().join(".cofferdam-staging"));
         fs::create_dir(place.target().join("a.txt")).unwrap();
-        Ran::of(child.wait_with_output().unwrap()).assert_failed(10, "a.txt");
+        held.go_on().assert_failed(10, "a.txt");
         let (text, json) = status(&place);
         assert_eq!(json["within"]["attempt"], serde_json::Value::from(attempt), "{text}");
         assert!(
@@ -717,18 +736,10 @@ fn what_is_in_the_way_of_a_tree_is_told_as_the_next_run_tells_it() {
         );
     }
     // What a restore of some paths leaves when it is killed is of no use to anybody.
-    let mut child = place
-        .command(&["--path", "**", "--limit-rate", "1MiB", "sealed", "at/target"])
-        .stderr(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    while !staging.exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it has ended before it could be killed");
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut held = Held::start(&place, &["--path", "**"], &staging);
+    held.child.kill().unwrap();
+    held.child.wait().unwrap();
+    fs::remove_file(held.rate).unwrap();
     let (text, json) = status(&place);
     assert!(text.contains("of no use; the next run replaces it"), "{text}");
     assert_eq!(json["attempt"], serde_json::Value::Null);

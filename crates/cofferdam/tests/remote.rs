@@ -43,10 +43,20 @@ fn served(streams: &[(Sealer, &Vec<u8>)]) -> (tempfile::TempDir, Nginx) {
     (directory, server)
 }
 
+/// As patient as an operator's: what a busy machine is slow with is not asked for twice.
 fn source(url: &str) -> RemoteSource {
+    source_with(url, RetryPolicy::default())
+}
+
+/// For a server that falls silent.
+fn impatient_source(url: &str) -> RemoteSource {
     let mut policy = RetryPolicy::default();
     policy.no_progress = Duration::from_secs(3);
     policy.read_timeout = Duration::from_millis(500);
+    source_with(url, policy)
+}
+
+fn source_with(url: &str, policy: RetryPolicy) -> RemoteSource {
     let place = Place::parse(url, []).unwrap();
     RemoteSource::open(place, RemoteOptions::new().retries(policy)).unwrap()
 }
@@ -162,7 +172,7 @@ fn an_answer_of_another_object_is_never_a_part_of_a_restore() {
         let kind = fault.kind();
         let proxy = FaultProxy::start(server.address(), Plan::always(is_later, fault)).unwrap();
         let target = directory.path().join("db");
-        let restored = opener().restore_to(source(&proxy.url("0.cfd")), &target);
+        let restored = opener().restore_to(impatient_source(&proxy.url("0.cfd")), &target);
         match restored {
             Ok(_) => assert!(fs::read(&target).unwrap() == one, "{kind:?}"),
             Err(error) => {
@@ -225,8 +235,8 @@ fn random_reads_cost_their_frames_and_segments() {
     assert_eq!(proxy.counts().requests, fetched);
 }
 
-fn restore(url: &str, target: &Path) -> Result<Restored, Error> {
-    opener().threads(threads(2)).restore_to(source(url), target)
+fn restore(source: RemoteSource, target: &Path) -> Result<Restored, Error> {
+    opener().threads(threads(2)).restore_to(source, target)
 }
 
 /// An outage ends a restore once nothing has come for long enough; the next run goes on, also where bytes were planted in what is kept.
@@ -247,7 +257,7 @@ fn a_restore_that_the_network_ended_resumes_and_believes_nothing_that_was_plante
         is_of_segments.then(|| Fault::Stall { after: (4_u64 << 20).saturating_sub(first), at_most: LONG })
     });
     let proxy = FaultProxy::start(server.address(), plan).unwrap();
-    let error = restore(&proxy.url("0.cfd"), &target).err().unwrap();
+    let error = restore(impatient_source(&proxy.url("0.cfd")), &target).err().unwrap();
     assert_eq!((error.kind(), error.remedy()), (ErrorKind::NoProgress, Some(Remedy::TryLater)));
     assert!(error.resumable_bytes() > Some(0) && !target.exists());
     let staging = directory.path().join(".db.cofferdam-staging");
@@ -256,7 +266,7 @@ fn a_restore_that_the_network_ended_resumes_and_believes_nothing_that_was_plante
     fs::write(&staging, kept).unwrap();
     let before = proxy.counts().bytes_down;
     proxy.set_plan(Plan::none());
-    let restored = restore(&proxy.url("0.cfd"), &target).unwrap();
+    let restored = restore(source(&proxy.url("0.cfd")), &target).unwrap();
     assert!(fs::read(&target).unwrap() == plaintext);
     assert!(restored.resumed_bytes > 0, "{restored:?}");
     let fetched = proxy.counts().bytes_down - before;

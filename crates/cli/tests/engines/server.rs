@@ -105,6 +105,11 @@ impl Server {
     /// Kills every process of it at once, as nothing but a power cut does otherwise.
     pub(crate) fn kill(&self, data: &str) {
         let Some(server) = self.pid(data) else { return };
+        // Who stands still starts no process that would outlive it, and keep its memory from the next one.
+        let _ = kill_process(server, Signal::STOP);
+        wait_until("the server to stand still", || {
+            stat(server).is_none_or(|(state, _)| matches!(state, 'T' | 'Z' | 'X'))
+        });
         let of_server = children(server);
         // The first of them first, so that it sees nothing.
         for pid in [server].into_iter().chain(of_server.iter().copied()) {
@@ -380,8 +385,10 @@ fn programs() -> Option<PathBuf> {
     found.find(|folder| ["initdb", "pg_basebackup"].iter().all(|name| folder.join(name).is_file()))
 }
 
-/// What the tests need beside what is tested: all of the log is kept, so that the archive can be compared with it.
+/// What the tests need beside what is tested: all of the log is kept, so that the archive can be compared with it, and what a killed server
+/// had of shared memory lies in its directory, and goes with it.
 const SETTINGS: &str = "
+dynamic_shared_memory_type = mmap
 wal_keep_size = 8GB
 max_wal_size = 1GB
 checkpoint_timeout = 30s

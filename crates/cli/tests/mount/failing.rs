@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -104,9 +103,9 @@ fn a_server_that_does_not_answer_is_an_io_error_in_time_and_can_be_unmounted() {
     let mut buffer = vec![0; FRAME_LEN];
     file.read_exact_at(&mut buffer, 0).unwrap();
     proxy.set_outage(true);
-    let begun = Instant::now();
     assert!(is_eio(file.read_at(&mut buffer, 30 * SEGMENT_LEN as u64)));
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    // What ended it is its own limit, however many times the kernel has asked.
+    wait_until("the warning", || mounted.said().contains("it had not come after 2 s, and was given up"));
     // It comes back, and so does the file.
     proxy.set_outage(false);
     file.read_exact_at(&mut buffer, 30 * SEGMENT_LEN as u64).unwrap();

@@ -118,9 +118,9 @@ impl Place {
 
     /// The program, run in the directory.
     pub(crate) fn cofferdam(&self, arguments: &[&str]) -> Command {
-        // Where the tests run in the background of a shell, interrupts are ignored, and the program heeds that.
+        // Where the tests run in the background of a shell, or under nohup, signals are ignored, and the program heeds that.
         let mut command = Command::new("env");
-        command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_cofferdam")]);
+        command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_cofferdam")]);
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
         command.env("XDG_STATE_HOME", self.path("state"));
         command

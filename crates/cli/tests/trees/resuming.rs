@@ -158,9 +158,9 @@ fn two_sealings_into_one_output_do_not_share_a_plan() {
     wait_until("the plan", || place.state_names().iter().any(|name| name.ends_with(".tree")));
     let second = seal(&place, &RESUME);
     let first = end_of(sealing);
-    // Whoever came second was refused, or found the output in place.
+    // Whoever came second, which may be the one that was started first, was refused, or found the output in place.
     assert!(
-        first.code == 0 && matches!(second.code, 6 | 9) || second.code == 0 && first.code == 9,
+        first.code == 0 && matches!(second.code, 6 | 9) || second.code == 0 && matches!(first.code, 6 | 9),
         "{first:?} {second:?}"
     );
     assert_eq!((place.names(), place.state_names()), (names(), Vec::new()));

@@ -3,11 +3,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use crate::fixture::{difference, list};
-use crate::place::{Place, Ran};
+use crate::place::{Place, Ran, plaintext};
+use crate::vanishing::seal_while;
 use crate::{extract, open, records, seal, with_sealed_tree, with_tree, write};
 
 #[test]
@@ -157,23 +156,15 @@ fn a_directory_is_not_the_state_directory_of_its_own_sealing() {
     }));
 }
 
-/// Seals a directory in which a file grows all the time.
+/// Seals a directory in which a file has grown since it was walked.
 fn seal_growing(place: &Place, more: &[&str]) -> Ran {
-    let is_done = AtomicBool::new(false);
     let path = place.path("tree/z.d/growing");
-    fs::write(&path, b"").unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-            // Relaxed: nothing else is to be seen by whoever sees it.
-            while !is_done.load(Ordering::Relaxed) {
-                file.write_all(b"more").unwrap();
-                thread::yield_now();
-            }
-        });
-        let ran = seal(place, more);
-        is_done.store(true, Ordering::Relaxed);
-        ran
+    fs::write(&path, b"some").unwrap();
+    // Before it there is more than is read ahead.
+    fs::write(place.path("tree/first"), plaintext(48 << 20)).unwrap();
+    seal_while(place, "tree", more, || {
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"more").unwrap();
     })
 }
 

@@ -22,7 +22,7 @@ fn place() -> Place {
 }
 
 /// Seals `directory` into `tree.cfd`, and calls `meanwhile` when it has been walked and next to nothing is read.
-fn seal_while(place: &Place, directory: &str, more: &[&str], meanwhile: impl FnOnce()) -> Ran {
+pub(crate) fn seal_while(place: &Place, directory: &str, more: &[&str], meanwhile: impl FnOnce()) -> Ran {
     fs::write(place.path("rate"), "1\n").unwrap();
     let command = ["seal", "-r", &place.recipient, directory, "-o", "tree.cfd", "--memory", "8MiB"];
     let limited = ["--limit-rate-file", "rate", "--no-zstd"];

@@ -1,11 +1,14 @@
 //! The last request of an upload, to stores that lose its answer, refuse what they have done, or heed no condition: what is said is true.
 
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use remote::Place;
-use remote::upload::{IfThere, PublishError, Upload, UploadFaultKind};
+use remote::upload::{IfThere, PublishError, Upload, UploadFaultKind, UploadOptions};
 
-use crate::uploads::{BEGUN, SILENCE, STORED, fault_of, options, serve, settings, settings_of, small};
+use crate::uploads::{
+    BEGUN, SILENCE, STORED, fault_of, impatient, options, serve, settings, settings_of, small,
+};
 
 /// What a store has been asked for, and what stands there: the head of the answer to HEAD.
 #[derive(Default)]
@@ -79,7 +82,16 @@ enum Parts {
 
 /// What came of it: the kind of failure, and whether the object is known not to be there.
 fn publish(place: &Place, if_exists: IfThere, parts: Parts) -> Result<(), (UploadFaultKind, bool)> {
-    let mut options = options();
+    publish_with(options(), place, if_exists, parts)
+}
+
+/// The same, with options.
+fn publish_with(
+    mut options: UploadOptions,
+    place: &Place,
+    if_exists: IfThere,
+    parts: Parts,
+) -> Result<(), (UploadFaultKind, bool)> {
     options.if_exists = if_exists;
     let mut upload = Upload::open(place, &options).unwrap();
     let published = match parts {
@@ -200,45 +212,53 @@ fn an_answer_that_names_no_object_is_not_taken_for_another_object() {
         state.there = Some("Content-Type: text/html\r\n\r\n".to_owned());
         error(503, "ServiceUnavailable")
     });
-    let published = publish(&places(address)[0], IfThere::Refuse, Parts::One);
+    let published = publish_with(impatient(), &places(address)[0], IfThere::Refuse, Parts::One);
     assert_eq!(published, Err((UploadFaultKind::Unknown, false)));
 }
 
 /// Whichever request it is: the upload ends as soon as was asked for, also where a store may take its time.
 #[test]
 fn an_answer_that_never_comes_ends_the_upload() {
-    for (which, parts) in [
+    let requests = [
         ("POST /bucket/key?uploads", Parts::Several),
         ("PUT /bucket/key?partNumber", Parts::Several),
         ("POST /bucket/key?uploadId", Parts::Several),
         ("PUT /bucket/key ", Parts::One),
-    ] {
-        let address = serve(move |head| match head.split(' ').next().unwrap() {
-            _ if head.starts_with(which) => (200, SILENCE.to_owned()),
-            "POST" => (200, BEGUN.to_owned()),
-            "PUT" => (200, STORED.to_owned()),
-            "DELETE" => (204, "\r\n".to_owned()),
-            _ => (404, "\r\n".to_owned()),
-        });
-        let mut options = options();
-        options.retry.read_timeout = options.retry.no_progress;
-        let mut upload = Upload::open(&places(address)[0], &options).unwrap();
-        let ended = match parts {
-            Parts::One => upload.put_whole(small()),
-            Parts::Several => upload
-                .send(0, small())
-                .and_then(|()| upload.wait())
-                .map_err(PublishError::NotDone)
-                .and_then(|_| upload.complete()),
-        };
-        let expected = match parts {
-            Parts::One => UploadFaultKind::Unknown,
-            Parts::Several => UploadFaultKind::NoProgress,
-        };
-        match ended.unwrap_err() {
-            PublishError::NotDone(error) | PublishError::Unknown(error) => {
-                assert_eq!(fault_of(&error), expected, "{which}: {error}");
-            }
+    ];
+    thread::scope(|scope| {
+        for (which, parts) in requests {
+            scope.spawn(move || check_silence(which, parts));
+        }
+    });
+}
+
+/// An upload to a store that does not answer requests of that beginning.
+fn check_silence(which: &'static str, parts: Parts) {
+    let address = serve(move |head| match head.split(' ').next().unwrap() {
+        _ if head.starts_with(which) => (200, SILENCE.to_owned()),
+        "POST" => (200, BEGUN.to_owned()),
+        "PUT" => (200, STORED.to_owned()),
+        "DELETE" => (204, "\r\n".to_owned()),
+        _ => (404, "\r\n".to_owned()),
+    });
+    let mut options = impatient();
+    options.retry.read_timeout = options.retry.no_progress;
+    let mut upload = Upload::open(&places(address)[0], &options).unwrap();
+    let ended = match parts {
+        Parts::One => upload.put_whole(small()),
+        Parts::Several => upload
+            .send(0, small())
+            .and_then(|()| upload.wait())
+            .map_err(PublishError::NotDone)
+            .and_then(|_| upload.complete()),
+    };
+    let expected = match parts {
+        Parts::One => UploadFaultKind::Unknown,
+        Parts::Several => UploadFaultKind::NoProgress,
+    };
+    match ended.unwrap_err() {
+        PublishError::NotDone(error) | PublishError::Unknown(error) => {
+            assert_eq!(fault_of(&error), expected, "{which}: {error}");
         }
     }
 }

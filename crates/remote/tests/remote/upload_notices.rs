@@ -7,7 +7,7 @@ use std::time::Duration;
 use remote::Place;
 use remote::upload::{IfThere, PublishError, Upload, UploadFaultKind, UploadNotice, UploadOptions};
 
-use crate::uploads::{BEGUN, STORED, fault_of, options, serve, settings_of, small};
+use crate::uploads::{BEGUN, STORED, fault_of, impatient, options, serve, settings_of, small};
 
 /// Options that write down each notice.
 fn observed() -> (UploadOptions, Arc<Mutex<Vec<UploadNotice>>>) {
@@ -85,6 +85,6 @@ fn a_store_s_own_timeout_makes_nobody_wait_longer_than_nothing_may_get_on() {
     });
     let mut with = settings_of(address);
     with.push(("AWS_READ_TIMEOUT".to_owned(), "1h".to_owned()));
-    let error = Upload::open(&Place::parse("s3://bucket/key", with).unwrap(), &options()).unwrap_err();
+    let error = Upload::open(&Place::parse("s3://bucket/key", with).unwrap(), &impatient()).unwrap_err();
     assert_eq!(fault_of(&error), UploadFaultKind::NoProgress, "{error}");
 }

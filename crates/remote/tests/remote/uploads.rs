@@ -7,7 +7,10 @@ pub(crate) mod settings;
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -98,16 +101,35 @@ pub(crate) fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String,
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
+/// Waits that no test waits for, and limits that no busy machine reaches.
 pub(crate) fn options() -> UploadOptions {
     let mut options = UploadOptions::default();
     options.retry = policy();
-    options.retry.no_progress = Duration::from_millis(300);
-    options.abort_max = Duration::from_millis(300);
+    options.abort_max = Duration::from_secs(60);
+    options
+}
+
+/// The same, for what ends at a limit alone.
+pub(crate) fn impatient() -> UploadOptions {
+    let mut options = options();
+    options.retry.no_progress = Duration::from_secs(2);
+    options
+}
+
+/// The same, for who has enough of it once as many answers have been `given`: one that is not believed is asked for again.
+fn until_given(given: &Arc<AtomicUsize>) -> UploadOptions {
+    let (given, mut options) = (given.clone(), options());
+    // Relaxed: the count says nothing but itself.
+    options.is_cancelled = Arc::new(move || given.load(Ordering::Relaxed) >= 3);
     options
 }
 
 pub(crate) fn open(settings: Vec<(String, String)>) -> Upload {
-    Upload::open(&Place::parse("s3://bucket/key", settings).unwrap(), &options()).unwrap()
+    open_with(settings, &options())
+}
+
+fn open_with(settings: Vec<(String, String)>, options: &UploadOptions) -> Upload {
+    Upload::open(&Place::parse("s3://bucket/key", settings).unwrap(), options).unwrap()
 }
 
 /// What stands behind the head of an answer that is no store's.

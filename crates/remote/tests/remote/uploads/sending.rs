@@ -16,8 +16,8 @@ use remote::{
 };
 
 use super::{
-    BEGUN, COMPLETED, NO_ANSWERS, STORED, fault_of, open, options, serve, serve_each, serve_when,
-    settings_of, small, store, take_request,
+    BEGUN, COMPLETED, NO_ANSWERS, STORED, fault_of, impatient, open, open_with, options, serve, serve_each,
+    serve_when, settings_of, small, store, take_request, until_given,
 };
 
 /// What stands behind the status of an answer that has all that a store's has, and something that is none of it.
@@ -53,16 +53,28 @@ const NO_ANSWER_TO_POST: [(u16, &str); 6] = [
 #[test]
 fn an_answer_that_is_a_stores_but_for_one_thing_is_not_believed() {
     for (status, rest) in NO_ANSWER_TO_PUT {
-        let put = open(store(move |_| (status, rest.to_owned()))).put_whole(small());
+        let given = Arc::new(AtomicUsize::new(0));
+        let options = until_given(&given);
+        let answers = store(move |_| {
+            given.fetch_add(1, Ordering::Relaxed);
+            (status, rest.to_owned())
+        });
+        let put = open_with(answers, &options).put_whole(small());
         assert!(put.is_err(), "{status} {rest:?}");
     }
     for (status, text) in NO_ANSWER_TO_POST {
-        let mut upload = open(store(move |head| match head {
+        let given = Arc::new(AtomicUsize::new(0));
+        let options = until_given(&given);
+        let answers = store(move |head| match head {
             head if head.contains("uploads=") => (200, BEGUN.to_owned()),
             head if head.starts_with("PUT") => (200, STORED.to_owned()),
-            head if head.starts_with("POST") => (status, format!("\r\n{text}")),
+            head if head.starts_with("POST") => {
+                given.fetch_add(1, Ordering::Relaxed);
+                (status, format!("\r\n{text}"))
+            }
             _ => (404, "\r\n".to_owned()),
-        }));
+        });
+        let mut upload = open_with(answers, &options);
         upload.send(0, small()).unwrap();
         upload.wait().unwrap().unwrap();
         assert!(upload.complete().is_err(), "{status} {text}");
@@ -72,8 +84,13 @@ fn an_answer_that_is_a_stores_but_for_one_thing_is_not_believed() {
 #[test]
 fn a_small_object_is_stored_only_if_the_answer_names_it() {
     for rest in NO_ANSWERS {
-        let upload = open(store(move |_| (200, rest.to_owned())));
-        let put = upload.put_whole(Body::Memory(b"small".as_slice().into()));
+        let given = Arc::new(AtomicUsize::new(0));
+        let options = until_given(&given);
+        let answers = store(move |_| {
+            given.fetch_add(1, Ordering::Relaxed);
+            (200, rest.to_owned())
+        });
+        let put = open_with(answers, &options).put_whole(Body::Memory(b"small".as_slice().into()));
         assert!(put.is_err(), "{rest:?}");
     }
     let upload = open(store(|_| (200, "ETag: \"1\"\r\n\r\n".to_owned())));
@@ -83,12 +100,18 @@ fn a_small_object_is_stored_only_if_the_answer_names_it() {
 #[test]
 fn parts_are_an_object_only_if_the_answer_names_it() {
     for (rest, done) in NO_ANSWERS.map(|rest| (rest, false)).into_iter().chain([(COMPLETED, true)]) {
-        let mut upload = open(store(move |first| match first {
+        let given = Arc::new(AtomicUsize::new(0));
+        let options = until_given(&given);
+        let answers = store(move |first| match first {
             first if first.contains("uploads=") => (200, BEGUN.to_owned()),
             first if first.starts_with("PUT") => (200, "ETag: \"1\"\r\n\r\n".to_owned()),
-            first if first.starts_with("POST") => (200, rest.to_owned()),
+            first if first.starts_with("POST") => {
+                given.fetch_add(1, Ordering::Relaxed);
+                (200, rest.to_owned())
+            }
             _ => (404, "\r\n".to_owned()),
-        }));
+        });
+        let mut upload = open_with(answers, &options);
         upload.begin().unwrap();
         upload.send(0, Body::Memory(b"part".as_slice().into())).unwrap();
         upload.wait().unwrap().unwrap();
@@ -183,10 +206,7 @@ fn an_answer_that_trickles_is_not_waited_for() {
             stream.write_all(b" ")
         })
     });
-    let mut options = options();
-    options.retry.no_progress = Duration::from_secs(1);
-    let place = Place::parse("s3://bucket/key", settings_of(address)).unwrap();
-    let error = Upload::open(&place, &options).unwrap().put_whole(small()).unwrap_err();
+    let error = open_with(settings_of(address), &impatient()).put_whole(small()).unwrap_err();
     assert!(matches!(error, PublishError::Unknown(_)), "{error:?}");
 }
 
@@ -202,11 +222,9 @@ fn the_last_answer_is_waited_for_no_longer_than_any_other() {
         "PUT" => (200, STORED.to_owned()),
         _ => (404, "\r\n".to_owned()),
     });
-    let mut options = options();
-    options.retry.read_timeout = Duration::from_secs(1);
-    options.retry.no_progress = Duration::from_secs(1);
-    let place = Place::parse("s3://bucket/key", settings_of(address)).unwrap();
-    let mut upload = Upload::open(&place, &options).unwrap();
+    let mut options = impatient();
+    options.retry.read_timeout = options.retry.no_progress;
+    let mut upload = open_with(settings_of(address), &options);
     upload.begin().unwrap();
     upload.send(0, small()).unwrap();
     upload.wait().unwrap().unwrap();
