@@ -18,6 +18,7 @@ use tree::{EntryKind, LocatedEntry, Member, TreeError, TreePath};
 use crate::{
     attributes::{Attributes, LeftOut, change_mode},
     directory_id::Found,
+    journal::HeaderPlace,
     letting_in::widen_above,
     options::{DeviceFiles, TreeOptions},
     staging::{SkeletonReader, Staging},
@@ -228,6 +229,15 @@ fn set_implicit(staging: &Staging, path: &TreePath) -> Result<(), TreeError> {
 pub(crate) fn root(staging: &Staging) -> Result<Option<Member>, TreeError> {
     let located = staging.layout.catalog().find(&TreePath::root())?;
     located.map(|located| read_member(staging, &located)).transpose()
+}
+
+/// Where in the skeleton its header is.
+pub(crate) fn root_header(staging: &Staging) -> Result<Option<HeaderPlace>, TreeError> {
+    let located = staging.layout.catalog().find(&TreePath::root())?;
+    Ok(located.map(|located| HeaderPlace {
+        at: located.header_at - located.data_before,
+        len: located.entry.header_len,
+    }))
 }
 
 /// Compares kinds and targets of links with what is there. What is in the files has been compared as it came. Then what keeps its owner out does so
