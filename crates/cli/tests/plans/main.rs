@@ -5,6 +5,7 @@
 mod between;
 mod examples;
 mod killed;
+mod objects;
 mod place;
 mod seeds;
 mod shards;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, Publishing};
+use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, PlanTarget, Publishing};
 use contract::{AttemptId, CommitError, IfExists, StreamingSink as _};
 use local::{Opened, StagedFile};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -24,7 +24,7 @@ pub enum Outcome {
     Published,
     /// It had been put in place before. Whatever has become of it since is not looked at.
     AlreadyCommitted,
-    /// These parts have no receipt whose file is right; they are to be run, and then this again. The target is as it was.
+    /// These parts have no receipt whose file is right, or which says what the store has; they are to be run, and then this again. The target is as it was.
     Missing(Vec<u64>),
 }
 
@@ -35,6 +35,9 @@ impl PlannedRestore {
     /// elsewhere; are read back there on as many `threads`; and have to have the digests of the receipt. An attempt whose file is wrong is
     /// removed, and another one of the same part is taken. Then the target's file gets its name, durably, and the plan is noted as committed in
     /// a file beside it. All that attempts have written is then removed, as far as it can be: see [`left_beside`](PlannedRestore::left_beside).
+    ///
+    /// Of an object, the store is asked what it has of each part, which has to be what a receipt says; then it puts that together, on the
+    /// condition that there stands what stood there when it was planned. `threads` do nothing then.
     ///
     /// It may be killed at any moment, and run again: what it finds tells it whether the target is in place.
     ///
@@ -54,7 +57,12 @@ impl PlannedRestore {
             locked => locked?,
         };
         // Now nobody else commits: what is noted stays so.
-        let outcome = match self.is_committed()? || self.is_published(&target_dir, &attempts)? {
+        let is_done = self.is_committed()?
+            || match self.plan.target() {
+                PlanTarget::File(_) => self.is_published(&target_dir, &attempts)?,
+                PlanTarget::Object { .. } => self.is_completed(&attempts, cancel)?,
+            };
+        let outcome = match is_done {
             true => Outcome::AlreadyCommitted,
             false => {
                 if !attempts.has_plan()? {
@@ -66,7 +74,12 @@ impl PlannedRestore {
                 if !missing.is_empty() {
                     return Ok(Outcome::Missing(missing));
                 }
-                self.assemble(&target_dir, &attempts, &receipts, threads, cancel)?
+                match self.plan.target() {
+                    PlanTarget::File(_) => {
+                        self.assemble(&target_dir, &attempts, &receipts, threads, cancel)?
+                    }
+                    PlanTarget::Object { .. } => self.complete_upload(&attempts, &receipts, cancel)?,
+                }
             }
         };
         if let Outcome::Missing(_) = outcome {
@@ -85,6 +98,24 @@ impl PlannedRestore {
     /// It cannot be looked at.
     pub fn left_beside(&self) -> Result<Option<PathBuf>, Error> {
         Ok(AttemptsDir::open(&self.target_dir()?, self.plan.id())?.map(|attempts| attempts.path().to_owned()))
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
+        Err(super::no_stores())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn complete_upload(&self, _: &AttemptsDir, _: &Receipts, _: &CancelToken) -> Result<Outcome, Error> {
+        Err(super::no_stores())
+    }
+
+    /// The target, of a plan for a file.
+    fn file(&self) -> &Path {
+        match self.plan.target() {
+            PlanTarget::File(path) => path,
+            PlanTarget::Object { .. } => unreachable!("what an object needs is done elsewhere"),
+        }
     }
 
     fn assemble(
@@ -138,7 +169,7 @@ impl PlannedRestore {
     fn stage(&self) -> Result<Option<StagedFile>, Error> {
         let content = self.plan.content();
         for _ in 0..ATTEMPTS_MAX {
-            let opened = StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id());
+            let opened = StagedFile::open(self.file(), &self.options(), &self.attempt_id());
             match opened.map_err(Error::target)? {
                 Opened::Fresh(mut sink) => {
                     self.dress(&mut sink);
@@ -163,7 +194,7 @@ impl PlannedRestore {
                         return Ok(None);
                     }
                     if !content.replaces {
-                        return Err(exists(self.plan.target()));
+                        return Err(exists(self.file()));
                     }
                 }
             }
@@ -213,18 +244,18 @@ impl PlannedRestore {
             self.finish_published()?;
             return Ok(true);
         }
-        let staged = StagedFile::paths_beside(self.plan.target()).map_err(Error::target)?.staging;
+        let staged = StagedFile::paths_beside(self.file()).map_err(Error::target)?.staging;
         let stamp = target_dir.storage.stamp_at(staged.file_name().unwrap_or_default());
         let stamp = stamp.map_err(|error| Error::io("the target's file could not be examined", error))?;
         match stamp.map(|stamp| identity_of(&stamp)) == Some(note.file) {
             true => Ok(false),
-            false => Err(replaced_since(self.plan.target())),
+            false => Err(replaced_since(self.file())),
         }
     }
 
     /// Of what stands at the target: its mode may be due, and its journal is in the way of others.
     fn finish_published(&self) -> Result<(), Error> {
-        match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
+        match StagedFile::open(self.file(), &self.options(), &self.attempt_id()) {
             Ok(Opened::Published(published)) => {
                 published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
             }
@@ -237,7 +268,7 @@ impl PlannedRestore {
 
     /// Removes what a commit of this plan has left beside the target.
     pub(super) fn discard_staged(&self) -> Result<(), Error> {
-        match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
+        match StagedFile::open(self.file(), &self.options(), &self.attempt_id()) {
             Ok(Opened::Resumable { mut sink, attempt_id }) if attempt_id == self.attempt_id() => sink
                 .discard()
                 .map_err(|error| Error::io("what a commit has left could not be removed", error)),
@@ -306,8 +337,8 @@ fn identity_of(stamp: &FileStamp) -> FileIdentity {
     FileIdentity { inode: stamp.inode, created: stamp.created.and_then(nanos) }
 }
 
-/// The note of which file is about to be published, in the directory of attempts.
-const PUBLISHING: &str = "publishing";
+/// The note of what is about to be published, in the directory of attempts.
+pub(super) const PUBLISHING: &str = "publishing";
 /// What the journal of a commit is called by: this, and a MAC.
 const LABEL: &[u8] = b"cofferdam/v1/parts\0";
 /// How often other restores may come in between.

@@ -6,7 +6,7 @@ use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Modified, NewPlan, Plan, UnusablePlan};
+use ::parts::{Modified, NewPlan, Plan, PlanTarget, UnusablePlan};
 use contract::IfExists;
 use sources::Source;
 use storage::{FileTime, TargetDir};
@@ -60,33 +60,37 @@ impl PlannedRestore {
         }
         let partition = opener.stream().partition(parts, source)?;
         refuse_tree(&partition)?;
-        let content = content_of(partition, opener, described, absolute(target_dir.path())?);
+        let target = PlanTarget::File(absolute(target_dir.path())?);
+        let content = content_of(partition, opener, described, target);
         if let Some(found) = found {
             let found = found.if_the_same(&content)?;
             found.state()?;
             return Ok((found, Planned::Before));
         }
         let plan = Plan::new(content).map_err(unusable)?;
+        PlannedRestore { path: path.to_owned(), plan, key, object: None }.write(&target_dir)
+    }
+
+    /// Makes the directory of attempts in `beside`, and then the plan's file. Where somebody else's plan is there by now, nothing stays.
+    pub(super) fn write(self, beside: &TargetDir) -> Result<(PlannedRestore, Planned), Error> {
+        let PlannedRestore { path, plan, key, .. } = &self;
         // Before the plan: whoever finds a plan finds its directory, unless it has been committed or given up.
-        let text = plan.to_text(&key);
-        let attempts = AttemptsDir::create(&target_dir, plan.id(), &text)?;
-        let written = put(path, text.as_bytes());
-        let Err(error) = written else {
-            return Ok((PlannedRestore { path: path.to_owned(), plan, key }, Planned::Now));
-        };
-        attempts.remove_all(&target_dir, plan.id())?;
+        let text = plan.to_text(key);
+        let attempts = AttemptsDir::create(beside, plan.id(), &text)?;
+        let Err(error) = put(path, text.as_bytes()) else { return Ok((self, Planned::Now)) };
+        attempts.remove_all(beside, plan.id())?;
         match error.kind() {
             // Somebody was faster.
             io::ErrorKind::AlreadyExists => {
-                let found = PlannedRestore::open(path, key)?;
+                let found = PlannedRestore::open(path, key.clone())?;
                 found.if_the_same(plan.content()).map(|found| (found, Planned::Before))
             }
             _ => Err(Error::io(format!("the plan could not be written to {}", path.display()), error)),
         }
     }
 
-    fn if_the_same(self, content: &NewPlan) -> Result<PlannedRestore, Error> {
-        if self.plan.content() == content {
+    pub(super) fn if_the_same(self, content: &NewPlan) -> Result<PlannedRestore, Error> {
+        if self.plan.content().plans_as(content) {
             return Ok(self);
         }
         let what = format!("{} plans something else already", self.path.display());
@@ -95,8 +99,14 @@ impl PlannedRestore {
     }
 }
 
-fn content_of(partition: Partition, opener: &Opener, described: &OsStr, target: PathBuf) -> NewPlan {
-    let keeps = opener.attributes == Attributes::Restore;
+pub(super) fn content_of(
+    partition: Partition,
+    opener: &Opener,
+    described: &OsStr,
+    target: PlanTarget,
+) -> NewPlan {
+    let is_file = matches!(target, PlanTarget::File(_));
+    let keeps = is_file && opener.attributes == Attributes::Restore;
     NewPlan {
         stream_id: partition.stream_id.0,
         stream_digest: partition.stream_digest.0,
@@ -112,8 +122,8 @@ fn content_of(partition: Partition, opener: &Opener, described: &OsStr, target: 
     }
 }
 
-/// Parts make a file; an archive that stands where a directory is expected is not what was sealed.
-fn refuse_tree(partition: &Partition) -> Result<(), Error> {
+/// Parts make one file or object; an archive that stands where a directory is expected is not what was sealed.
+pub(super) fn refuse_tree(partition: &Partition) -> Result<(), Error> {
     match partition.content {
         None => Ok(()),
         // Of another kind than this, what is made of it is not known either.
@@ -138,7 +148,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(|error| Error::io("this process's directory could not be found", error))
 }
 
-fn unusable(error: UnusablePlan) -> Error {
+pub(super) fn unusable(error: UnusablePlan) -> Error {
     match error {
         UnusablePlan::Random(error) => Error::io("the plan could not be made", io::Error::other(error)),
         UnusablePlan::TooManyParts => Error::new(ErrorKind::Limit, error.to_string()),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
-use cofferdam::parts::{Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
+use cofferdam::parts::{Outcome, PartRun, PlanTarget, Planned, PlannedRestore, open_key, open_or_create_key};
 use cofferdam::{ErrorKind, StreamDigest, is_pipe};
 use serde::Serialize;
 
@@ -40,13 +40,11 @@ impl Restore {
     }
 
     fn make_plan(&mut self, plan: &Path, parts: NonZeroU64, report: Report) -> Result<(), Failure> {
-        let Goal::Here(End::Path(target)) = self.target.clone() else {
-            return Err(Failure::usage("a plan is for a file as TARGET").advise("Name a file."));
-        };
         let described = self.described()?;
         let mut files = self.files()?;
         files.writes("the plan", &End::Path(plan.to_owned()))?;
         self.resources.begin(RunInfo::opening(self.command), &files, report)?;
+        self.refuse_same_object()?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "planning", Warnings::AtOnce);
         let opener = self.opener(&cancel, watch.clone(), report)?;
@@ -54,25 +52,38 @@ impl Restore {
         let source = self.sealed.source(&cancel, report)?;
         interrupt::roll_back_from_now_on();
         let key = open_or_create_key(self.plan.key_path(plan)?)?;
-        let made = PlannedRestore::create(plan, key, &opener, source, &described, &target, parts);
+        let made = match &self.target {
+            Goal::Here(End::Path(target)) => {
+                PlannedRestore::create(plan, key, &opener, source, &described, target, parts)
+            }
+            #[cfg(feature = "remote")]
+            Goal::There(url) => {
+                let target = self.uploading.planned(url, report);
+                PlannedRestore::create_for_object(plan, key, &opener, source, &described, &target, parts)
+            }
+            _ => return Err(no_target()),
+        };
         let (planned, made) = made.map_err(|error| {
             Failure::from(error).of_input(&self.sealed).advise_also("The target is as it was.")
         })?;
         watch.finish();
         let record = PlanRecord::new("planned", plan, &planned, made == Planned::Before);
         let verb = if made == Planned::Now { "planned" } else { "planned before:" };
-        let sentence = format!(
+        let mut sentence = format!(
             "{verb} {} into {} in {}: {}",
             self.sealed,
             record.output,
             count(record.parts, "part"),
             Size(record.plaintext_len)
         );
+        if record.parts < parts.get() {
+            sentence.push_str("; a store takes none that is shorter than 5 MiB, but for the last");
+        }
         report.done(Channel::Stdout, &record, sentence, "the plan is in place")
     }
 
     fn run_part(&mut self, plan: &Path, part: u64, report: Report) -> Result<(), Failure> {
-        let planned = self.planned(plan)?;
+        let planned = self.planned(plan, report)?;
         // The plan says where the stream is, unless this machine finds it elsewhere.
         if matches!(self.sealed, Sealed::Here(End::Standard)) {
             let source = planned.plan().content().source.clone();
@@ -120,13 +131,14 @@ impl Restore {
 
     fn commit(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
-        let planned = self.planned(plan)?;
+        let planned = self.planned(plan, report)?;
         self.resources.begin(RunInfo::of(self.command), &NamedFiles::default(), report)?;
         let cancel = interrupt::install(report)?;
         interrupt::roll_back_from_now_on();
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let committed = planned.commit(self.resources.threads().unwrap_or(processors), &cancel);
-        let target = End::Path(planned.plan().target().to_owned());
+        let target = goal_of(&planned)?;
+        self.tell_target(&target);
         let explained = |error: cofferdam::Error| {
             match error.kind() {
             ErrorKind::TargetExists => Failure::from(error).advise(
@@ -146,20 +158,25 @@ impl Restore {
         }
         let record = PlanRecord::new("committed", plan, &planned, was_there);
         let sentence = match was_there {
-            false => format!("{target}: {} in {}", Size(record.plaintext_len), count(record.parts, "part")),
-            true => format!("{target} has been put in place before"),
+            false => format!(
+                "{}: {} in {}",
+                record.output,
+                Size(record.plaintext_len),
+                count(record.parts, "part")
+            ),
+            true => format!("{} has been put in place before", record.output),
         };
         report.done(Channel::Stdout, &record, sentence, target.done())
     }
 
     fn tell_state(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
-        let planned = self.planned(plan)?;
+        let planned = self.planned(plan, report)?;
         let state = planned.state()?;
         let missing: Vec<u64> =
             (0..).zip(&state.has_receipt).filter(|(_, there)| !**there).map(|(part, _)| part).collect();
         let parts = state.has_receipt.len() as u64;
-        let target = Name::from(planned.plan().target());
+        let target = Name::from(planned.plan().target().name());
         let mut sentence = match (state.is_committed, missing.is_empty()) {
             (true, _) => format!("{target} is in place: the plan has been committed"),
             (false, true) => format!("{target}: all of {parts} parts have been run; commit them"),
@@ -185,15 +202,35 @@ impl Restore {
 
     fn give_up(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
-        let planned = self.planned(plan)?;
+        let planned = self.planned(plan, report)?;
         planned.give_up()?;
         let record = PlanRecord::new("given_up", plan, &planned, false);
         let sentence = format!("{}: nothing is kept for it any more; its files can be removed", record.plan);
         report.done(Channel::Stdout, &record, sentence, "the plan has been given up")
     }
 
-    fn planned(&self, plan: &Path) -> Result<PlannedRestore, Failure> {
-        Ok(PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?)
+    fn planned(&self, plan: &Path, report: Report) -> Result<PlannedRestore, Failure> {
+        let planned = PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?;
+        let target = goal_of(&planned)?;
+        self.uploading.check_planned(&target)?;
+        match target {
+            #[cfg(feature = "remote")]
+            Goal::There(mut url) => {
+                url.set_timeout(self.timeout);
+                Ok(planned.with_object(self.uploading.planned(&url, report))?)
+            }
+            _ => Ok(planned),
+        }
+    }
+
+    /// Whoever interrupts twice is told which object it may be.
+    fn tell_target(&self, target: &Goal) {
+        #[cfg(feature = "remote")]
+        if let Goal::There(url) = target {
+            interrupt::writes_object(url);
+        }
+        #[cfg(not(feature = "remote"))]
+        let _ = target;
     }
 
     /// Where workers find the stream, from whatever directory. What is secret in a URL stays out of the plan.
@@ -233,8 +270,11 @@ impl Restore {
         }
         match &self.target {
             Goal::Here(End::Standard) if !is_planning => Ok(()),
-            Goal::Here(End::Path(path)) if is_planning && !is_pipe(path) => Ok(()),
-            _ if is_planning => Err(Failure::usage("a plan is for a file as TARGET").advise("Name a file.")),
+            Goal::Here(End::Path(path)) if is_planning && !is_pipe(path) => {
+                self.uploading.check_planned(&self.target)
+            }
+            Goal::There(_) if is_planning => self.uploading.check_planned(&self.target),
+            _ if is_planning => Err(no_target()),
             _ => Err(Failure::usage("the plan has the target").advise("Leave TARGET out.")),
         }
     }
@@ -243,6 +283,20 @@ impl Restore {
         match self.sealed {
             Sealed::Here(End::Standard) => Ok(()),
             _ => Err(Failure::usage("this step reads no stream").advise("Leave SEALED out.")),
+        }
+    }
+}
+
+fn no_target() -> Failure {
+    Failure::usage("a plan is for a file or an object as TARGET").advise("Name a file, or s3://BUCKET/KEY.")
+}
+
+/// What the plan makes.
+fn goal_of(planned: &PlannedRestore) -> Result<Goal, Failure> {
+    match planned.plan().target() {
+        PlanTarget::File(path) => Ok(Goal::Here(End::Path(path.clone()))),
+        PlanTarget::Object { url, .. } => {
+            Goal::parse(url.into()).map_err(|problem| Failure::usage(format!("the plan's target: {problem}")))
         }
     }
 }
@@ -293,7 +347,7 @@ impl PlanRecord {
             event,
             plan: Name::from(path),
             plan_id: plan.id().to_string(),
-            output: Name::from(plan.target()),
+            output: Name::from(plan.target().name()),
             stream_id: hex(&plan.content().stream_id),
             stream_digest: StreamDigest(plan.content().stream_digest).to_string(),
             parts: plan.parts().len() as u64,
