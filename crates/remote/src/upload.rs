@@ -29,7 +29,7 @@ pub use self::listing::{UnfinishedUpload, UnfinishedUploads};
 pub use self::options::{IfThere, UploadNotice, UploadOptions};
 use self::persist::{Cause, OnCancel, Patience};
 use self::settle::{Put, give_up};
-pub use self::shared::{SharedUpload, Standing, StoredPart, UploadName};
+pub use self::shared::{ObjectState, SharedUpload, StoredPart, UploadName};
 use self::verdict::{Refusal, Verdict};
 pub use self::wire::{Body, CONNECTION_LEN};
 use crate::{Place, runtime};

@@ -311,11 +311,29 @@ fn a_piece_that_is_sent_again_while_the_object_is_put_together_is_seen_by_the_st
 }
 
 impl Store {
+    /// As an operator does, or a rule of the bucket.
+    fn give_upload_up(&self) {
+        if self.server == Server::Google {
+            let target = format!("/{}/db/target?uploadId={}", self.bucket, self.upload_id());
+            let answer = servers::request(GcsFake::shared().address(), "DELETE", &target, &[], &[]).unwrap();
+            assert_eq!(answer.status(), 204);
+            return;
+        }
+        let prefix = format!("s3://{}/", self.bucket);
+        wait_until("it is older by the store's clock", || {
+            self.run(&["uploads", "--abort-older", "0s", &prefix]).assert_done();
+            self.open_uploads() == 0
+        });
+    }
+
+    fn upload_id(&self) -> String {
+        let plan = String::from_utf8(self.place.read("plan")).unwrap();
+        plan.lines().find_map(|line| line.strip_prefix("upload ")).unwrap().to_owned()
+    }
+
     /// Sends the first piece again past the proxy, as an attempt without a receipt does.
     fn send_again_beside(&self) {
-        let plan = String::from_utf8(self.place.read("plan")).unwrap();
-        let id = plan.lines().find_map(|line| line.strip_prefix("upload ")).unwrap().to_owned();
-        let target = format!("/{}/db/target?partNumber=1&uploadId={id}", self.bucket);
+        let target = format!("/{}/db/target?partNumber=1&uploadId={}", self.bucket, self.upload_id());
         let plain = self.place.read("plain");
         let answer =
             servers::request(GcsFake::shared().address(), "PUT", &target, &[], &plain[..6 << 20]).unwrap();
@@ -549,15 +567,11 @@ fn what_is_given_up_is_gone_at_the_store_too_and_an_upload_that_somebody_gave_up
         let store = Store::new(server);
         store.plan(2, &[]).assert_done();
         store.part(0).assert_done();
-        let scheme = if server == Server::S3 { "s3" } else { "gs" };
-        let prefix = format!("{scheme}://{}/", store.bucket);
-        wait_until("it is older by the store's clock", || {
-            store.run(&["uploads", "--abort-older", "0s", &prefix]).assert_done();
-            store.open_uploads() == 0
-        });
+        store.give_upload_up();
+        assert_eq!(store.open_uploads(), 0);
         if server == Server::Google {
             store.part(1).assert_failed(8, "no upload of this plan any more");
-            store.commit().assert_failed(19, "1");
+            store.commit().assert_failed(19, "1 part missing: 1");
         } else {
             // SeaweedFS takes parts of an upload that it has no more; what it lacks is seen by the commit.
             store.part(1);
@@ -577,7 +591,9 @@ fn what_no_step_can_mean_for_an_object_is_2() {
         let plan = ["restore", "--key-file", "stream.key", "--plan", "plan", "--parts", "2"];
         store.run(&[&plan[..], more, &["sealed.cfd", target]].concat())
     };
-    plan("s3://user:secret@bucket/key", &[]).assert_failed(2, "cannot be given in this URL");
+    let secret = plan("s3://user:secret@bucket/key", &[]);
+    secret.assert_failed(2, "no bucket between `s3://` and the key");
+    assert!(!secret.stderr.contains("secret"), "{secret:?}");
     plan("s3://bucket/key?secret", &[]).assert_failed(2, "`?` ends the path");
     plan("https://host/key", &[]).assert_failed(2, "nothing is uploaded to an HTTP server");
     plan("az://container/key", &[]).assert_failed(2, "Azure");
@@ -597,5 +613,50 @@ fn what_no_step_can_mean_for_an_object_is_2() {
     ]);
     let denied = Ran::of(nobody.output().unwrap());
     assert!(!denied.stderr.contains("none"), "{denied:?}");
-    denied.assert_failed(17, "credentials");
+    denied.assert_failed(1, "credentials");
+}
+
+/// What a part that fails has sent stays at the store, and so does what all others have.
+#[test]
+fn a_part_that_fails_takes_nothing_of_the_others_along() {
+    for server in servers() {
+        let store = Store::new(server);
+        store.plan(3, &[]).assert_done();
+        let sealed = store.place.read("sealed.cfd");
+        let mut damaged = sealed.clone();
+        // In the last segment of the second part: most of it has been sent by then.
+        let at = sealed.len() / 6 * 4 - 100_000;
+        damaged[at] ^= 1;
+        fs::write(store.place.at("sealed.cfd"), &damaged).unwrap();
+        let codes: Vec<_> = (0..3).map(|part| store.part(part).code).collect();
+        assert_eq!(codes.iter().filter(|code| **code == Some(3)).count(), 1, "{codes:?}");
+        assert_eq!((store.open_uploads(), store.receipts().len()), (1, 2));
+        let failed = codes.iter().position(|code| *code == Some(3)).unwrap() as u64;
+        store.commit().assert_failed(19, &format!("1 part missing: {failed}"));
+        fs::write(store.place.at("sealed.cfd"), &sealed).unwrap();
+        store.part(failed).assert_done();
+        store.commit().assert_done();
+        store.assert_whole();
+        store.assert_tidy();
+    }
+}
+
+/// Connections break and answers are lost, all the way.
+#[test]
+fn what_may_pass_is_got_over_in_every_step() {
+    use servers::FaultKind::{CutAnswer, CutRequest, Delay, LoseAnswer, Status};
+    for server in servers() {
+        for seed in 0..3 {
+            let store = Store::new(server);
+            let faults = [CutRequest, CutAnswer, LoseAnswer, Status, Delay];
+            store.proxy.set_plan(Plan::seeded(seed, 4, &faults));
+            store.plan(3, &[]).assert_done();
+            (0..3).for_each(|part| store.part(part).assert_done());
+            let committed = store.commit();
+            assert_eq!(committed.code, Some(0), "{server:?} {seed}: {committed:?}");
+            store.assert_whole();
+            assert!(store.commit().stdout.contains("before"));
+            assert!(store.proxy.counts().faults.values().sum::<u64>() > 0);
+        }
+    }
 }

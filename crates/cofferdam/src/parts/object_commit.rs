@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
 use ::parts::{AttemptName, Completing, NOTE_LEN_MAX, PartReceipt};
-use remote::upload::{PublishError, Standing, StoredPart, UploadFault, UploadFaultKind};
+use remote::upload::{ObjectState, PublishError, StoredPart, UploadFault, UploadFaultKind};
 use segment_worker::CancelToken;
 
 use super::attempts::AttemptsDir;
@@ -25,7 +25,7 @@ impl PlannedRestore {
             return Ok(false);
         }
         let upload = self.upload(cancel)?;
-        if upload.look().map_err(upload_error)? == Standing::Ours {
+        if upload.look().map_err(upload_error)? == ObjectState::Ours {
             return Ok(true);
         }
         if upload.parts().map_err(upload_error)?.is_some() {
@@ -33,8 +33,8 @@ impl PlannedRestore {
         }
         // It may have come between the two.
         match upload.look().map_err(upload_error)? {
-            Standing::Ours => Ok(true),
-            Standing::AsItWas | Standing::Others => Err(self.replaced_since()),
+            ObjectState::Ours => Ok(true),
+            ObjectState::Unchanged | ObjectState::Others => Err(self.replaced_since()),
         }
     }
 

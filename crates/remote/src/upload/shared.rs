@@ -28,11 +28,11 @@ pub struct SharedUpload {
 
 /// What stands where the object belongs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum ObjectState {
     /// The object that this upload has become.
     Ours,
     /// What stood there when the upload was begun: nothing, or the object that it replaces.
-    AsItWas,
+    Unchanged,
     /// Something else, or nothing where something was.
     Others,
 }
@@ -104,17 +104,17 @@ impl SharedUpload {
     ///
     /// # Errors
     /// An [`UploadFault`](super::UploadFault).
-    pub fn look(&self) -> io::Result<Standing> {
+    pub fn look(&self) -> io::Result<ObjectState> {
         let Upload { calls, condition, .. } = &self.upload;
         let found = self.upload.head()?;
         let found = found.map_err(|cause| self.upload.failed("it cannot be looked at", &cause))?;
         Ok(match (found, condition) {
-            (Some(found), _) if found.attempt.as_ref() == Some(&calls.attempt) => Standing::Ours,
-            (None, Condition::Absent) => Standing::AsItWas,
+            (Some(found), _) if found.attempt.as_ref() == Some(&calls.attempt) => ObjectState::Ours,
+            (None, Condition::Absent) => ObjectState::Unchanged,
             (Some(found), Condition::Unchanged(before)) if found.is_version_of(before, calls.dialect) => {
-                Standing::AsItWas
+                ObjectState::Unchanged
             }
-            _ => Standing::Others,
+            _ => ObjectState::Others,
         })
     }
 
@@ -141,7 +141,7 @@ impl SharedUpload {
     }
 
     /// Puts the parts with these `tags` together, from the first on, and makes them the object, on the condition that stands in its name.
-    /// Whatever comes of it, the upload is not given up. Look first whether it has [become the object](Standing::Ours).
+    /// Whatever comes of it, the upload is not given up. Look first whether it has [become the object](ObjectState::Ours).
     ///
     /// # Errors
     /// What is known of it. A fault with [`UploadFaultKind::PartsChanged`] where the store has other parts than these.

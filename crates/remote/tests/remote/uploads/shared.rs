@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use remote::Place;
-use remote::upload::{SharedUpload, Standing, StoredPart, UploadFaultKind, UploadName};
+use remote::upload::{ObjectState, SharedUpload, StoredPart, UploadFaultKind, UploadName};
 
 use super::{NO_ANSWERS, fault_of, options, serve, settings_of, store};
 
@@ -17,7 +17,9 @@ fn upload(settings: Vec<(String, String)>, name: &UploadName) -> SharedUpload {
 
 fn page(first: u64, last: u64, next: Option<u64>) -> String {
     let parts = (first..=last).map(|number| {
-        format!("<Part><PartNumber>{number}</PartNumber><ETag>&quot;t{number}&quot;</ETag><Size>7</Size></Part>")
+        format!(
+            "<Part><PartNumber>{number}</PartNumber><ETag>&quot;t{number}&quot;</ETag><Size>7</Size></Part>"
+        )
     });
     let parts: String = parts.collect();
     let next = next.map_or(String::new(), |next| {
@@ -78,16 +80,16 @@ fn what_stands_there_is_told_apart() {
     const OURS: &str = "ETag: \"1\"\r\nx-amz-meta-cofferdamattempt: abababababababababababababababab\r\n\r\n";
     const OLD: &str = "ETag: \"1\"\r\nx-amz-meta-cofferdamattempt: another\r\n\r\n";
     for replaces in [None, Some("\"1\""), Some("\"2\"")] {
-        assert_eq!(standing(200, OURS, replaces), Standing::Ours);
+        assert_eq!(standing(200, OURS, replaces), ObjectState::Ours);
     }
     for (status, head, replaces, expected) in [
-        (404, "\r\n", None, Standing::AsItWas),
-        (404, "\r\n", Some("\"1\""), Standing::Others),
-        (200, OLD, None, Standing::Others),
-        (200, OLD, Some("\"1\""), Standing::AsItWas),
-        (200, OLD, Some("\"2\""), Standing::Others),
+        (404, "\r\n", None, ObjectState::Unchanged),
+        (404, "\r\n", Some("\"1\""), ObjectState::Others),
+        (200, OLD, None, ObjectState::Others),
+        (200, OLD, Some("\"1\""), ObjectState::Unchanged),
+        (200, OLD, Some("\"2\""), ObjectState::Others),
         // Without a version it cannot be told to be the same.
-        (200, "\r\n", Some("\"1\""), Standing::Others),
+        (200, "\r\n", Some("\"1\""), ObjectState::Others),
     ] {
         assert_eq!(standing(status, head, replaces), expected, "{status} {head:?} {replaces:?}");
     }
