@@ -7,6 +7,7 @@ mod examples;
 #[path = "../../../tree/tests/fixture/mod.rs"]
 mod fixture;
 mod killed;
+mod objects;
 mod place;
 mod seeds;
 mod shards;

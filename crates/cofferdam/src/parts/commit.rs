@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, Publishing};
+use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, PlanTarget, Publishing};
 use contract::{AttemptId, CommitError, IfExists, StreamingSink as _};
 use local::{Opened, StagedFile};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -28,7 +28,7 @@ pub enum Outcome {
     TreePublished(tree_sink::Restored),
     /// It had been put in place before. Whatever has become of it since is not looked at.
     AlreadyCommitted,
-    /// These parts have no receipt whose file is right; they are to be run, and then this again. The target is as it was.
+    /// These parts have no receipt whose file is right, or which says what the store has; they are to be run, and then this again. The target is as it was.
     Missing(Vec<u64>),
 }
 
@@ -40,6 +40,9 @@ impl PlannedRestore {
     /// removed, and another one of the same part is taken. Of a tree they are written to the directory's files, and what is written is what was compared.
     /// Then the target gets its name, durably, and the plan is noted as committed in
     /// a file beside it. All that attempts have written is then removed, as far as it can be: see [`left_beside`](PlannedRestore::left_beside).
+    ///
+    /// Of an object, the store is asked what it has of each part, which has to be what a receipt says; then it puts that together, on the
+    /// condition that there stands what stood there when it was planned. `threads` do nothing then.
     ///
     /// It may be killed at any moment, and run again: what it finds tells it whether the target is in place.
     ///
@@ -59,7 +62,12 @@ impl PlannedRestore {
             locked => locked?,
         };
         // Now nobody else commits: what is noted stays so.
-        let outcome = match self.is_committed()? || self.is_published(&target_dir, &attempts)? {
+        let is_done = self.is_committed()?
+            || match self.plan.target() {
+                PlanTarget::Path(_) => self.is_published(&target_dir, &attempts)?,
+                PlanTarget::Object { .. } => self.is_completed(&attempts, cancel)?,
+            };
+        let outcome = match is_done {
             true => Outcome::AlreadyCommitted,
             false => {
                 if !attempts.has_plan()? {
@@ -78,9 +86,10 @@ impl PlannedRestore {
                     threads,
                     cancel,
                 };
-                match self.plan.content().tree {
-                    None => self.assemble(&run)?,
-                    Some(tree) => self.make_tree(&run, tree)?,
+                match (self.plan.target(), self.plan.content().tree) {
+                    (PlanTarget::Path(_), None) => self.assemble(&run)?,
+                    (PlanTarget::Path(_), Some(tree)) => self.make_tree(&run, tree)?,
+                    (PlanTarget::Object { .. }, _) => self.complete_upload(&attempts, &receipts, cancel)?,
                 }
             }
         };
@@ -100,6 +109,24 @@ impl PlannedRestore {
     /// It cannot be looked at.
     pub fn left_beside(&self) -> Result<Option<PathBuf>, Error> {
         Ok(AttemptsDir::open(&self.target_dir()?, self.plan.id())?.map(|attempts| attempts.path().to_owned()))
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
+        Err(super::no_stores())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn complete_upload(&self, _: &AttemptsDir, _: &Receipts, _: &CancelToken) -> Result<Outcome, Error> {
+        Err(super::no_stores())
+    }
+
+    /// The target, of a plan for a file or a directory.
+    pub(super) fn target_path(&self) -> &Path {
+        match self.plan.target() {
+            PlanTarget::Path(path) => path,
+            PlanTarget::Object { .. } => unreachable!("what an object needs is done elsewhere"),
+        }
     }
 
     fn assemble(&self, run: &Committing<'_>) -> Result<Outcome, Error> {
@@ -148,7 +175,7 @@ impl PlannedRestore {
     fn stage(&self) -> Result<Option<StagedFile>, Error> {
         let content = self.plan.content();
         for _ in 0..ATTEMPTS_MAX {
-            let opened = StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id());
+            let opened = StagedFile::open(self.target_path(), &self.options(), &self.attempt_id());
             match opened.map_err(Error::target)? {
                 Opened::Fresh(mut sink) => {
                     self.dress(&mut sink);
@@ -173,7 +200,7 @@ impl PlannedRestore {
                         return Ok(None);
                     }
                     if !content.replaces {
-                        return Err(exists(self.plan.target()));
+                        return Err(exists(self.target_path()));
                     }
                 }
             }
@@ -236,7 +263,7 @@ impl PlannedRestore {
             stamp.map_err(|error| Error::io("what is beside the target could not be examined", error))?;
         match stamp.flatten().map(|stamp| identity_of(&stamp)) == Some(note.file) {
             true => Ok(false),
-            false => Err(replaced_since(self.plan.target())),
+            false => Err(replaced_since(self.target_path())),
         }
     }
 
@@ -246,7 +273,7 @@ impl PlannedRestore {
         if self.plan.content().tree.is_some() {
             return self.staged_tree();
         }
-        let staged = StagedFile::paths_beside(self.plan.target()).map_err(Error::target)?.staging;
+        let staged = StagedFile::paths_beside(self.target_path()).map_err(Error::target)?.staging;
         Ok(staged.file_name().map(OsStr::to_owned))
     }
 
@@ -256,7 +283,7 @@ impl PlannedRestore {
         if let Some(tree) = self.plan.content().tree {
             return self.finish_tree(tree).map(drop);
         }
-        match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
+        match StagedFile::open(self.target_path(), &self.options(), &self.attempt_id()) {
             Ok(Opened::Published(published)) => {
                 published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
             }
@@ -273,7 +300,7 @@ impl PlannedRestore {
         if let Some(tree) = self.plan.content().tree {
             return self.discard_tree(tree);
         }
-        match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
+        match StagedFile::open(self.target_path(), &self.options(), &self.attempt_id()) {
             Ok(Opened::Resumable { mut sink, attempt_id }) if attempt_id == self.attempt_id() => sink
                 .discard()
                 .map_err(|error| Error::io("what a commit has left could not be removed", error)),

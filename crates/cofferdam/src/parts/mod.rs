@@ -1,4 +1,4 @@
-//! One stream restored by many processes or machines into one file or directory on a file system that they share.
+//! One stream restored by many processes or machines into one file or directory on a file system that they share, or into one object in a store.
 //! It starts no process and speaks to none: they meet in files, and each call here is one step of one of them.
 //!
 //! 1. Somebody [plans](PlannedRestore::create): the stream is cut into parts, whole segments each, and the plan is written to a file,
@@ -8,6 +8,9 @@
 //! 3. Somebody [commits](PlannedRestore::commit), once there is a receipt for each part: the target's file is put together from those
 //!    of the attempts, in a file that nobody else has open, read back, compared with the receipts, and published by one rename. Of a tree
 //!    the parts' bytes are compared as they are written to the directory's files.
+//!
+//! Where the target is an object (feature `remote`), attempts send to one upload that was begun with the plan, receipts say what the store calls
+//! what it has taken, and the commit has the store put that together, once: [`PlannedRestore::create_for_object`].
 //!
 //! Before the commit the target is what it was, after it what was sealed. A worker that was paused and comes back has open a file
 //! that has never been the target's; and once the plan is committed, it can make no other.
@@ -54,6 +57,14 @@ mod attempts;
 mod commit;
 mod comparison;
 mod digested_sink;
+#[cfg(feature = "remote")]
+mod object;
+#[cfg(feature = "remote")]
+mod object_commit;
+#[cfg(feature = "remote")]
+mod object_part;
+#[cfg(feature = "remote")]
+mod piece_sink;
 mod planning;
 mod run_part;
 #[cfg(feature = "tree")]
@@ -69,7 +80,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ::parts::{AttemptName, Committed, NOTE_LEN_MAX, PLAN_LEN_MAX, PartReceipt, RECEIPT_LEN_MAX};
-pub use ::parts::{PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, RecordError, TreeOwners, TreeTarget};
+pub use ::parts::{
+    PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, PlanTarget, RecordError, TreeOwners, TreeTarget,
+};
 use contract::IfExists;
 use storage::{Disk, TargetDir};
 
@@ -85,7 +98,15 @@ pub struct PlannedRestore {
     path: PathBuf,
     plan: Plan,
     key: PlanKey,
+    /// How an object as the target is reached; `None` of a file, and where that has not been said.
+    object: Option<Object>,
 }
+
+#[cfg(feature = "remote")]
+type Object = crate::ObjectTarget;
+/// Without stores there is none.
+#[cfg(not(feature = "remote"))]
+type Object = std::convert::Infallible;
 
 /// How far a plan is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -125,12 +146,21 @@ impl PlannedRestore {
             )
             .advise("Give a plan and the key that it was made with.")
         })?;
-        Ok(Some(PlannedRestore { path: path.to_owned(), plan, key: key.clone() }))
+        Ok(Some(PlannedRestore { path: path.to_owned(), plan, key: key.clone(), object: None }))
     }
 
     /// What is planned.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The URL of the target, where that is an object: running a part, the commit and giving up have to be told [how it is
+    /// reached](PlannedRestore::with_object).
+    pub fn object_url(&self) -> Option<&str> {
+        match self.plan.target() {
+            PlanTarget::Path(_) => None,
+            PlanTarget::Object { url, .. } => Some(url),
+        }
     }
 
     /// How far it is, as its files say now.
@@ -149,7 +179,7 @@ impl PlannedRestore {
         Ok(PartsState { is_committed: false, has_receipt, strange: found.strange })
     }
 
-    /// Gives the plan up: removes what attempts have written, and what an interrupted commit has left. The target stays what it is, and no part
+    /// Gives the plan up: removes what attempts have written or sent, and what an interrupted commit has left. The target stays what it is, and no part
     /// can be run any more. Of a plan that is committed, it removes what is left beside the target.
     ///
     /// # Errors
@@ -160,7 +190,10 @@ impl PlannedRestore {
         let Some(attempts) = self.attempts_left(&target_dir)? else { return Ok(()) };
         let lock = attempts.lock()?;
         if !self.is_committed()? {
-            self.discard_staged()?;
+            match self.plan.target() {
+                PlanTarget::Path(_) => self.discard_staged()?,
+                PlanTarget::Object { .. } => self.abort_upload()?,
+            }
         }
         attempts.remove_all(&target_dir, self.plan.id())?;
         drop(lock);
@@ -189,9 +222,19 @@ impl PlannedRestore {
         }
     }
 
+    /// Where the directory of attempts is: beside the target, or, where that is an object, beside the plan.
     fn target_dir(&self) -> Result<TargetDir, Error> {
-        // The plan has the path that links lead to.
-        TargetDir::resolve(self.plan.target(), IfExists::Refuse).map_err(Error::target)
+        let beside = match self.plan.target() {
+            // The plan has the path that links lead to.
+            PlanTarget::Path(path) => path,
+            PlanTarget::Object { .. } => &self.path,
+        };
+        TargetDir::resolve(beside, IfExists::Refuse).map_err(Error::target)
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn abort_upload(&self) -> Result<(), Error> {
+        Err(no_stores())
     }
 
     fn attempts(&self, target_dir: &TargetDir) -> Result<AttemptsDir, Error> {
@@ -312,6 +355,11 @@ fn committed_path(path: &Path) -> PathBuf {
 fn not_ours(path: &Path, error: RecordError) -> Error {
     Error::new(ErrorKind::JournalMismatch, format!("{} is not of this plan: {error}", path.display()))
         .advise("Remove it if you know who put it there.")
+}
+
+#[cfg(not(feature = "remote"))]
+fn no_stores() -> Error {
+    Error::new(ErrorKind::Unsupported, "the plan's target is an object, and this was built without stores")
 }
 
 fn given_up() -> Error {
