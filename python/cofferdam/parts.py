@@ -18,7 +18,7 @@ It starts no process and speaks to none: :mod:`cofferdam.distributed` does, and 
 (``restore --plan``), on the same files, and go together with them. Each may be killed, made again, and made twice at once; until :func:`commit` the
 target is as it was.
 
-The plan's key is in a file, by default the plan's name with ``.key`` behind it. Whoever has it can have any bytes taken for a part; it opens no stream.
+The plan's key is in a file: the one that ``COFFERDAM_PLAN_KEY`` names, or else the plan's name with ``.key`` behind it. Whoever has it can have any bytes taken for a part; it opens no stream.
 """
 
 from ._native import (
