@@ -1,7 +1,7 @@
 //! An attempt at a part: its segments into a file that is the attempt's alone, then the receipt.
 //! It touches no target.
 
-use ::parts::{AttemptName, PartExtent, PartReceipt, PieceHasher};
+use ::parts::{AttemptName, PartExtent, PartReceipt, PieceHasher, RECEIPT_PIECES_MAX};
 use local::StagedFile;
 use sources::Source;
 use storage::StageOptions;
@@ -79,7 +79,11 @@ impl PlannedRestore {
         tell_notices(&mut staged, opener.resources.observer.clone());
         let (sink, pieces) = DigestedSink::new(staged, PieceHasher::new(&self.key, self.plan.id()));
         let planned = StreamDigest(self.plan.content().stream_digest);
-        let opened = expecting(opener, planned)?.open_segments(extent.segments.clone(), source, sink)?;
+        let opened = expecting(opener, planned)?.open_segments(extent.segments.clone(), source, sink);
+        let opened = opened.map_err(|error| match pieces.are_too_many() {
+            true => too_long(part),
+            false => error,
+        })?;
         let receipt = if is_of(&opened, extent) { pieces.in_order() } else { None };
         let receipt = receipt.and_then(|pieces| PartReceipt::new(&self.plan, part, attempt, pieces).ok());
         let receipt = receipt.ok_or_else(|| {
@@ -128,6 +132,14 @@ fn expecting(opener: &Opener, digest: StreamDigest) -> Result<Opener, Error> {
         }
         _ => Ok(opener.clone().expect_digest(digest)),
     }
+}
+
+fn too_long(part: u64) -> Error {
+    let what =
+        format!("part {part} is written in more than {RECEIPT_PIECES_MAX} pieces, which no receipt takes");
+    Error::new(ErrorKind::Limit, what).advise(
+        "Plan it again in more parts; or give more memory, or a higher rate, which makes pieces longer.",
+    )
 }
 
 fn is_of(opened: &Receipt, extent: &PartExtent) -> bool {
