@@ -4,6 +4,7 @@
 
 mod between;
 mod examples;
+mod kept;
 mod killed;
 mod place;
 mod seeds;

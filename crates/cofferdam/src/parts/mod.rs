@@ -65,6 +65,7 @@ pub use ::parts::{PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, RecordError};
 use contract::IfExists;
 use storage::{Disk, TargetDir};
 
+pub(crate) use self::attempts::beside;
 use self::attempts::{AttemptsDir, receipt_name};
 pub use self::commit::Outcome;
 pub use self::planning::Planned;
