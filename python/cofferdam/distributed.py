@@ -63,7 +63,8 @@ class Restored:
     plaintext_len: int
     #: In how many parts.
     parts: int
-    #: Whether this plan had been committed before: then nothing was done, whatever has become of the target since.
+    #: Whether this plan had been committed before: then nothing was done, whatever has become of the target since. If the worker that commits dies just after it has, Dask has another
+    #: one do it, which finds it done: then this is true as well.
     was_there: bool
 
 
@@ -139,8 +140,8 @@ def restore(
         "devices": devices,
         "expect_digest": expect_digest,
         "min_sequence": min_sequence,
-        "signed_by": signed_by,
-        "signature": signature,
+        "signed_by": _signers(signed_by),
+        "signature": signature if signature is None or isinstance(signature, bytes) else _shared(signature),
     }
     try:
         planned = run.one(_plan, request, parts, _parts_for(client, run.workers))
@@ -381,6 +382,13 @@ def _shared(path: str | os.PathLike[str]) -> str:
     return os.path.abspath(os.fspath(path))
 
 
+def _signers(signed_by: str | os.PathLike[str] | None) -> str | None:
+    """The text of keys, or a file of them, which is the same for whoever is asked."""
+    if signed_by is None or (isinstance(signed_by, str) and signed_by.lstrip().startswith(_KEY_BEGINNINGS)):
+        return signed_by
+    return _shared(signed_by)
+
+
 def _file_name(identity: object) -> str | None:
     """What names a key, and is none."""
     if identity is None:
@@ -395,5 +403,7 @@ def _file_name(identity: object) -> str | None:
 _as_completed: Any = as_completed
 #: Enough that a worker that dies loses little.
 _PARTS_PER_THREAD = 4
+#: Of public keys as text.
+_KEY_BEGINNINGS = ("ssh-", "ecdsa-", "sk-", "#")
 #: The most that a plan has.
 _PARTS_MAX = 10_000

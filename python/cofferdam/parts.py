@@ -21,7 +21,7 @@ target is as it was.
 Where the target is the URL of an object, parts are sent to one upload, and the store puts them together when the plan is committed; credentials are
 those of each process's environment. The files between the processes are then beside the plan.
 
-The plan's key is in a file, by default the plan's name with ``.key`` behind it. Whoever has it can have any bytes taken for a part; it opens no stream.
+The plan's key is in a file: the one that ``COFFERDAM_PLAN_KEY`` names, or else the plan's name with ``.key`` behind it. Whoever has it can have any bytes taken for a part; it opens no stream.
 """
 
 from ._native import (

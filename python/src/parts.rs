@@ -287,14 +287,17 @@ fn reached(py: Python<'_>, planned: PlannedRestore, timeout: Option<Duration>) -
     }
 }
 
-/// Where the plan's key is, as the command has it.
+/// Where the plan's key is, as the command has it: named, or by the environment, or beside the plan.
 fn key_path(plan: &Path, named: Option<PathBuf>) -> PathBuf {
-    named.unwrap_or_else(|| {
+    let of_environment = || std::env::var_os(PLAN_KEY).filter(|path| !path.is_empty()).map(PathBuf::from);
+    named.or_else(of_environment).unwrap_or_else(|| {
         let mut name = plan.as_os_str().to_owned();
         name.push(".key");
         name.into()
     })
 }
+
+const PLAN_KEY: &str = "COFFERDAM_PLAN_KEY";
 
 /// Where workers find the stream, from whatever directory.
 fn described(py: Python<'_>, source: &Given) -> PyResult<OsString> {

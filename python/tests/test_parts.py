@@ -87,7 +87,7 @@ def test_the_steps_go_together_with_those_of_the_program(tmp_path, stream, ident
     assert parts.commit(tmp_path / "plan") is False
 
 
-def test_what_is_wrong_is_said_by_its_kind(tmp_path, stream, identity, plain):
+def test_what_is_wrong_is_said_by_its_kind(tmp_path, stream, identity, plain, monkeypatch):
     plan, target = tmp_path / "plan", tmp_path / "target"
     with pytest.raises(cofferdam.NotFoundError):
         parts.state(plan)
@@ -115,6 +115,11 @@ def test_what_is_wrong_is_said_by_its_kind(tmp_path, stream, identity, plain):
     (tmp_path / "other.key").chmod(0o600)
     with pytest.raises(cofferdam.JournalMismatchError):
         parts.commit(plan, plan_key=tmp_path / "other.key")
+    monkeypatch.setenv("COFFERDAM_PLAN_KEY", str(tmp_path / "other.key"))
+    with pytest.raises(cofferdam.JournalMismatchError):
+        parts.commit(plan)
+    assert parts.read(plan, plan_key=f"{plan}.key").part_lens
+    monkeypatch.delenv("COFFERDAM_PLAN_KEY")
     assert not target.exists()
     parts.give_up(plan)
     parts.give_up(plan)

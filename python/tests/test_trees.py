@@ -360,6 +360,7 @@ def test_a_file_that_changes_is_flagged_or_refused(tmp_path, identity):
         assert (reported.tree.gone, reported.tree.gone_paths) == (1, ["c"])
     with cofferdam.open(out.getvalue(), identity) as reader:
         assert [entry.path for entry in reader.tree() if entry.changed] == ["b", "c"]
+        assert [entry.path for entry in reader.tree() if entry.gone] == ["c"]
         # What they have lost is zeros.
         assert reader.tree().open("b").readall() == b"w" + bytes(4)
         assert reader.tree().open("c").readall() == bytes(5)

@@ -76,6 +76,8 @@ pub const MANIFEST_LEN_MAX: usize = 8 << 20;
 pub const PLAN_LEN_MAX: usize = 8 << 20;
 /// The most bytes that the text of a receipt has.
 pub const RECEIPT_LEN_MAX: usize = 64 << 20;
+/// The most pieces that a receipt has: of 512 KiB each, 350 GiB.
+pub const RECEIPT_PIECES_MAX: usize = 700_000;
 /// The most bytes that the text of any other record has.
 pub const NOTE_LEN_MAX: usize = 4096;
 
@@ -87,4 +89,9 @@ const NUMBERS_LINE_LEN_MAX: usize = 8 + 4 * 21;
 const HEAD_LEN_MAX: usize = 512 + 2 * 3 * PATH_LEN_MAX + 2 * 3 * upload::STORE_NAME_LEN_MAX;
 /// Bytes of a path or a URL.
 const PATH_LEN_MAX: usize = 8192;
+/// What comes before the pieces of a receipt.
+const RECEIPT_HEAD_LEN_MAX: usize = 1024;
+/// A line of a piece: its length and its digest.
+const PIECE_LINE_LEN_MAX: usize = 6 + 20 + 1 + 64 + 1;
+const _: () = assert!(RECEIPT_HEAD_LEN_MAX + RECEIPT_PIECES_MAX * PIECE_LINE_LEN_MAX < RECEIPT_LEN_MAX);
 const _: () = assert!(HEAD_LEN_MAX + PARTS_MAX * (PART_LINE_LEN_MAX + NUMBERS_LINE_LEN_MAX) < PLAN_LEN_MAX);

@@ -7,7 +7,8 @@ use crate::key::random_id;
 use crate::text::{Hex, Lines, Quoted, Writer, parse_hex};
 use crate::upload::{STORE_NAME_LEN_MAX, store_name};
 use crate::{
-    PartExtent, Piece, PieceDigest, Plan, PlanId, PlanKey, RECEIPT_LEN_MAX, RandomError, RecordError,
+    PartExtent, Piece, PieceDigest, Plan, PlanId, PlanKey, RECEIPT_LEN_MAX, RECEIPT_PIECES_MAX, RandomError,
+    RecordError,
 };
 
 /// Says of one attempt that its file has a part, all of it, or that the store has.
@@ -44,7 +45,8 @@ impl PartReceipt {
     /// Of `part` of `plan`, whose file has these `pieces`.
     ///
     /// # Errors
-    /// [`RecordError::Contradictory`]: there is no such part, or the pieces are not as long as it is.
+    /// [`RecordError::Contradictory`]: there is no such part, or the pieces are not as long as it is. [`RecordError::TooLong`]: they are more than
+    /// [`RECEIPT_PIECES_MAX`], and nobody would read its text.
     pub fn new(
         plan: &Plan,
         part: u64,
@@ -67,6 +69,9 @@ impl PartReceipt {
     ) -> Result<PartReceipt, RecordError> {
         let extent = usize::try_from(part).ok().and_then(|part| plan.parts().get(part)).cloned();
         let extent = extent.ok_or(RecordError::Contradictory)?;
+        if pieces.len() > RECEIPT_PIECES_MAX {
+            return Err(RecordError::TooLong);
+        }
         check_pieces(&pieces, &extent)?;
         let receipt = PartReceipt { plan: plan.id(), part, attempt, extent, pieces, tags };
         if receipt.is_sent_as(plan) { Ok(receipt) } else { Err(RecordError::Contradictory) }

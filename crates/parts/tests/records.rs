@@ -4,8 +4,8 @@
 
 use parts::{
     AttemptName, Committed, Completing, FileIdentity, Modified, NewPlan, PartCut, PartExtent, PartReceipt,
-    Piece, PieceHasher, Plan, PlanId, PlanKey, PlanTarget, PlannedUpload, Publishing, RecordError,
-    TreeOwners, TreeTarget, UnusablePlan,
+    Piece, PieceHasher, Plan, PlanId, PlanKey, PlanTarget, PlannedUpload, Publishing, RECEIPT_PIECES_MAX,
+    RecordError, TreeOwners, TreeTarget, UnusablePlan,
 };
 
 /// `records.py` made them.
@@ -164,6 +164,20 @@ fn a_receipt_that_another_program_has_made_is_read_and_made_again_to_the_byte() 
         });
         assert_eq!(in_steps, Ok(piece.digest));
     }
+}
+
+/// What is written has to be read by whoever commits.
+#[test]
+fn a_receipt_that_would_be_too_long_is_none() {
+    let digest = PieceHasher::new(&key(), plan().id()).digest_of(b"x");
+    let receipt = |count: u64| {
+        let mut pieces = vec![Piece { len: 1, digest }; count as usize];
+        pieces.last_mut().unwrap().len += (2 << 20) - count;
+        PartReceipt::new(&plan(), 0, AttemptName([0xAB; 16]), pieces)
+    };
+    let longest = receipt(RECEIPT_PIECES_MAX as u64).unwrap();
+    assert_eq!(PartReceipt::parse(longest.to_text(&key()).as_bytes(), &key(), &plan()), Ok(longest));
+    assert_eq!(receipt(RECEIPT_PIECES_MAX as u64 + 1).unwrap_err(), RecordError::TooLong);
 }
 
 #[test]

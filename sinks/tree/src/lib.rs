@@ -38,6 +38,7 @@ pub use finishing::finish_published;
 pub use leftovers::{TreeLeft, TreeLeftovers, is_beside, look, remove_attempt, remove_beside};
 pub use opening::{Attempt, Opened};
 pub use options::{DeviceFiles, OldTree, Owners, Placement, Room, SetIdBits, TreeOptions};
+pub use removal::{Removal, remove_directory};
 pub use sink::{Restored, SharedRestored, TreeSink};
 pub use spooled::{SpooledTree, attempt_beside};
 pub use target::{check_target, scratch_directory};

@@ -191,15 +191,14 @@ impl TreeSink {
     }
 
     /// The tree is moved into the target, name by name.
-    fn merge(&self, mut left_out: LeftOut) -> Result<(), CommitError> {
+    fn merge(&self, left_out: LeftOut) -> Result<(), CommitError> {
         // Nobody would look for the files in a directory that is called otherwise by now.
         self.target.check_path().map_err(CommitError::NotCommitted)?;
         self.journal.intend(&MOVING, &self.target.parent).map_err(CommitError::NotCommitted)?;
         // From here on some of it may be there: what is left is kept for the next attempt, whatever comes.
         self.staging.written.lock().close();
         let directory = self.target.directory().map_err(CommitError::NotCommitted)?;
-        let merged = merging::merge(&directory, &self.staging, &self.options).and_then(|merged| {
-            left_out.add(&merged);
+        let merged = merging::merge(&directory, &self.staging, &self.options).and_then(|()| {
             syncfs(&self.file_system)?;
             self.journal.sync()?;
             self.target.remove_staging(&self.directory)?;

@@ -6,6 +6,7 @@ mod between;
 mod examples;
 #[path = "../../../tree/tests/fixture/mod.rs"]
 mod fixture;
+mod kept;
 mod killed;
 mod objects;
 mod place;

@@ -10,6 +10,7 @@ use contract::{AttemptId, CommitError, IfExists, StreamingSink as _};
 use local::{Opened, StagedFile};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use storage::{FileStamp, FileTime, OnPartial, Room, StageOptions, TargetDir, TargetError};
+use stream::PARTS_ID;
 
 use super::assembly::Assembly;
 use super::attempts::AttemptsDir;
@@ -348,7 +349,7 @@ impl PlannedRestore {
     }
 
     pub(super) fn attempt_id(&self) -> AttemptId {
-        let label = [LABEL, &self.key.target_label(self.plan.id())].concat();
+        let label = [PARTS_ID, &self.key.target_label(self.plan.id())].concat();
         AttemptId::new(&label).expect("a label of ours is within the limit")
     }
 }
@@ -385,7 +386,5 @@ fn identity_of(stamp: &FileStamp) -> FileIdentity {
 
 /// The note of what is about to be published, in the directory of attempts.
 pub(super) const PUBLISHING: &str = "publishing";
-/// What the journal of a commit is called by: this, and a MAC.
-const LABEL: &[u8] = b"cofferdam/v1/parts\0";
 /// How often other restores may come in between.
 const ATTEMPTS_MAX: usize = 3;

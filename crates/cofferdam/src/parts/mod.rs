@@ -86,6 +86,7 @@ pub use ::parts::{
 use contract::IfExists;
 use storage::{Disk, TargetDir};
 
+pub(crate) use self::attempts::beside;
 use self::attempts::{AttemptsDir, receipt_name};
 pub use self::commit::Outcome;
 pub use self::planning::Planned;

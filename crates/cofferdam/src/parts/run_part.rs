@@ -1,7 +1,9 @@
 //! An attempt at a part: its segments into a file that is the attempt's alone, or to the store, then the receipt.
 //! It touches no target.
 
-use ::parts::{AttemptName, PartExtent, PartReceipt, PieceHasher, PlanTarget, RecordError};
+use ::parts::{
+    AttemptName, PartExtent, PartReceipt, PieceHasher, PlanTarget, RECEIPT_PIECES_MAX, RecordError,
+};
 use local::StagedFile;
 use sources::Source;
 use storage::StageOptions;
@@ -84,7 +86,11 @@ impl PlannedRestore {
         }
         tell_notices(&mut staged, opener.resources.observer.clone());
         let (sink, pieces) = DigestedSink::new(staged, PieceHasher::new(&self.key, self.plan.id()));
-        let opened = self.expecting(opener)?.open_segments(extent.segments.clone(), source, sink)?;
+        let opened = self.expecting(opener)?.open_segments(extent.segments.clone(), source, sink);
+        let opened = opened.map_err(|error| match pieces.are_too_many() {
+            true => too_long(part),
+            false => error,
+        })?;
         let receipt = pieces.in_order().ok_or(RecordError::Contradictory);
         let receipt = receipt.and_then(|pieces| PartReceipt::new(&self.plan, part, attempt, pieces));
         match receipt_of(&opened, extent, part, receipt) {
@@ -167,6 +173,14 @@ pub(super) fn receipt_of(
         let what = format!("what was opened as part {part} is not what was planned");
         Error::new(ErrorKind::DigestMismatch, what).advise("Look which stream the plan was made of.")
     })
+}
+
+fn too_long(part: u64) -> Error {
+    let what =
+        format!("part {part} is written in more than {RECEIPT_PIECES_MAX} pieces, which no receipt takes");
+    Error::new(ErrorKind::Limit, what).advise(
+        "Plan it again in more parts; or give more memory, or a higher rate, which makes pieces longer.",
+    )
 }
 
 fn is_of(opened: &Receipt, extent: &PartExtent) -> bool {
