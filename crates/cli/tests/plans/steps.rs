@@ -388,7 +388,10 @@ fn what_no_step_can_mean_is_2() {
     refused(&["--plan", "plan", "--parts", "2", "--restart", "sealed.cfd", "target"], "cannot be used with");
     refused(&["--plan", "plan", "--parts", "2", "sealed.cfd"], "required arguments");
     refused(&["--plan", "plan", "--parts", "2", "-", "target"], "not for standard input");
-    refused(&["--plan", "plan", "--parts", "2", "sealed.cfd", "-"], "a plan is for a file, a directory or an object");
+    refused(
+        &["--plan", "plan", "--parts", "2", "sealed.cfd", "-"],
+        "a plan is for a file, a directory or an object",
+    );
     refused(
         &["--plan", "plan", "--parts", "2", "sealed.cfd", "tcp://host:1"],
         "a plan is for a file, a directory or an object",
