@@ -169,6 +169,8 @@ class Entry:
     def link(self) -> str | None: ...
     @property
     def changed(self) -> bool: ...
+    @property
+    def gone(self) -> bool: ...
     def __fspath__(self) -> str: ...
 
 @final
@@ -275,6 +277,11 @@ def plan_restore(
     plan_key: Path | None = None,
     passphrase: str | None = None,
     force: bool = False,
+    keep_old: bool = False,
+    numeric_owner: bool = False,
+    no_owner: bool = False,
+    set_id: bool = False,
+    devices: bool = False,
     expect_digest: str | None = None,
     min_sequence: int | None = None,
     signed_by: str | Path | None = None,

@@ -82,6 +82,12 @@ impl Entry {
         self.0.changed
     }
 
+    /// Whether the file was gone when it was read: zeros stand for it, or for the rest of it. Then it has changed as well.
+    #[getter]
+    fn gone(&self) -> bool {
+        self.0.gone
+    }
+
     fn __fspath__(&self) -> OsString {
         self.path()
     }

@@ -13,6 +13,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,12 +25,14 @@ import cofferdam
 from cofferdam import parts
 
 distributed = pytest.importorskip("distributed")
-dask = pytest.importorskip("dask")
+pytest.importorskip("dask")
 import cofferdam.distributed as many  # noqa: E402
 
 MIB = 1 << 20
 #: Four segments: as many parts, each of 8 MiB.
 PLAIN = random.Random(29).randbytes(32 * MIB)
+#: A bucket of a server of S3 that the step `python` has started; `AWS_…` say how it is reached.
+BUCKET = os.environ.get("COFFERDAM_TEST_BUCKET")
 RUNS = int(os.environ.get("COFFERDAM_TEST_RUNS", "2"))
 
 
@@ -93,7 +98,8 @@ class Place:
 
     def restore(self, client, sealed=None, **options):
         options = {"plan": self.plan, "identity": self.key, **options}
-        return many.restore(client, sealed or self.sealed, self.target, **options)
+        target = options.pop("target", self.target)
+        return many.restore(client, sealed or self.sealed, target, **options)
 
     def missing(self):
         return parts.state(self.plan).missing
@@ -199,6 +205,41 @@ def test_workers_restore_it_once_and_the_second_call_does_nothing(place, client)
     assert stamp(place.target) == before
 
 
+def listed(root):
+    """What is in a directory, by the standard library."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        told = path.lstat()
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(root))] = (told.st_mode, told.st_mtime_ns, told.st_nlink, content)
+    return found
+
+
+def test_workers_restore_a_directory_in_place_of_another(place, client):
+    tree, rng = place.home / "tree", random.Random(31)
+    for number in range(200):
+        directory = tree / f"{number % 9}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"file {number}").write_bytes(rng.randbytes(rng.randrange(0, 200_000)))
+    (tree / "large").write_bytes(rng.randbytes(20 * MIB))
+    (tree / "large").chmod(0o600)
+    (tree / "link").symlink_to("large")
+    os.link(tree / "0" / "file 0", tree / "other name")
+    sealed = place.home / "tree.cfd"
+    cofferdam.seal(tree, sealed, place.identity.recipient)
+    place.target.mkdir()
+    (place.target / "old").write_bytes(b"old")
+    with pytest.raises(cofferdam.TargetExistsError):
+        place.restore(client, sealed)
+    restored = place.restore(client, sealed, force=True, keep_old=True)
+    assert restored.parts > 2 and not restored.was_there
+    assert listed(place.target) == listed(tree) and place.left() == []
+    assert (place.home / "target.cofferdam-old" / "old").read_bytes() == b"old"
+    (place.target / "large").unlink()
+    assert place.restore(client, sealed, force=True, keep_old=True).was_there
+    assert not (place.target / "large").exists()
+
+
 def test_the_plan_that_is_there_says_how_many_parts(place, client):
     parts.plan(place.plan, place.sealed, place.target, 3, place.identity)
     with pytest.raises(cofferdam.JournalMismatchError):
@@ -244,10 +285,43 @@ def test_a_part_whose_worker_is_killed_is_run_again(place, client, server):
     assert place.left() == []
 
 
+async def give_up(address, dask_scheduler):
+    """What a scheduler does with a worker that it has not heard of for too long; how long that is, is not waited for: a busy machine takes it, too."""
+    await dask_scheduler.restart_workers([address], wait_for_workers=False, stimulus_id="not heard of")
+@pytest.mark.skipif(BUCKET is None, reason="COFFERDAM_TEST_BUCKET names no bucket of a test server")
+def test_an_object_is_made_by_workers_of_which_one_is_killed(place, client, server):
+    name = f"dask-{uuid.uuid4()}"
+    place.target = f"s3://{BUCKET}/{name}"
+
+    def stored():
+        # Who may read without a signature gets the very bytes.
+        try:
+            with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT']}/{BUCKET}/{name}") as answer:
+                return answer.read()
+        except urllib.error.HTTPError:
+            return None
+
+    thread, came = in_background(lambda: place.restore(client, server.url, progress=close_when_planned(server)))
+    in_the_middle(client, place, server)
+    os.kill(next(iter(pids(client).values())), signal.SIGKILL)
+    assert stored() is None
+    server.gate.set()
+    thread.join(120)
+    assert isinstance(came[0], many.Restored), came
+    assert (came[0].target, came[0].parts, came[0].was_there) == (place.target, 4, False)
+    assert stored() == PLAIN
+    assert sorted(path.name for path in place.home.glob(".*")) == []
+    # The second call does nothing, whatever has become of the object since; and another plan does not replace it unasked.
+    assert place.restore(client, server.url).was_there
+    with pytest.raises(cofferdam.TargetExistsError):
+        place.restore(client, server.url, plan=place.home / "another")
+    assert place.restore(client, server.url, plan=place.home / "third", force=True).parts == 4
+    assert stored() == PLAIN
+
+
 def test_a_worker_that_comes_back_after_the_commit_writes_nothing_of_the_target(place, server):
     # Without a nanny, which would end it: it stands for a machine that was cut off.
     with (
-        dask.config.set({"distributed.scheduler.worker-ttl": "5s"}),
         distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
         contextlib.ExitStack() as stack,
@@ -264,6 +338,7 @@ def test_a_worker_that_comes_back_after_the_commit_writes_nothing_of_the_target(
         in_the_middle(client, place, server)
         address, paused = next(iter(pids(client).items()))
         os.kill(paused, signal.SIGSTOP)
+        client.run_on_scheduler(give_up, address)
         server.gate.set()
         thread.join(120)
         assert isinstance(came[0], many.Restored) and place.target.read_bytes() == PLAIN
@@ -427,6 +502,7 @@ def test_no_key_is_in_what_the_scheduler_has(place, client, server):
         ({"sealed": "https://host/a.cfd?sig=sesame"}, "secret"),
         ({"sealed": "https://user:sesame@host/a.cfd"}, "secret"),
         ({"sealed": b"bytes"}, "path or a URL"),
+        ({"target": "s3://user:sesame@bucket/a"}, "secret"),
     ],
 )
 def test_secrets_are_no_arguments(place, client, options, word):

@@ -521,9 +521,13 @@ typedef struct cfd_entry {
      */
     bool changed;
     /*
+     Whether the file was gone when it was read, and zeros stand for it, or for the rest of it; then it has changed as well.
+     */
+    bool gone;
+    /*
      Zeros, for later.
      */
-    uint8_t reserved[30];
+    uint8_t reserved[29];
 } cfd_entry;
 
 /*

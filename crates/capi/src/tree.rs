@@ -60,8 +60,10 @@ pub struct cfd_entry {
     pub kind: u8,
     /// Whether the file changed while it was sealed: its bytes may be of several moments.
     pub changed: bool,
+    /// Whether the file was gone when it was read, and zeros stand for it, or for the rest of it; then it has changed as well.
+    pub gone: bool,
     /// Zeros, for later.
-    pub reserved: [u8; 30],
+    pub reserved: [u8; 29],
 }
 
 /// Is told of one member: its path, without "./" before it ("." is the tree's own directory); of a hard link the path of the file, of a symbolic
@@ -235,7 +237,7 @@ pub unsafe extern "C" fn cfd_tree_free(tree: *mut cfd_tree) -> cfd_status {
 
 impl cfd_tree {
     fn entry_of(&self, located: &LocatedEntry) -> Result<cfd_entry, Error> {
-        let Entry { mode, uid, gid, modified, changed, .. } = located.entry;
+        let Entry { mode, uid, gid, modified, changed, gone, .. } = located.entry;
         let file = self.resolved(located)?;
         Ok(cfd_entry {
             number: located.number,
@@ -247,7 +249,8 @@ impl cfd_tree {
             gid,
             kind: located.entry.kind.typeflag(),
             changed,
-            reserved: [0; 30],
+            gone,
+            reserved: [0; 29],
         })
     }
 

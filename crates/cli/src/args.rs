@@ -209,11 +209,11 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             input, stream_id, generation, authentic, recipients: each with number, kind (\"age\", \"passphrase\",
             \"key-file\", \"external\", \"unknown\"), recipient, opens, post_quantum
   rewrapped file, generation, slots, room_bytes, removed
-  status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"moving\",
+  status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"moving\", \"shards\", \"parts\",
             \"in-the-way\", \"unknown\"), staging, staging_len, durable_len, journal, state, stream_id, input_len,
-            plan, problems, within (a directory: attempt, staging, staging_len, journal, problems of what is in it);
+            plan, shards, parts (directories of plans), problems, within (a directory: attempt, staging, staging_len, journal, problems of what is in it);
             staging_len of a directory: bytes that are allocated to the files beneath it
-  discarded target, removed
+  discarded target, removed, parts (directories of plans, which stay)
   upload    key, id, begun, age_seconds, aborted: of a store
   uploads   listed, aborted: after them
   bench     directory, file_system, free, load, file_len, memory_len, threads, parts, files, recipes, frame_sizes,

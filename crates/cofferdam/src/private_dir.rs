@@ -1,21 +1,133 @@
-//! A directory beside a target that is this user's alone.
-//! What is in it, others know.
+//! A directory beside a target that is this user's alone, and the files in it.
+//! What is in them, others know.
 
-use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, unlinkat};
 use rustix::io::Errno;
-use storage::TargetDir;
+use storage::{Disk, TargetDir};
+use tree_sink::{Removal, remove_directory};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, record_file};
+
+/// The directory, opened once: its files are reached whatever becomes of its name.
+#[derive(Debug)]
+pub(crate) struct PrivateDir {
+    disk: Disk,
+    /// For messages.
+    path: PathBuf,
+}
+
+impl PrivateDir {
+    /// Opens the directory `name` beside a target; `None` where nothing has that name.
+    ///
+    /// # Errors
+    /// As of [`open_private`].
+    pub(crate) fn open(target_dir: &TargetDir, name: &OsStr) -> Result<Option<PrivateDir>, Error> {
+        let opened = open_private(target_dir, name)?;
+        Ok(opened.map(|opened| PrivateDir { disk: Disk::new(opened), path: target_dir.sibling(name) }))
+    }
+
+    /// Where it was when it was opened, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// The names in it, sorted.
+    pub(crate) fn names(&self) -> Result<BTreeSet<OsString>, Error> {
+        names_in(&self.disk).map_err(|error| self.failed("could not be listed", error))
+    }
+
+    /// Puts a file there, as a whole.
+    pub(crate) fn put(&self, name: &OsStr, content: &[u8]) -> Result<(), Error> {
+        record_file::put(&self.disk, name, content)
+            .map_err(|error| self.failed(&format!("takes no {}", name.display()), error))
+    }
+
+    /// The content of a file there, as far as `len_max` bytes and one more.
+    pub(crate) fn read(&self, name: &OsStr, len_max: usize) -> Result<Option<Vec<u8>>, Error> {
+        let read = self
+            .open_file(name)
+            .and_then(|file| file.map(|file| record_file::read_of(&file, len_max)).transpose());
+        read.map_err(|error| self.failed(&format!("has a {} that cannot be read", name.display()), error))
+    }
+
+    pub(crate) fn open_file(&self, name: &OsStr) -> io::Result<Option<File>> {
+        record_file::open_at(&self.disk, name)
+    }
+
+    /// Removes a file, if it is there.
+    pub(crate) fn remove(&self, name: &OsStr) -> Result<(), Error> {
+        match unlinkat(&self.disk, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.failed(&format!("keeps {}", name.display()), error.into())),
+        }
+    }
+
+    /// Removes what has the name `name` in it, a directory as a whole.
+    pub(crate) fn remove_whatever(&self, name: &OsStr) -> Result<(), Error> {
+        let removed = remove_whatever(&self.disk, name);
+        removed.map_err(|error| self.failed(&format!("keeps {}", name.display()), error))
+    }
+
+    pub(crate) fn failed(&self, what: &str, error: io::Error) -> Error {
+        Error::io(format!("{} {what}", self.path.display()), error)
+    }
+}
+
+impl AsFd for PrivateDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.disk.as_fd()
+    }
+}
+
+/// Removes what has the name `name` in a directory that nobody else can write to: a directory as a whole, unless something is mounted in it.
+pub(crate) fn remove_whatever(directory: &impl AsFd, name: &OsStr) -> io::Result<()> {
+    match unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(directory, name, flags, Mode::empty())?;
+    match remove_directory(directory, name, &opened)? {
+        Removal::Done => Ok(()),
+        Removal::HoldsMounts => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "a file system is mounted in it: nothing of it was removed",
+        )),
+        Removal::Another => Err(io::Error::other("something else has come to its name")),
+    }
+}
+
+/// The names in a directory, sorted.
+pub(crate) fn names_in(directory: &impl AsFd) -> io::Result<BTreeSet<OsString>> {
+    let mut names = BTreeSet::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            names.insert(name.to_owned());
+        }
+    }
+    Ok(names)
+}
 
 /// Opens the directory `name` beside a target; `None` where nothing has that name.
 ///
 /// # Errors
 /// What stands there is no directory, another user's, or open to others: who can write to it could put any bytes there.
-pub(crate) fn open_private(target_dir: &TargetDir, name: &OsStr) -> Result<Option<OwnedFd>, Error> {
+fn open_private(target_dir: &TargetDir, name: &OsStr) -> Result<Option<OwnedFd>, Error> {
     let path = target_dir.sibling(name);
     let Some(directory) = target_dir.directory() else {
         return Err(Error::new(ErrorKind::Usage, "the target is in no directory"));

@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use ::parts::AttemptName;
 use contract::IfExists;
 use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::io::Errno;
-use storage::Storage;
+use storage::{Storage, StorageFile};
 
 /// Gives `name` to a file with this content, durably.
 ///
@@ -19,24 +20,32 @@ use storage::Storage;
 /// [`io::ErrorKind::AlreadyExists`], with which nothing has changed; [`io::ErrorKind::NotFound`] where the directory has gone; the
 /// medium's own.
 pub(crate) fn put(storage: &dyn Storage, name: &OsStr, content: &[u8]) -> io::Result<()> {
-    let (file, temporary) = match storage.create_unnamed() {
-        Ok(file) => (file, None),
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            let temporary = temporary_name()?;
-            (storage.create(&temporary)?, Some(temporary))
-        }
-        Err(error) => return Err(error),
-    };
-    let written = file.write_all_at(content, 0).and_then(|()| file.sync_all());
-    let put = written.and_then(|()| match &temporary {
-        Some(temporary) => storage.rename(temporary, name, IfExists::Refuse),
-        None => file.link(name),
+    let unnamed = storage.create_unnamed().and_then(|file| {
+        write(&file, content)?;
+        file.link(name)
     });
-    if let (Err(_), Some(temporary)) = (&put, &temporary) {
-        // What has failed is told; a name that stays is one that nobody reads.
-        let _ = storage.remove(temporary);
+    match unnamed {
+        // The file system has no files without a name, or there is no /proc to give it one.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => put_renamed(storage, name, content)?,
+        put => put?,
     }
-    put.and_then(|()| storage.sync())
+    storage.sync()
+}
+
+fn put_renamed(storage: &dyn Storage, name: &OsStr, content: &[u8]) -> io::Result<()> {
+    let temporary = temporary_name()?;
+    let written = storage.create(&temporary).and_then(|file| write(&file, content));
+    let put = written.and_then(|()| storage.rename(&temporary, name, IfExists::Refuse));
+    if put.is_err() {
+        // What has failed is told; a name that stays is one that nobody reads.
+        let _ = storage.remove(&temporary);
+    }
+    put
+}
+
+fn write(file: &Arc<dyn StorageFile>, content: &[u8]) -> io::Result<()> {
+    file.write_all_at(content, 0)?;
+    file.sync_all()
 }
 
 /// The content of the file at `path`, links followed; `None` where nothing is there. One of more than `len_max` bytes is given with one
@@ -80,7 +89,14 @@ pub(crate) fn read_of(file: &File, len_max: usize) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Whether it is the name of a file that was to get another name.
+pub(crate) fn is_temporary(name: &[u8]) -> bool {
+    name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes())
+}
+
 fn temporary_name() -> io::Result<OsString> {
     let name = AttemptName::generate().map_err(io::Error::other)?;
-    Ok(format!(".{name}.cofferdam-new").into())
+    Ok(format!(".{name}{TEMPORARY}").into())
 }
+
+const TEMPORARY: &str = ".cofferdam-new";

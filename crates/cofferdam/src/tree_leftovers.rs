@@ -32,7 +32,31 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
         let (attempt, problems) = told(&within.found);
         found.within = Some(Within::new(attempt, within.staging, within.journal, problems));
     }
+    #[cfg(feature = "parts")]
+    look_for_private(path, &mut found)?;
     Ok(found)
+}
+
+/// What many processes, or many streams, have left in a directory of their own.
+#[cfg(feature = "parts")]
+fn look_for_private(target: &Path, found: &mut Leftovers) -> Result<(), Error> {
+    // What is no place for a target has nothing beside it.
+    let Ok(target_dir) = storage::TargetDir::resolve(target, contract::IfExists::Refuse) else {
+        return Ok(());
+    };
+    found.parts = crate::parts::beside(&target_dir)?;
+    #[cfg(feature = "signatures")]
+    {
+        found.shards = crate::shards::beside(&target_dir)?;
+    }
+    if found.attempt == Attempt::Nothing {
+        found.attempt = match (&found.shards, found.parts.is_empty()) {
+            (Some(_), _) => Attempt::Shards,
+            (None, false) => Attempt::Parts,
+            (None, true) => Attempt::Nothing,
+        };
+    }
+    Ok(())
 }
 
 /// Whether the next restore of a tree, and not of a file, would meet it: a directory is staged, or would be replaced, or what is there is no file either.
@@ -56,7 +80,7 @@ fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
 }
 
 /// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files, of trees and of shards, and of
-/// sealings. The target stays as it is.
+/// sealings. The target stays as it is, and so does what belongs to a plan: that is given up by its own command.
 ///
 /// # Errors
 /// [`ErrorKind::TargetLocked`](crate::ErrorKind::TargetLocked) where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused.

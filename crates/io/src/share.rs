@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Has `threads` threads, this one among them, do `work` for each number below `count`, which is within [`i64::MAX`]: each number is taken once, in no order. A thread begins with
-/// what `begin` gives; what has become of it is given back, in no order.
+/// what `begin` gives; what has become of it is given back, in no order. A thread that the system does not give is done without.
 ///
 /// # Errors
 /// The first that fails, in the order of threads. Once one has failed, no number is taken any more.
@@ -31,7 +31,8 @@ pub fn share<S: Send, E: Send>(
         }
     };
     thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let others: Vec<_> =
+            (1..threads).map_while(|_| thread::Builder::new().spawn_scoped(scope, run).ok()).collect();
         let ours = run();
         let theirs =
             others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));

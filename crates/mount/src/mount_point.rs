@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
+use cofferdam_io::descriptor_path;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstat, open, statx};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -50,7 +51,7 @@ impl MountPoint {
 
     /// A path that leads to it and nowhere else, in this process.
     fn descriptor(&self) -> PathBuf {
-        format!("/proc/self/fd/{}", self.directory.as_raw_fd()).into()
+        descriptor_path(&self.directory).into()
     }
 
     /// The file system that it is a directory of.

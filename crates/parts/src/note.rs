@@ -1,4 +1,4 @@
-//! Two notes of whoever commits: which file is about to become the target, and that the plan is done.
+//! The notes of whoever commits: which file is about to become the target, that an upload is, and that the plan is done.
 //! They say nothing of a byte; they keep a second commit from doing anything again.
 
 use crate::text::{Hex, Lines, Writer};
@@ -46,11 +46,34 @@ impl Publishing {
     }
 }
 
+/// The store is about to be asked for the object. If the upload is gone, it may be that object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Completing;
+
+impl Completing {
+    /// Its text.
+    pub fn to_text(&self, key: &PlanKey, plan: PlanId) -> String {
+        let mut text = Writer::new(COMPLETING);
+        text.line("plan", &[&plan]);
+        text.finish(key)
+    }
+
+    /// Reads the note of a commit of `plan`.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn parse(text: &[u8], key: &PlanKey, plan: PlanId) -> Result<Completing, RecordError> {
+        let mut lines = Lines::of(text, COMPLETING, NOTE_LEN_MAX, key)?;
+        check_plan(&mut lines, plan)?;
+        lines.end().map(|()| Completing)
+    }
+}
+
 /// The plan has been committed: its target is in place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Committed {
-    /// Bytes of the target, as it was then.
-    pub plaintext_len: u64,
+    /// Bytes of the target, as it was then; of a tree's plaintext.
+    pub target_len: u64,
     /// The digest of the stream.
     pub stream_digest: [u8; 32],
 }
@@ -58,7 +81,7 @@ pub struct Committed {
 impl Committed {
     /// Of this plan.
     pub fn of(plan: &Plan) -> Committed {
-        Committed { plaintext_len: plan.plaintext_len(), stream_digest: plan.content().stream_digest }
+        Committed { target_len: plan.target_len(), stream_digest: plan.content().stream_digest }
     }
 
     /// Its text.
@@ -66,7 +89,7 @@ impl Committed {
         let mut text = Writer::new(COMMITTED);
         text.line("plan", &[&plan]);
         text.line("digest", &[&Hex(&self.stream_digest)]);
-        text.line("length", &[&self.plaintext_len]);
+        text.line("length", &[&self.target_len]);
         text.finish(key)
     }
 
@@ -78,9 +101,9 @@ impl Committed {
         let mut lines = Lines::of(text, COMMITTED, NOTE_LEN_MAX, key)?;
         check_plan(&mut lines, plan)?;
         let stream_digest = lines.line::<1>("digest")?.bytes(0)?;
-        let plaintext_len = lines.line::<1>("length")?.number(0)?;
+        let target_len = lines.line::<1>("length")?.number(0)?;
         lines.end()?;
-        Ok(Committed { plaintext_len, stream_digest })
+        Ok(Committed { target_len, stream_digest })
     }
 }
 
@@ -92,4 +115,5 @@ fn check_plan(lines: &mut Lines<'_>, plan: PlanId) -> Result<(), RecordError> {
 }
 
 const PUBLISHING: &str = "cofferdam-publishing";
+const COMPLETING: &str = "cofferdam-completing";
 const COMMITTED: &str = "cofferdam-committed";

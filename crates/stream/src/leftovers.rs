@@ -8,7 +8,7 @@ use local::{Seen, StagedFile};
 use storage::TargetError;
 
 use crate::checkpoint::sink_len_of;
-use crate::restore_id::{RECEIVER_ID, RestoreId};
+use crate::restore_id::{PARTS_ID, RECEIVER_ID, RestoreId};
 use crate::seal_resume::sealing_label;
 use crate::sealing_state::{StatePlace, real_path};
 use crate::state_dir::StateDir;
@@ -33,6 +33,10 @@ pub struct Leftovers {
     pub sealing: Option<(StreamId, u64)>,
     /// Where the plan of a tree's sealing is, which names the tree's files.
     pub plan: Option<PathBuf>,
+    /// The private directory of shards that are to become the target.
+    pub shards: Option<PathBuf>,
+    /// Private directories of plans by which the target is restored in parts.
+    pub parts: Vec<PathBuf>,
     /// Why a journal or a state cannot be used.
     pub problems: Vec<String>,
     /// Of a directory: what a restore into it has left in it.
@@ -77,6 +81,10 @@ pub enum Attempt {
     Sealing,
     /// A receiver's, of a restore that runs elsewhere.
     Receiving,
+    /// A restore of shards.
+    Shards,
+    /// A restore in parts, by a plan.
+    Parts,
     /// Something that this release does not know.
     Unknown,
     /// It had put the target in place, and was interrupted during cleanup.
@@ -95,7 +103,8 @@ impl Leftovers {
 
     /// Whether nothing is kept but what may be in the target.
     pub fn is_empty_beside(&self) -> bool {
-        self.staging.is_none() && self.journal.is_none() && self.state.is_none() && self.plan.is_none()
+        let is_none = self.staging.is_none() && self.journal.is_none() && self.shards.is_none();
+        is_none && self.state.is_none() && self.plan.is_none() && self.parts.is_empty()
     }
 }
 
@@ -115,6 +124,8 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
         state: None,
         sealing: None,
         plan: None,
+        shards: None,
+        parts: Vec::new(),
         problems: Vec::new(),
         within: None,
     };
@@ -131,6 +142,9 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
         Ok(Seen::Unfinished { attempt_id, checkpoint }) if attempt_id.as_bytes() == RECEIVER_ID => {
             found.attempt = Attempt::Receiving;
             found.durable_len = checkpoint.as_ref().map(sink_len_of);
+        }
+        Ok(Seen::Unfinished { attempt_id, .. }) if attempt_id.as_bytes().starts_with(PARTS_ID) => {
+            found.attempt = Attempt::Parts
         }
         Ok(Seen::Unfinished { .. }) => found.attempt = Attempt::Unknown,
         Err(error) => {

@@ -113,7 +113,7 @@ pub use reader::Reader;
 pub use recipient_list::{RecipientList, list_recipients};
 pub use remedy::{GivenInstead, InTheWay, Kept, Remedy};
 pub use resources::Resources;
-pub use restore_id::RECEIVER_ID;
+pub use restore_id::{PARTS_ID, RECEIVER_ID};
 pub use restored::Restored;
 pub use rewrap::{RecipientChange, Rewrapped, rewrap, rewrap_copy, rewrap_unless};
 pub use seal::{FormatOptions, SealOptions, Sealed, SealedAs, SealedLen, default_suite};

@@ -135,6 +135,8 @@ fn array<const LEN: usize>(bytes: &[u8], at: usize) -> [u8; LEN] {
 const MAGIC: &[u8; 8] = b"CFDREST\x01";
 /// What a receiver calls its journal: it knows nothing of the stream by which to call it.
 pub const RECEIVER_ID: &[u8] = b"cofferdam/v1/receive";
+/// How the name begins that a plan's commit gives its journal; a MAC follows.
+pub const PARTS_ID: &[u8] = b"cofferdam/v1/parts\0";
 const MAC_LABEL: &[u8] = b"cofferdam/v1/restore-label\0";
 const CLEAR_LEN: usize = 104;
 const MAC_LEN: usize = 32;

@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 use crate::{
     Catalog, CatalogWriter, Content, Layout, LeftOut, Member, TreeError, TreeRoot, WalkOptions,
     limits::{ARCHIVE_END_LEN, BLOCK_LEN},
-    walk::walk_with,
+    walk::{walk, walk_with},
     xattrs::XattrReader,
 };
 
@@ -160,7 +160,7 @@ fn write(
     Ok((file, left_out))
 }
 
-/// As [`walk`](crate::walk), on a thread of its own: what it finds is taken while it goes on.
+/// As [`walk`], on a thread of its own: what it finds is taken while it goes on. Where the system gives none, on this one.
 fn walk_ahead(
     root: &TreeRoot,
     options: &WalkOptions,
@@ -169,7 +169,7 @@ fn walk_ahead(
     let stopped = |what: &'static str| TreeError::io("walk the tree", io::Error::other(what));
     let (sender, receiver) = mpsc::sync_channel::<Vec<Member>>(BATCHES_AHEAD);
     thread::scope(|scope| {
-        let walker = scope.spawn(move || {
+        let walker = thread::Builder::new().spawn_scoped(scope, move || {
             let mut batch = Vec::with_capacity(BATCH_LEN);
             let send = |batch| sender.send(batch).map_err(|_| stopped("nobody takes what it finds"));
             let left_out = walk_with(root, options, XattrReader::of_own_thread(), &mut |member| {
@@ -181,6 +181,7 @@ fn walk_ahead(
             })?;
             send(batch).map(|()| left_out)
         });
+        let Ok(walker) = walker else { return walk(root, options, take) };
         // After an error there is no receiver any more, and the walk ends as well.
         let taken = receiver.into_iter().flatten().try_for_each(take);
         let walked = walker.join().map_err(|_| stopped("its thread has panicked"));

@@ -185,6 +185,8 @@ impl Walk<'_> {
                 // It has been removed meanwhile, or is none any more.
                 Err(Errno::NOENT | Errno::INVAL) => {
                     self.left_out.gone += 1;
+                    // Another name of it is no name of a member that is not there.
+                    self.links.forget((device(&told), told.stx_ino));
                     return Ok(None);
                 }
                 target => target.map_err(|error| TreeError::io(format!("read the link {path}"), error))?,

@@ -334,11 +334,11 @@ impl StorageFile for DiskFile {
 
     #[cfg(target_os = "linux")]
     fn link(&self, name: &OsStr) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
+        use cofferdam_io::{descriptor_path, proc_error};
 
         // linkat(2): by the descriptor itself this needs a capability, by way of /proc it does not.
-        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        Ok(linkat(CWD, path, &self.directory, name, AtFlags::SYMLINK_FOLLOW)?)
+        let path = descriptor_path(&self.file);
+        linkat(CWD, path, &self.directory, name, AtFlags::SYMLINK_FOLLOW).map_err(proc_error)
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -258,7 +258,7 @@ pub trait StorageFile: Send + Sync + fmt::Debug {
     /// Gives an unnamed file a name, which must be free.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`], or the medium's own.
+    /// [`io::ErrorKind::AlreadyExists`]; [`io::ErrorKind::Unsupported`] where the system cannot, as without /proc; or the medium's own.
     fn link(&self, name: &OsStr) -> io::Result<()>;
 
     /// Sets the length, takes all the room, and maps the file into memory. What is written to the map lies within the file and

@@ -1,13 +1,18 @@
 //! What a file is given of what its header says: owner, extended attributes, time, mode, in this order.
 //! Knows no tree.
 
-use std::{ffi::OsStr, io, os::fd::AsFd};
+use std::{
+    ffi::OsStr,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use cofferdam_io::{proc_error, proc_path};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use rustix::{
     fs::{
-        AtFlags, Gid, StatxFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, lsetxattr, statx, utimensat,
+        AtFlags, FileType, Gid, OFlags, Stat, StatxFlags, Timespec, Timestamps, Uid, XattrFlags, chownat,
+        fchmod, fchown, fsetxattr, fstat, futimens, lsetxattr, openat, statx, utimensat,
     },
     io::Errno,
     process::{getegid, geteuid},
@@ -16,7 +21,7 @@ use tree::{EntryKind, Member};
 
 use crate::{
     file_sync::FileSync,
-    options::{DeviceFiles, Owners, SetIdBits, TreeOptions},
+    options::{Owners, SetIdBits, TreeOptions},
     owner_numbers::{LookedUp, OwnerNumbers},
 };
 
@@ -68,34 +73,34 @@ impl<'a> Attributes<'a> {
         self.left_out
     }
 
-    /// Whether the member was not made at all.
-    pub(crate) fn leaves_out(&self, member: &Member) -> bool {
-        matches!(member.kind, EntryKind::CharDevice | EntryKind::BlockDevice)
-            && self.options.device_files == DeviceFiles::LeaveOut
-    }
-
     /// Sets those of what is called `name` in `directory`, and makes it durable where the file system is not synced at once.
     pub(crate) fn set(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<()> {
-        let opened = self.file_sync.open(directory, name, member.kind)?;
-        let ownership = self.set_owner(directory, name, member)?;
-        let lacks_capabilities = self.set_xattrs(directory, name, member)?;
+        let subject = Subject::new(directory.as_fd(), name, member.kind)?;
+        let opened = match &subject {
+            Subject::File(..) => None,
+            Subject::Name(..) => self.file_sync.open(directory, name, member.kind)?,
+        };
+        let ownership = self.set_owner(&subject, member)?;
+        let lacks_capabilities = self.set_xattrs(&subject, member)?;
         let mode = self.mode(member, ownership);
         self.left_out.set_id_bits += u64::from(lacks_capabilities || mode != member.mode);
         let modified = Timespec { tv_sec: member.modified.seconds, tv_nsec: member.modified.nanos.into() };
-        let times = Timestamps { last_access: modified, last_modification: modified };
-        utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        subject.set_times(&Timestamps { last_access: modified, last_modification: modified })?;
         if !HELD_EVERYWHERE.contains(&modified.tv_sec) {
             let there = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MTIME)?;
             self.left_out.times += u64::from(there.stx_mtime.tv_sec != modified.tv_sec);
         }
         // Last: a directory may then no longer be searched by its owner, and not even its own `.` be found.
         if member.kind != EntryKind::Symlink {
-            change_mode(directory, name, mode)?;
+            subject.change_mode(mode)?;
         }
-        self.file_sync.sync(opened.as_ref())
+        match &subject {
+            Subject::File(file, _) => self.file_sync.sync(Some(file)),
+            Subject::Name(..) => self.file_sync.sync(opened.as_ref()),
+        }
     }
 
-    fn set_owner(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<Ownership> {
+    fn set_owner(&mut self, subject: &Subject<'_>, member: &Member) -> io::Result<Ownership> {
         if self.options.owners == Owners::Ours {
             return Ok(Ownership::AsAsked);
         }
@@ -106,8 +111,7 @@ impl<'a> Attributes<'a> {
         let (owner, group) = self.owner(member);
         let is_unknown = owner.is_err() || group.is_err();
         // Where nobody can say who has that name, nobody else gets the file for its number.
-        let (owner, group) = (owner.ok().map(Uid::from_raw), group.ok().map(Gid::from_raw));
-        let is_refused = match chownat(directory, name, owner, group, AtFlags::SYMLINK_NOFOLLOW) {
+        let is_refused = match subject.change_owner(owner.ok(), group.ok()) {
             Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP) => true,
             given => given.map(|()| false)?,
         };
@@ -120,9 +124,8 @@ impl<'a> Attributes<'a> {
     }
 
     /// Whether capabilities were left out.
-    fn set_xattrs(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<bool> {
+    fn set_xattrs(&mut self, subject: &Subject<'_>, member: &Member) -> io::Result<bool> {
         let (mut lacks_capabilities, mut lacks_others) = (false, false);
-        let place = if member.xattrs.is_empty() { Vec::new() } else { proc_path(directory, name) };
         for xattr in &member.xattrs {
             if xattr.name == CAPABILITIES && self.options.set_id_bits == SetIdBits::LeaveOut {
                 lacks_capabilities = true;
@@ -131,7 +134,7 @@ impl<'a> Attributes<'a> {
             if OF_THE_SYSTEM.contains(&&*xattr.name) {
                 continue;
             }
-            match lsetxattr(&*place, &*xattr.name, &xattr.value, XattrFlags::empty()) {
+            match subject.set_xattr(&xattr.name, &xattr.value) {
                 // EACCES is SELinux's word for it.
                 Err(
                     Errno::PERM
@@ -171,6 +174,64 @@ impl<'a> Attributes<'a> {
             number(self.numbers.user(&member.user), member.uid),
             number(self.numbers.group(&member.group), member.gid),
         )
+    }
+}
+
+/// What attributes are set of.
+enum Subject<'a> {
+    /// A regular file and what it has: its descriptor spares the system the way to it, and a way through /proc for its mode.
+    File(OwnedFd, Stat),
+    Name(BorrowedFd<'a>, &'a OsStr),
+}
+
+impl<'a> Subject<'a> {
+    fn new(directory: BorrowedFd<'a>, name: &'a OsStr, kind: EntryKind) -> io::Result<Subject<'a>> {
+        if kind != EntryKind::File {
+            return Ok(Subject::Name(directory, name));
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(directory, name, flags, rustix::fs::Mode::empty()) {
+            // It has its mode already, from an attempt that was cut off.
+            Err(Errno::ACCESS) => return Ok(Subject::Name(directory, name)),
+            file => file?,
+        };
+        let found = fstat(&file)?;
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => Ok(Subject::File(file, found)),
+            _ => Err(io::Error::other("this is no regular file any more")),
+        }
+    }
+
+    fn change_owner(&self, owner: Option<u32>, group: Option<u32>) -> Result<(), Errno> {
+        let (uid, gid) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
+        match self {
+            Subject::File(_, found) if owner == Some(found.st_uid) && group == Some(found.st_gid) => Ok(()),
+            Subject::File(file, _) => fchown(file, uid, gid),
+            Subject::Name(directory, name) => chownat(directory, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
+        }
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+        match self {
+            Subject::File(file, _) => fsetxattr(file, name, value, XattrFlags::empty()),
+            Subject::Name(directory, of) => {
+                lsetxattr(&*proc_path(directory, of), name, value, XattrFlags::empty())
+            }
+        }
+    }
+
+    fn set_times(&self, times: &Timestamps) -> Result<(), Errno> {
+        match self {
+            Subject::File(file, _) => futimens(file, times),
+            Subject::Name(directory, name) => utimensat(directory, *name, times, AtFlags::SYMLINK_NOFOLLOW),
+        }
+    }
+
+    fn change_mode(&self, mode: u32) -> io::Result<()> {
+        match self {
+            Subject::File(file, _) => Ok(fchmod(file, rustix::fs::Mode::from_raw_mode(mode))?),
+            Subject::Name(directory, name) => change_mode(directory, name, mode),
+        }
     }
 }
 

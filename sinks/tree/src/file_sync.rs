@@ -48,9 +48,9 @@ impl FileSync {
         Ok(Some(retried(|| openat(directory, name, flags, Mode::empty()))?))
     }
 
-    /// Syncs what was opened for that.
+    /// Syncs what was opened, if each is synced.
     pub(crate) fn sync(self, opened: Option<&OwnedFd>) -> io::Result<()> {
-        match opened.map_or(Ok(()), fsync) {
+        match opened.filter(|_| self == FileSync::Each).map_or(Ok(()), fsync) {
             // There is no such thing there, of directories mostly; more cannot be done.
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(error) => Err(error.into()),

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use contract::AttemptId;
+use local::journal_header::Header;
 use storage::TargetError;
 
 use crate::{
@@ -120,6 +122,20 @@ pub fn remove_beside(target: impl AsRef<Path>) -> Result<Vec<PathBuf>, TargetErr
         removed.extend(remove_of(Target::open(target.as_ref(), Placement::Into)?)?);
     }
     Ok(removed)
+}
+
+/// Removes what the attempt `attempt_id` has left beside `target`, if that is what is there and it has not put its tree in place. What is another's
+/// stays.
+///
+/// # Errors
+/// As [`remove_beside`].
+pub fn remove_attempt(target: impl AsRef<Path>, attempt_id: &AttemptId) -> Result<Vec<PathBuf>, TargetError> {
+    let target = Target::open(target.as_ref(), Placement::Whole)?;
+    let records = target.read_journal()?;
+    match records.is_some_and(|records| records.header == Header::Valid(attempt_id.clone())) {
+        true => remove_of(target),
+        false => Ok(Vec::new()),
+    }
 }
 
 fn remove_of(target: Target) -> Result<Vec<PathBuf>, TargetError> {

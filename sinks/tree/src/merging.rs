@@ -19,7 +19,7 @@ use storage::{TargetError, TargetKind, classify};
 use tree::{EntryKind, Layout, TreePath, TreeRoot};
 
 use crate::{
-    attributes::{Attributes, LeftOut, change_mode},
+    attributes::{Attributes, change_mode},
     directory_id::Found,
     error::TreeSinkError,
     letting_in::widen_at,
@@ -139,9 +139,13 @@ fn cannot_enter(directory: &TreeRoot, path: &Path, above: &TreePath, error: Errn
     TargetError::OtherKind { path, kind, wanted: TargetKind::Directory }
 }
 
-/// Lets this user into the directories in `directory` that an earlier run may have given the tree's modes: they get them again.
-pub(crate) fn let_in(directory: &TreeRoot, layout: &Layout) -> Result<(), TreeSinkError> {
-    let (catalog, user) = (layout.catalog(), geteuid());
+/// Lets this user into the directories in `directory` that an earlier run may have given the tree's modes: they get them again. Gives what their modes
+/// were. The superuser is kept out of none.
+pub(crate) fn let_in(directory: &TreeRoot, layout: &Layout) -> Result<Vec<(TreePath, u32)>, TreeSinkError> {
+    let (catalog, user, mut widened) = (layout.catalog(), geteuid(), Vec::new());
+    if user.is_root() {
+        return Ok(widened);
+    }
     for place in 0..catalog.entries() {
         let Some(located) = catalog.entry_in_order(place)? else { break };
         let member = &located.entry.path;
@@ -155,11 +159,25 @@ pub(crate) fn let_in(directory: &TreeRoot, layout: &Layout) -> Result<(), TreeSi
             && found.is_directory()
             && found.owner.0 == user.as_raw()
             && found.mode & 0o700 != 0o700
+            && change_mode(&parent, name, found.mode | 0o700).is_ok()
         {
-            let _ = change_mode(&parent, name, found.mode | 0o700);
+            widened.push((member.clone(), found.mode));
         }
     }
-    Ok(())
+    Ok(widened)
+}
+
+/// Takes back what [`let_in`] has done, where nothing is moved.
+pub(crate) fn close_again(directory: &TreeRoot, widened: &[(TreePath, u32)]) {
+    // What is in a directory comes after it: a closed one is entered no more.
+    for (path, mode) in widened.iter().rev() {
+        if let Some(parent) = path.parent()
+            && let Ok(parent) = enter(directory, &parent)
+        {
+            // What cannot be taken back stays as the move would have it.
+            let _ = change_mode(&parent, OsStr::from_bytes(path.name()), *mode);
+        }
+    }
 }
 
 fn wanted(kind: EntryKind) -> TargetKind {
@@ -173,8 +191,9 @@ fn wanted(kind: EntryKind) -> TargetKind {
     }
 }
 
-/// Moves all that is in the private directory into `directory`. Directories that are there are given their attributes, the root's own apart.
-pub(crate) fn merge(directory: &TreeRoot, staging: &Staging, options: &TreeOptions) -> io::Result<LeftOut> {
+/// Moves all that is in the private directory into `directory`. Directories that are there are given their attributes, the root's own apart. What these lack
+/// was counted when the private directory's own were given them.
+pub(crate) fn merge(directory: &TreeRoot, staging: &Staging, options: &TreeOptions) -> io::Result<()> {
     let mut attributes = staging.attributes(options);
     // Directories that are in both: what is below them first, then they are given their attributes.
     let mut left = vec![(TreePath::root(), false)];
@@ -196,7 +215,7 @@ pub(crate) fn merge(directory: &TreeRoot, staging: &Staging, options: &TreeOptio
             }
         }
     }
-    Ok(attributes.left_out())
+    Ok(())
 }
 
 /// What became of a name.

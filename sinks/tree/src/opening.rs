@@ -297,10 +297,12 @@ impl Opening {
             let directory = self.target.directory();
             let directory =
                 directory.map_err(|error| TargetError::io(&self.target.path, "restore to", error))?;
-            if self.is_moving {
-                merging::let_in(&directory, &self.layout)?;
-            }
-            merging::check(&directory, &self.target.path, &self.layout, self.options.if_exists)?;
+            let widened = match self.is_moving {
+                true => merging::let_in(&directory, &self.layout)?,
+                false => Vec::new(),
+            };
+            let checked = merging::check(&directory, &self.target.path, &self.layout, self.options.if_exists);
+            checked.inspect_err(|_| merging::close_again(&directory, &widened))?;
         }
         // What an earlier attempt takes up is room: how much that is would take a walk.
         match self.target.ids()? {

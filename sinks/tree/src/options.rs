@@ -149,6 +149,26 @@ impl TreeOptions {
         self.placement
     }
 
+    /// What becomes of the tree that is replaced.
+    pub fn old_tree_of(&self) -> OldTree {
+        self.old_tree
+    }
+
+    /// Whose files are.
+    pub fn owners_of(&self) -> Owners {
+        self.owners
+    }
+
+    /// Whether set-id bits are set.
+    pub fn set_id_bits_of(&self) -> SetIdBits {
+        self.set_id_bits
+    }
+
+    /// Whether device files are made.
+    pub fn device_files_of(&self) -> DeviceFiles {
+        self.device_files
+    }
+
     /// Whether a tree that is replaced is removed.
     pub fn removes_old(&self) -> bool {
         self.placement == Placement::Whole && self.old_tree == OldTree::Remove

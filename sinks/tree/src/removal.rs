@@ -22,13 +22,22 @@ use crate::directory_id::{DirectoryId, Found};
 
 /// What came of a removal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Removal {
+pub enum Removal {
     /// Nothing is there any more.
     Done,
     /// A file system is mounted in it: nothing was removed.
     HoldsMounts,
     /// Something else has its name: nothing was removed.
     Another,
+}
+
+/// Removes the directory `opened` with all that is in it, if it is called `name` in `parent`: what is in it through a descriptor, whatever becomes of the
+/// name meanwhile, and of directories that keep their owner out as well. Where it is not called so any more, nothing is removed.
+///
+/// # Errors
+/// The medium's own; some of it may then be removed.
+pub fn remove_directory(parent: &impl AsFd, name: &OsStr, opened: &impl AsFd) -> io::Result<Removal> {
+    remove_tree(parent, name, DirectoryId::of(opened)?)
 }
 
 /// Removes the directory `expected`, if that is what is called `name` in `parent`. One that is not there is removed.

@@ -391,13 +391,17 @@ impl Target {
         }
         let intent = Intent { replaced: self.replaced, old_tree };
         journal.intend(&intent, &self.parent).map_err(CommitError::NotCommitted)?;
-        let not_committed = |error: Errno| CommitError::NotCommitted(error.into());
+        // A file system behind a network can do a rename and lose the reply.
+        let failed = |error: Errno| match self.id_at(&self.name) {
+            Ok(there) if there != Some(ours) => CommitError::NotCommitted(error.into()),
+            _ => CommitError::Unknown(error.into()),
+        };
         let Some(replaced) = self.replaced else {
-            self.rename(RenameFlags::NOREPLACE).map_err(not_committed)?;
+            self.rename(RenameFlags::NOREPLACE).map_err(failed)?;
             return Ok(Put { replaced: None });
         };
         self.check_replaced(&self.name, replaced)?;
-        self.rename(RenameFlags::EXCHANGE).map_err(not_committed)?;
+        self.rename(RenameFlags::EXCHANGE).map_err(failed)?;
         // Whatever came to the target's name in between is not thrown away: it goes back.
         if let Err(changed) = self.check_replaced(&self.staging_name, replaced) {
             return match self.rename(RenameFlags::EXCHANGE) {
@@ -537,6 +541,14 @@ pub(crate) fn target_kind(kind: FileType) -> TargetKind {
 /// A file in the directory of `target` that has no name, this process's alone.
 pub(crate) fn unnamed_file(target: &Target) -> io::Result<File> {
     tempfile::tempfile_in(target.own_directory())
+}
+
+/// Refuses a `target` that a tree could not become as a whole, as it is now. Nothing is changed or locked.
+///
+/// # Errors
+/// See [`TargetError`].
+pub fn check_target(target: impl AsRef<Path>, if_exists: IfExists) -> Result<(), TargetError> {
+    Target::open(target.as_ref(), Placement::Whole)?.look(if_exists).map(drop)
 }
 
 /// The directory in which a restore to `target` keeps files without a name: where the tree itself goes, so that nothing else has to be written.

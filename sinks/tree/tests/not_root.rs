@@ -146,6 +146,9 @@ fn a_move_that_stopped_is_brought_to_its_end_where_directories_keep_their_owner_
         let error = sink.publish(fixture.plaintext.len() as u64).unwrap_err();
         assert!(matches!(error, CommitError::Unknown(_)) && error.to_string().contains(" m "), "{error}");
         drop(sink);
+        // As long as that is there it is refused, and nothing is as open as it would have to be for the move.
+        open(&fixture, into()).unwrap_err();
+        assert_eq!(mode(&fixture.target().join("a")), 0);
         fs::remove_dir(fixture.target().join("m")).unwrap();
         restore(&fixture, into()).unwrap();
         for name in ["a", "n"] {
@@ -156,6 +159,28 @@ fn a_move_that_stopped_is_brought_to_its_end_where_directories_keep_their_owner_
         }
         assert_eq!(fs::read(fixture.target().join("m")).unwrap(), b"m");
         assert!(!fixture.target().join(".cofferdam-journal").exists());
+    });
+}
+
+/// Its attributes are set twice, in the private directory and in the target: what it lacks is one thing.
+#[test]
+fn what_a_directory_that_both_have_lacks_is_counted_once() {
+    let fixture = read_only([0o755, 0o755]);
+    as_user(&fixture, || {
+        let left_out = ["", "d/e"].map(|there| {
+            fs::create_dir_all(fixture.target().join(there)).unwrap();
+            let Opened::Fresh(mut sink) = open(&fixture, into()).unwrap() else {
+                panic!("nothing was there")
+            };
+            let outcome = sink.restored();
+            write_positioned(&sink, &fixture.plaintext, 100_000, 1);
+            sink.commit_segment(&checkpoint()).unwrap();
+            sink.publish(fixture.plaintext.len() as u64).unwrap();
+            fs::remove_dir_all(fixture.target()).unwrap();
+            let restored = outcome.lock().clone();
+            restored.unwrap().left_out
+        });
+        assert_eq!(left_out[0], left_out[1]);
     });
 }
 

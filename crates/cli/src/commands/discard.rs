@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
-use cofferdam::discard;
+use cofferdam::{discard, leftovers};
 use serde::Serialize;
 
+use super::status::of_plan;
 use crate::failure::Failure;
 use crate::io_arg::refuse_standard_target;
 use crate::printable::Name;
@@ -32,12 +33,19 @@ impl Discard {
     pub(crate) fn run(self, report: Report) -> Result<(), Failure> {
         refuse_standard_target(&self.target)?;
         let removed = discard(&self.target, self.state_dir.find_or_warn(report).as_deref())?;
+        // What has been removed is told, whatever else cannot be looked at.
+        let parts = leftovers(&self.target, None).map(|found| found.parts).unwrap_or_default();
         let record = Record {
             event: "discarded",
             target: Name::from(self.target.as_path()),
             removed: removed.iter().map(|path| Name::from(path.as_path())).collect(),
+            parts: parts.iter().map(|path| Name::from(path.as_path())).collect(),
         };
-        let lines: Vec<String> = record.removed.iter().map(|name| format!("removed {name}")).collect();
+        let mut lines: Vec<String> = record.removed.iter().map(|name| format!("removed {name}")).collect();
+        if !parts.is_empty() {
+            lines.push(format!("{}: what belongs to a plan stays", record.target));
+            lines.extend(parts.iter().map(|path| of_plan(path)));
+        }
         let sentence = match lines.is_empty() {
             true => format!("nothing is kept for {}", record.target),
             false => lines.join("\n"),
@@ -51,6 +59,8 @@ struct Record {
     event: &'static str,
     target: Name,
     removed: Vec<Name>,
+    /// Of plans, which stay.
+    parts: Vec<Name>,
 }
 
 const AFTER_HELP: &str = "\

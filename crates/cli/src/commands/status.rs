@@ -50,6 +50,8 @@ struct Record {
     stream_id: Option<String>,
     input_len: Option<u64>,
     plan: Option<Name>,
+    shards: Option<Name>,
+    parts: Vec<Name>,
     problems: Vec<String>,
     within: Option<WithinRecord>,
 }
@@ -91,6 +93,8 @@ impl Record {
             stream_id: found.sealing.as_ref().map(|(stream_id, _)| stream_id.to_string()),
             input_len: found.sealing.as_ref().map(|(_, len)| *len),
             plan: found.plan.as_ref().map(name),
+            shards: found.shards.as_ref().map(name),
+            parts: found.parts.iter().map(name).collect(),
             problems: found.problems.clone(),
             within: found.within.as_ref().map(WithinRecord::new),
         }
@@ -103,6 +107,8 @@ fn name_of(attempt: Attempt) -> Option<&'static str> {
         Attempt::Restore => Some("restore"),
         Attempt::Sealing => Some("sealing"),
         Attempt::Receiving => Some("receiving"),
+        Attempt::Shards => Some("shards"),
+        Attempt::Parts => Some("parts"),
         Attempt::Published => Some("published"),
         Attempt::Moving => Some("moving"),
         Attempt::InTheWay => Some("in-the-way"),
@@ -133,9 +139,21 @@ fn sentence(target: &Path, found: &Leftovers) -> String {
     if let Some(path) = &found.plan {
         lines.push(format!("  {}: the plan of a tree, which names its files", Name::from(path.as_path())));
     }
+    if let Some(path) = &found.shards {
+        lines.push(format!("  {}: shards of a manifest, in clear", Name::from(path.as_path())));
+    }
+    lines.extend(found.parts.iter().map(|path| of_plan(path)));
     lines.extend(found.problems.iter().map(|problem| format!("  {problem}")));
     lines.extend(found.within.iter().flat_map(|within| within_lines(&target, within)));
     lines.join("\n")
+}
+
+/// Of the directory of a plan, which no command finds without the plan.
+pub(super) fn of_plan(path: &Path) -> String {
+    let path = Name::from(path);
+    format!(
+        "  {path}: parts of a plan, in clear; `restore --plan FILE --give-up` removes them. If the plan is lost, remove the directory yourself"
+    )
 }
 
 fn within_lines(target: &Name, within: &Within) -> Vec<String> {
@@ -175,6 +193,10 @@ fn headline(found: &Leftovers) -> &'static str {
         (Attempt::Receiving, ..) => {
             "a restore that comes from elsewhere has not ended; the same `receive` goes on from there"
         }
+        (Attempt::Shards, ..) => {
+            "a restore of shards has not ended; the same command goes on with those that are left"
+        }
+        (Attempt::Parts, ..) => "a restore in parts has not ended; its plan's commands go on from there",
         (Attempt::Published, ..) => {
             "an attempt has put the target in place, and was cut off while it tidied up"
         }

@@ -4,9 +4,16 @@
 
 mod between;
 mod examples;
+#[path = "../../../tree/tests/fixture/mod.rs"]
+mod fixture;
+mod kept;
 mod killed;
+mod objects;
 mod place;
 mod seeds;
 mod shards;
 mod steps;
+mod tree_watch;
+mod trees;
+mod trees_killed;
 mod watch;

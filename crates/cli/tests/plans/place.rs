@@ -43,6 +43,19 @@ impl Place {
         Place::new(&plaintext(16 * 16 * 1024 + 77), "16KiB", "4KiB")
     }
 
+    /// With the directory `plain`, which `make` fills, sealed into `sealed.cfd`.
+    pub(crate) fn of_tree(make: impl Fn(&Path), segment: &str, frame: &str) -> Place {
+        let place = Place { directory: tempfile::tempdir().unwrap() };
+        fs::write(place.at("stream.key"), STREAM_KEY).unwrap();
+        fs::create_dir(place.at("plain")).unwrap();
+        make(&place.at("plain"));
+        let sizes = ["--no-zstd", "--frame-size", frame, "--segment-size", segment];
+        place
+            .run([&["seal", "--key-file", "stream.key", "-o", "sealed.cfd", "plain"][..], &sizes].concat())
+            .assert_done();
+        place
+    }
+
     pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -96,13 +109,24 @@ impl Place {
 
     /// The directory of attempts, as long as it is there.
     pub(crate) fn attempts(&self) -> Option<PathBuf> {
-        let name = self.names().into_iter().find(|name| name.starts_with(".target.cofferdam-parts-"))?;
-        Some(self.at(&name))
+        self.directory_beside("target")
     }
 
     /// The files there whose names begin so, sorted.
     pub(crate) fn attempt_files(&self, begins: &str) -> Vec<PathBuf> {
-        let Some(attempts) = self.attempts() else { return Vec::new() };
+        self.files_beside("target", begins)
+    }
+
+    /// The directory of attempts that is beside `name`.
+    pub(crate) fn directory_beside(&self, name: &str) -> Option<PathBuf> {
+        let begins = format!(".{name}.cofferdam-parts-");
+        let found = self.names().into_iter().find(|found| found.starts_with(&begins))?;
+        Some(self.at(&found))
+    }
+
+    /// The files there whose names begin so, sorted.
+    pub(crate) fn files_beside(&self, name: &str, begins: &str) -> Vec<PathBuf> {
+        let Some(attempts) = self.directory_beside(name) else { return Vec::new() };
         let names = names_in(&attempts);
         names.iter().filter(|name| name.starts_with(begins)).map(|name| attempts.join(name)).collect()
     }
@@ -145,7 +169,8 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} has not come");
-        thread::yield_now();
+        // Who spins takes a processor from who is waited for.
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -375,7 +375,8 @@ fn a_private_directory_that_is_swapped_while_a_source_is_opened_leads_nowhere() 
     // Where it was moved to, it is still the one that was opened; whether that is seen depends on the moment.
     match ran.code {
         Some(0) => assert_eq!(place.read("target/shard-00"), Snapshot::content(0, 1)),
-        _ => assert!(!place.at("target").exists()),
+        Some(1 | 8) => assert!(!place.at("target").exists()),
+        _ => panic!("{ran:?}"),
     }
 }
 

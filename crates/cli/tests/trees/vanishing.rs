@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 
 use crate::injected::injected;
 use crate::place::{Place, Ran, SMALL, end_of, plaintext, wait_until};
@@ -193,4 +193,26 @@ fn what_goes_while_the_directory_is_walked_is_counted_and_no_error() {
             assert_eq!(listed.lines().any(|line| line == name), name != gone, "{fault}: {listed}");
         }
     }
+}
+
+/// One of three names of a link goes between the two looks at it. The second of them is then the first.
+#[test]
+fn where_a_name_of_a_link_goes_while_the_directory_is_walked_the_others_are_sealed() {
+    if !has("strace") {
+        return;
+    }
+    let place = Place::new();
+    fs::create_dir_all(place.path("tree")).unwrap();
+    symlink("nowhere", place.path("tree/1")).unwrap();
+    for name in ["tree/2", "tree/3"] {
+        fs::hard_link(place.path("tree/1"), place.path(name)).unwrap();
+    }
+    let command = ["seal", "-r", &place.recipient, "--json", "tree", "-o", "tree.cfd"];
+    let sealed = Ran::of(injected(&place, &["readlinkat:error=ENOENT:when=1"], &command).output().unwrap());
+    sealed.assert_done();
+    assert_eq!(records(&sealed.stdout, "sealed")[0]["tree"]["left_out"]["gone"], 1);
+    open(&place, "restore", &["out"]).assert_done();
+    let restored = ["2", "3"].map(|name| fs::symlink_metadata(place.path("out").join(name)).unwrap());
+    assert_eq!(restored[0].ino(), restored[1].ino());
+    assert_eq!(fs::read_dir(place.path("out")).unwrap().count(), 2);
 }

@@ -4,24 +4,22 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::parts::{AttemptName, PLAN_LEN_MAX, PlanId};
-use rustix::fs::{AtFlags, Dir, Mode, mkdirat, unlinkat};
+use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
 use storage::{Disk, Lock, Storage as _, StorageFile, TargetDir};
 
-use crate::private_dir::open_private;
-use crate::{Error, ErrorKind, record_file};
+use crate::private_dir::{PrivateDir, names_in};
+use crate::{Error, ErrorKind};
 
 /// The directory, opened once. While it is, its files are reached whatever becomes of its name; and once it has been removed, nothing
 /// can be made in it.
 pub(super) struct AttemptsDir {
-    disk: Disk,
-    path: PathBuf,
+    private: PrivateDir,
 }
 
 impl AttemptsDir {
@@ -49,9 +47,7 @@ impl AttemptsDir {
     /// What stands there is no directory, another user's, or open to others: who can write to it could put any bytes there.
     pub(super) fn open(target_dir: &TargetDir, plan: PlanId) -> Result<Option<AttemptsDir>, Error> {
         let name = name_of(target_dir, plan);
-        let path = target_dir.sibling(&name);
-        let Some(opened) = open_private(target_dir, &name)? else { return Ok(None) };
-        Ok(Some(AttemptsDir { disk: Disk::new(opened), path }))
+        Ok(PrivateDir::open(target_dir, &name)?.map(|private| AttemptsDir { private }))
     }
 
     /// Refuses a plan whose text is not the one that the directory was made for: whoever can write to the plan's own directory may have
@@ -59,7 +55,7 @@ impl AttemptsDir {
     pub(super) fn check_plan(&self, text: &str) -> Result<(), Error> {
         match self.read(OsStr::new(PLAN), PLAN_LEN_MAX)? {
             Some(found) if found != text.as_bytes() => {
-                let what = format!("{} was made for another plan than this", self.path.display());
+                let what = format!("{} was made for another plan than this", self.path().display());
                 Err(Error::new(ErrorKind::JournalMismatch, what)
                     .advise("Look who has changed the plan or its key since it was made."))
             }
@@ -69,28 +65,29 @@ impl AttemptsDir {
 
     /// Whether the plan's text is there: it is from before the plan is, until the directory is removed.
     pub(super) fn has_plan(&self) -> Result<bool, Error> {
-        self.open_file(OsStr::new(PLAN))
+        self.private
+            .open_file(OsStr::new(PLAN))
             .map(|file| file.is_some())
             .map_err(|error| self.failed("has a plan that cannot be opened", error))
     }
 
     /// For messages.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.private.path()
     }
 
     /// Where files are made.
     pub(super) fn storage(&self) -> Arc<Disk> {
-        Arc::new(self.disk.clone())
+        Arc::new(self.private.disk().clone())
     }
 
     /// Takes the lock of whoever commits or gives up. It goes with the file.
     pub(super) fn lock(&self) -> Result<Arc<dyn StorageFile>, Error> {
         let failed = |error| self.failed("could not be locked", error);
-        let name = OsStr::new(LOCK);
-        let file = match self.disk.create(name) {
+        let (disk, name) = (self.private.disk(), OsStr::new(LOCK));
+        let file = match disk.create(name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.disk.open(name).and_then(|file| file.ok_or_else(|| io::ErrorKind::NotFound.into()))
+                disk.open(name).and_then(|file| file.ok_or_else(|| io::ErrorKind::NotFound.into()))
             }
             created => created,
         };
@@ -106,33 +103,26 @@ impl AttemptsDir {
 
     /// Puts a file there, as a whole.
     pub(super) fn put(&self, name: &OsStr, content: &[u8]) -> Result<(), Error> {
-        record_file::put(&self.disk, name, content)
-            .map_err(|error| self.failed(&format!("takes no {}", name.display()), error))
+        self.private.put(name, content)
     }
 
     /// The content of a file there, as far as `len_max` bytes and one more.
     pub(super) fn read(&self, name: &OsStr, len_max: usize) -> Result<Option<Vec<u8>>, Error> {
-        let read = self
-            .open_file(name)
-            .and_then(|file| file.map(|file| record_file::read_of(&file, len_max)).transpose());
-        read.map_err(|error| self.failed(&format!("has a {} that cannot be read", name.display()), error))
+        self.private.read(name, len_max)
     }
 
     /// The file of an attempt, to be read; `None` where it is not there, or no regular file.
     pub(super) fn open_part(&self, part: u64, attempt: AttemptName) -> Result<Option<File>, Error> {
         let name = part_name(part, attempt);
-        self.open_file(&name)
+        self.private
+            .open_file(&name)
             .map_err(|error| self.failed(&format!("has a {} that cannot be opened", name.display()), error))
-    }
-
-    fn open_file(&self, name: &OsStr) -> io::Result<Option<File>> {
-        record_file::open_at(&self.disk, name)
     }
 
     /// The receipts that there are, by their names alone: part and attempt.
     pub(super) fn receipts(&self) -> Result<Vec<(u64, AttemptName)>, Error> {
         let mut found: Vec<_> =
-            self.names()?.iter().filter_map(|name| parse_name(name.as_bytes(), RECEIPT)).collect();
+            self.private.names()?.iter().filter_map(|name| parse_name(name.as_bytes(), RECEIPT)).collect();
         // Whoever asks twice takes the same.
         found.sort_unstable();
         Ok(found)
@@ -142,16 +132,18 @@ impl AttemptsDir {
     /// the attempt `ours` began, by the file system's own clock.
     pub(super) fn remove_dead(&self, part: u64, ours: &OsStr) -> Result<(), Error> {
         let begins = format!(".{PART}{part}-");
-        let Ok(Some(now)) = self.disk.stamp_at(ours) else { return Ok(()) };
+        let disk = self.private.disk();
+        let Ok(Some(now)) = disk.stamp_at(ours) else { return Ok(()) };
         let is_dead = |name: &OsStr| -> io::Result<bool> {
-            let Some(file) = self.disk.open(name)? else { return Ok(false) };
+            let Some(file) = disk.open(name)? else { return Ok(false) };
             let idle = now.modified.seconds.saturating_sub(file.stamp()?.modified.seconds);
             Ok(idle > IDLE_SECONDS_MIN && file.try_lock()? == Lock::Taken)
         };
-        for name in self.names()?.iter().filter(|name| name.as_bytes().starts_with(begins.as_bytes())) {
+        for name in self.private.names()?.iter().filter(|name| name.as_bytes().starts_with(begins.as_bytes()))
+        {
             // What cannot be told may be alive, and goes with the directory.
             if is_dead(name).unwrap_or(false) {
-                let _ = self.disk.remove(name);
+                let _ = disk.remove(name);
             }
         }
         Ok(())
@@ -167,39 +159,19 @@ impl AttemptsDir {
 
     /// Removes a file, if it is there.
     pub(super) fn remove(&self, name: &OsStr) -> Result<(), Error> {
-        match self.disk.remove(name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(self.failed(&format!("keeps {}", name.display()), error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Removes a file, or a directory that somebody has put there.
-    fn remove_whatever(&self, name: &OsStr) -> Result<(), Error> {
-        match unlinkat(&self.disk, name, AtFlags::empty()) {
-            Err(Errno::ISDIR) => {
-                let path =
-                    PathBuf::from(format!("/proc/self/fd/{}", self.disk.as_fd().as_raw_fd())).join(name);
-                let removed = std::fs::remove_dir_all(path);
-                removed.map_err(|error| self.failed(&format!("keeps {}", name.display()), error))
-            }
-            Err(error) if error != Errno::NOENT => {
-                Err(self.failed(&format!("keeps {}", name.display()), error.into()))
-            }
-            _ => Ok(()),
-        }
+        self.private.remove(name)
     }
 
     /// Removes the directory with all that is in it. An attempt that is still at work can make no file in it from then on.
     pub(super) fn remove_all(self, target_dir: &TargetDir, plan: PlanId) -> Result<(), Error> {
         let name = name_of(target_dir, plan);
         for _ in 0..REMOVALS_MAX {
-            // Last what says whose it is: until then it is found by its plan alone.
-            for name in self.names()?.iter().filter(|name| *name != PLAN) {
-                self.remove_whatever(name)?;
+            // Last what says whose it is, for until then it is found by its plan alone; and then the lock, so that nobody commits meanwhile.
+            for name in self.private.names()?.iter().filter(|name| *name != PLAN && *name != LOCK) {
+                self.private.remove_whatever(name)?;
             }
             self.remove(OsStr::new(PLAN))?;
+            self.remove(OsStr::new(LOCK))?;
             match unlinkat(directory_of(target_dir)?, &name, AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {
                     let synced = target_dir.storage.sync();
@@ -213,22 +185,8 @@ impl AttemptsDir {
         Err(self.failed("could not be removed", Errno::NOTEMPTY.into()))
     }
 
-    fn names(&self) -> Result<Vec<OsString>, Error> {
-        let failed = |error: Errno| self.failed("could not be listed", error.into());
-        let listed = Dir::read_from(self.disk.as_fd()).map_err(failed)?;
-        let mut names = Vec::new();
-        for entry in listed {
-            let entry = entry.map_err(failed)?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name != "." && name != ".." {
-                names.push(name.to_owned());
-            }
-        }
-        Ok(names)
-    }
-
     fn failed(&self, what: &str, error: io::Error) -> Error {
-        Error::io(format!("{} {what}", self.path.display()), error)
+        self.private.failed(what, error)
     }
 }
 
@@ -254,6 +212,20 @@ fn name_of(target_dir: &TargetDir, plan: PlanId) -> OsString {
     let id = plan.to_string();
     let suffix = [SUFFIX, &id.as_bytes()[..ID_DIGITS]].concat();
     storage::names::beside(&target_dir.name, &suffix, target_dir.name_len_max())
+}
+
+/// The directories of plans beside a target, by their names alone.
+pub(crate) fn beside(target_dir: &TargetDir) -> Result<Vec<PathBuf>, Error> {
+    let suffix = [SUFFIX, &[b'0'; ID_DIGITS]].concat();
+    let any = storage::names::beside(&target_dir.name, &suffix, target_dir.name_len_max());
+    let begins = &any.as_bytes()[..any.len() - ID_DIGITS];
+    let is_one = |name: &OsStr| {
+        let id = name.as_bytes().strip_prefix(begins).unwrap_or_default();
+        id.len() == ID_DIGITS && id.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let names = names_in(&directory_of(target_dir)?);
+    let names = names.map_err(|error| Error::io("the target's directory could not be listed", error))?;
+    Ok(names.iter().filter(|name| is_one(name)).map(|name| target_dir.sibling(name)).collect())
 }
 
 fn directory_of(target_dir: &TargetDir) -> Result<std::os::fd::BorrowedFd<'_>, Error> {

@@ -1,18 +1,20 @@
 //! The commit of a plan: once, whoever tries, and whatever a commit before it has left.
 //! It needs the plan's key, and none of the stream.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, Publishing};
+use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, PlanTarget, Publishing};
 use contract::{AttemptId, CommitError, IfExists, StreamingSink as _};
 use local::{Opened, StagedFile};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use storage::{FileStamp, FileTime, OnPartial, Room, StageOptions, TargetDir, TargetError};
+use stream::PARTS_ID;
 
-use super::assembly::{Assembly, Found};
+use super::assembly::Assembly;
 use super::attempts::AttemptsDir;
+use super::comparison::{Comparison, Found};
 use super::planning::exists;
 use super::{PlannedRestore, Receipts, committed_path, put};
 use crate::{CancelToken, Error, ErrorKind, Kept, Remedy};
@@ -20,11 +22,14 @@ use crate::{CancelToken, Error, ErrorKind, Kept, Remedy};
 /// What came of a commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// The target is in place.
+    /// The target, a file, is in place.
     Published,
+    /// The target, a directory, is in place.
+    #[cfg(feature = "tree")]
+    TreePublished(tree_sink::Restored),
     /// It had been put in place before. Whatever has become of it since is not looked at.
     AlreadyCommitted,
-    /// These parts have no receipt whose file is right; they are to be run, and then this again. The target is as it was.
+    /// These parts have no receipt whose file is right, or which says what the store has; they are to be run, and then this again. The target is as it was.
     Missing(Vec<u64>),
 }
 
@@ -33,8 +38,12 @@ impl PlannedRestore {
     ///
     /// Each part's bytes are taken over from its attempt's file into the target's own, shared where the file system can (XFS, btrfs) and copied
     /// elsewhere; are read back there on as many `threads`; and have to have the digests of the receipt. An attempt whose file is wrong is
-    /// removed, and another one of the same part is taken. Then the target's file gets its name, durably, and the plan is noted as committed in
+    /// removed, and another one of the same part is taken. Of a tree they are written to the directory's files, and what is written is what was compared.
+    /// Then the target gets its name, durably, and the plan is noted as committed in
     /// a file beside it. All that attempts have written is then removed, as far as it can be: see [`left_beside`](PlannedRestore::left_beside).
+    ///
+    /// Of an object, the store is asked what it has of each part, which has to be what a receipt says; then it puts that together, on the
+    /// condition that there stands what stood there when it was planned. `threads` do nothing then.
     ///
     /// It may be killed at any moment, and run again: what it finds tells it whether the target is in place.
     ///
@@ -54,7 +63,12 @@ impl PlannedRestore {
             locked => locked?,
         };
         // Now nobody else commits: what is noted stays so.
-        let outcome = match self.is_committed()? || self.is_published(&target_dir, &attempts)? {
+        let is_done = self.is_committed()?
+            || match self.plan.target() {
+                PlanTarget::Path(_) => self.is_published(&target_dir, &attempts)?,
+                PlanTarget::Object { .. } => self.is_completed(&attempts, cancel)?,
+            };
+        let outcome = match is_done {
             true => Outcome::AlreadyCommitted,
             false => {
                 if !attempts.has_plan()? {
@@ -66,7 +80,18 @@ impl PlannedRestore {
                 if !missing.is_empty() {
                     return Ok(Outcome::Missing(missing));
                 }
-                self.assemble(&target_dir, &attempts, &receipts, threads, cancel)?
+                let run = Committing {
+                    target_dir: &target_dir,
+                    attempts: &attempts,
+                    receipts: &receipts,
+                    threads,
+                    cancel,
+                };
+                match (self.plan.target(), self.plan.content().tree) {
+                    (PlanTarget::Path(_), None) => self.assemble(&run)?,
+                    (PlanTarget::Path(_), Some(tree)) => self.make_tree(&run, tree)?,
+                    (PlanTarget::Object { .. }, _) => self.complete_upload(&attempts, &receipts, cancel)?,
+                }
             }
         };
         if let Outcome::Missing(_) = outcome {
@@ -87,29 +112,42 @@ impl PlannedRestore {
         Ok(AttemptsDir::open(&self.target_dir()?, self.plan.id())?.map(|attempts| attempts.path().to_owned()))
     }
 
-    fn assemble(
-        &self,
-        target_dir: &TargetDir,
-        attempts: &AttemptsDir,
-        receipts: &Receipts,
-        threads: NonZeroUsize,
-        cancel: &CancelToken,
-    ) -> Result<Outcome, Error> {
+    #[cfg(not(feature = "remote"))]
+    fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
+        Err(super::no_stores())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn complete_upload(&self, _: &AttemptsDir, _: &Receipts, _: &CancelToken) -> Result<Outcome, Error> {
+        Err(super::no_stores())
+    }
+
+    /// The target, of a plan for a file or a directory.
+    pub(super) fn target_path(&self) -> &Path {
+        match self.plan.target() {
+            PlanTarget::Path(path) => path,
+            PlanTarget::Object { .. } => unreachable!("what an object needs is done elsewhere"),
+        }
+    }
+
+    fn assemble(&self, run: &Committing<'_>) -> Result<Outcome, Error> {
         let Some(sink) = self.stage()? else { return Ok(Outcome::AlreadyCommitted) };
+        let attempts = run.attempts;
         // A commit before this one has published nothing, and its file may be given up from now on.
         attempts.remove(OsStr::new(PUBLISHING))?;
         let hasher = PieceHasher::new(&self.key, self.plan.id());
-        let mut assembly = Assembly { sink, hasher, threads, cancel };
+        let comparison = Comparison { hasher, threads: run.threads, cancel: run.cancel };
+        let mut assembly = Assembly { sink, comparison };
         let mut missing = Vec::new();
         for (part, extent) in (0..).zip(self.plan.parts()) {
             let mut is_there = false;
-            for attempt in &receipts.by_part[part as usize] {
+            for attempt in &run.receipts.by_part[part as usize] {
                 let receipt = self.read_receipt(attempts, part, *attempt)?;
                 let found = match (attempts.open_part(part, *attempt)?, &receipt) {
                     (None, _) | (_, None) => Found::Wrong,
                     // After a gap nothing is taken any more, and all that is wrong is found.
                     (Some(file), Some(receipt)) if !missing.is_empty() => {
-                        assembly.check_alone(part, file, receipt.pieces())?
+                        assembly.comparison.check_alone(part, file, receipt.pieces())?
                     }
                     (Some(file), Some(receipt)) => {
                         assembly.take(part, extent.plaintext.start, file, receipt.pieces())?
@@ -126,7 +164,7 @@ impl PlannedRestore {
             }
         }
         if missing.is_empty() {
-            self.publish(assembly.sink, target_dir, attempts)?;
+            self.publish(assembly.sink, run)?;
             return Ok(Outcome::Published);
         }
         let discarded = assembly.sink.discard();
@@ -138,7 +176,7 @@ impl PlannedRestore {
     fn stage(&self) -> Result<Option<StagedFile>, Error> {
         let content = self.plan.content();
         for _ in 0..ATTEMPTS_MAX {
-            let opened = StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id());
+            let opened = StagedFile::open(self.target_path(), &self.options(), &self.attempt_id());
             match opened.map_err(Error::target)? {
                 Opened::Fresh(mut sink) => {
                     self.dress(&mut sink);
@@ -163,7 +201,7 @@ impl PlannedRestore {
                         return Ok(None);
                     }
                     if !content.replaces {
-                        return Err(exists(self.plan.target()));
+                        return Err(exists(self.target_path()));
                     }
                 }
             }
@@ -182,24 +220,31 @@ impl PlannedRestore {
     }
 
     /// Notes which file it is that gets the name, then gives it the name. From then on the note says that it is done.
-    fn publish(
-        &self,
-        mut sink: StagedFile,
-        target_dir: &TargetDir,
-        attempts: &AttemptsDir,
-    ) -> Result<(), Error> {
-        let staged = sink.staging_path();
-        let stamp = target_dir.storage.stamp_at(staged.file_name().unwrap_or_default());
-        let stamp = stamp.map_err(|error| Error::io("the target's file could not be examined", error))?;
-        let Some(stamp) = stamp else {
-            return Err(Error::io("the target's file was taken away", std::io::ErrorKind::NotFound.into()));
-        };
-        let note = Publishing { file: identity_of(&stamp) };
-        attempts.put(OsStr::new(PUBLISHING), note.to_text(&self.key, self.plan.id()).as_bytes())?;
-        sink.publish(self.plan.plaintext_len()).map_err(Error::publish)
+    fn publish(&self, mut sink: StagedFile, run: &Committing<'_>) -> Result<(), Error> {
+        self.note_publishing(run, sink.staging_path().file_name().unwrap_or_default())?;
+        let len = self.plan.target_len();
+        if len < self.plan.plaintext_len() {
+            let cut = sink.roll_back_to(len);
+            cut.map_err(|error| Error::io("the target's file could not be cut to its length", error))?;
+        }
+        sink.publish(len).map_err(Error::publish)
     }
 
-    /// Whether the file that a commit was about to publish has the target's name.
+    /// Notes what is `staged` beside the target as what is about to get its name.
+    pub(super) fn note_publishing(&self, run: &Committing<'_>, staged: &OsStr) -> Result<(), Error> {
+        let stamp = run.target_dir.storage.stamp_at(staged);
+        let stamp = stamp.map_err(|error| Error::io("what was put together could not be examined", error))?;
+        let Some(stamp) = stamp else {
+            return Err(Error::io(
+                "what was put together was taken away",
+                std::io::ErrorKind::NotFound.into(),
+            ));
+        };
+        let note = Publishing { file: identity_of(&stamp) };
+        run.attempts.put(OsStr::new(PUBLISHING), note.to_text(&self.key, self.plan.id()).as_bytes())
+    }
+
+    /// Whether what a commit was about to publish has the target's name.
     ///
     /// # Errors
     /// [`ErrorKind::JournalMismatch`]: it stands nowhere any more. A rename alone takes its first name from it, so it may have been the target,
@@ -213,18 +258,33 @@ impl PlannedRestore {
             self.finish_published()?;
             return Ok(true);
         }
-        let staged = StagedFile::paths_beside(self.plan.target()).map_err(Error::target)?.staging;
-        let stamp = target_dir.storage.stamp_at(staged.file_name().unwrap_or_default());
-        let stamp = stamp.map_err(|error| Error::io("the target's file could not be examined", error))?;
-        match stamp.map(|stamp| identity_of(&stamp)) == Some(note.file) {
+        let staged = self.staged_name()?;
+        let stamp = staged.map(|staged| target_dir.storage.stamp_at(&staged)).transpose();
+        let stamp =
+            stamp.map_err(|error| Error::io("what is beside the target could not be examined", error))?;
+        match stamp.flatten().map(|stamp| identity_of(&stamp)) == Some(note.file) {
             true => Ok(false),
-            false => Err(replaced_since(self.plan.target())),
+            false => Err(replaced_since(self.target_path())),
         }
+    }
+
+    /// The name of what is staged beside the target, or of what would be.
+    fn staged_name(&self) -> Result<Option<OsString>, Error> {
+        #[cfg(feature = "tree")]
+        if self.plan.content().tree.is_some() {
+            return self.staged_tree();
+        }
+        let staged = StagedFile::paths_beside(self.target_path()).map_err(Error::target)?.staging;
+        Ok(staged.file_name().map(OsStr::to_owned))
     }
 
     /// Of what stands at the target: its mode may be due, and its journal is in the way of others.
     fn finish_published(&self) -> Result<(), Error> {
-        match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
+        #[cfg(feature = "tree")]
+        if let Some(tree) = self.plan.content().tree {
+            return self.finish_tree(tree).map(drop);
+        }
+        match StagedFile::open(self.target_path(), &self.options(), &self.attempt_id()) {
             Ok(Opened::Published(published)) => {
                 published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
             }
@@ -237,7 +297,11 @@ impl PlannedRestore {
 
     /// Removes what a commit of this plan has left beside the target.
     pub(super) fn discard_staged(&self) -> Result<(), Error> {
-        match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
+        #[cfg(feature = "tree")]
+        if let Some(tree) = self.plan.content().tree {
+            return self.discard_tree(tree);
+        }
+        match StagedFile::open(self.target_path(), &self.options(), &self.attempt_id()) {
             Ok(Opened::Resumable { mut sink, attempt_id }) if attempt_id == self.attempt_id() => sink
                 .discard()
                 .map_err(|error| Error::io("what a commit has left could not be removed", error)),
@@ -279,10 +343,24 @@ impl PlannedRestore {
             .room(Room::Shared)
     }
 
-    fn attempt_id(&self) -> AttemptId {
-        let label = [LABEL, &self.key.target_label(self.plan.id())].concat();
+    #[cfg(not(feature = "tree"))]
+    fn make_tree(&self, _run: &Committing<'_>, _tree: ::parts::TreeTarget) -> Result<Outcome, Error> {
+        Err(super::no_trees())
+    }
+
+    pub(super) fn attempt_id(&self) -> AttemptId {
+        let label = [PARTS_ID, &self.key.target_label(self.plan.id())].concat();
         AttemptId::new(&label).expect("a label of ours is within the limit")
     }
+}
+
+/// A commit that has the lock.
+pub(super) struct Committing<'a> {
+    pub(super) target_dir: &'a TargetDir,
+    pub(super) attempts: &'a AttemptsDir,
+    pub(super) receipts: &'a Receipts,
+    pub(super) threads: NonZeroUsize,
+    pub(super) cancel: &'a CancelToken,
 }
 
 fn missing(receipts: &Receipts) -> Vec<u64> {
@@ -306,9 +384,7 @@ fn identity_of(stamp: &FileStamp) -> FileIdentity {
     FileIdentity { inode: stamp.inode, created: stamp.created.and_then(nanos) }
 }
 
-/// The note of which file is about to be published, in the directory of attempts.
-const PUBLISHING: &str = "publishing";
-/// What the journal of a commit is called by: this, and a MAC.
-const LABEL: &[u8] = b"cofferdam/v1/parts\0";
+/// The note of what is about to be published, in the directory of attempts.
+pub(super) const PUBLISHING: &str = "publishing";
 /// How often other restores may come in between.
 const ATTEMPTS_MAX: usize = 3;

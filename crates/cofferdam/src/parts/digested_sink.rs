@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ::parts::{Piece, PieceHasher};
+use ::parts::{Piece, PieceHasher, RECEIPT_PIECES_MAX};
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo};
 
@@ -17,15 +18,17 @@ pub(super) struct DigestedSink<S> {
     open_at: u64,
 }
 
-/// The pieces that were written, by their offsets.
+/// The pieces that were written, by their offsets: as many as a receipt takes.
 pub(super) struct Pieces {
     hasher: PieceHasher,
     written: Mutex<BTreeMap<u64, Piece>>,
+    are_too_many: AtomicBool,
 }
 
 impl<S: StreamingSink> DigestedSink<S> {
     pub(super) fn new(sink: S, hasher: PieceHasher) -> (DigestedSink<S>, Arc<Pieces>) {
-        let pieces = Arc::new(Pieces { hasher, written: Mutex::default() });
+        let pieces = Pieces { hasher, written: Mutex::default(), are_too_many: AtomicBool::new(false) };
+        let pieces = Arc::new(pieces);
         (DigestedSink { sink, pieces: pieces.clone(), open_at: 0 }, pieces)
     }
 }
@@ -44,12 +47,26 @@ impl Pieces {
         Some(written.values().copied().collect())
     }
 
+    /// Whether a write was refused, since no receipt could have told of it.
+    pub(super) fn are_too_many(&self) -> bool {
+        // Relaxed: it is asked when those who write have ended.
+        self.are_too_many.load(Ordering::Relaxed)
+    }
+
     /// Digests before the lock is taken: many threads write.
-    fn note(&self, at: u64, data: &[u8]) {
-        if !data.is_empty() {
-            let piece = Piece { len: data.len() as u64, digest: self.hasher.digest_of(data) };
-            self.lock().insert(at, piece);
+    fn note(&self, at: u64, data: &[u8]) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
         }
+        let piece = Piece { len: data.len() as u64, digest: self.hasher.digest_of(data) };
+        let mut written = self.lock();
+        written.insert(at, piece);
+        if written.len() > RECEIPT_PIECES_MAX {
+            // Relaxed: as above.
+            self.are_too_many.store(true, Ordering::Relaxed);
+            return Err(io::Error::other("it was written in more pieces than a receipt takes"));
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Piece>> {
@@ -88,8 +105,7 @@ impl<S: StreamingSink> StreamingSink for DigestedSink<S> {
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
         self.sink.write_tentative(at, data)?;
-        self.pieces.note(at, data);
-        Ok(())
+        self.pieces.note(at, data)
     }
 
     fn rollback_segment(&mut self) -> io::Result<()> {
@@ -129,7 +145,26 @@ impl WriteAt for DigestedWrites {
     /// No memory is lent: what is made there would not be seen.
     fn write_all_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.sink.write_all_at(offset, data)?;
-        self.pieces.note(offset, data);
-        Ok(())
+        self.pieces.note(offset, data)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
+mod tests {
+    use ::parts::{PlanId, PlanKey};
+
+    use super::*;
+
+    /// In whatever way they come.
+    #[test]
+    fn more_pieces_than_a_receipt_takes_are_refused_while_they_are_written() {
+        let hasher = PieceHasher::new(&PlanKey::generate().unwrap(), PlanId([1; 16]));
+        let (mut sink, pieces) = DigestedSink::new(local::NullSink::new(), hasher);
+        sink.begin_segment(0, 0).unwrap();
+        let written = (0..).take_while(|at| sink.write_tentative(*at, b"x").is_ok()).count();
+        assert_eq!((written, pieces.are_too_many()), (RECEIPT_PIECES_MAX, true));
+        let writer = sink.positioned().unwrap();
+        writer.write_all_at(RECEIPT_PIECES_MAX as u64 + 1, b"x").unwrap_err();
     }
 }

@@ -1,4 +1,4 @@
-//! One stream restored by many processes or machines into one file on a file system that they share.
+//! One stream restored by many processes or machines into one file or directory on a file system that they share, or into one object in a store.
 //! It starts no process and speaks to none: they meet in files, and each call here is one step of one of them.
 //!
 //! 1. Somebody [plans](PlannedRestore::create): the stream is cut into parts, whole segments each, and the plan is written to a file,
@@ -6,7 +6,11 @@
 //! 2. Workers [run parts](PlannedRestore::run_part), on any machine, in any order, as often as they like. Each attempt writes a file
 //!    that is its alone, in a private directory beside the target, and then leaves a receipt, under a MAC with the plan's key.
 //! 3. Somebody [commits](PlannedRestore::commit), once there is a receipt for each part: the target's file is put together from those
-//!    of the attempts, in a file that nobody else has open, read back, compared with the receipts, and published by one rename.
+//!    of the attempts, in a file that nobody else has open, read back, compared with the receipts, and published by one rename. Of a tree
+//!    the parts' bytes are compared as they are written to the directory's files.
+//!
+//! Where the target is an object (feature `remote`), attempts send to one upload that was begun with the plan, receipts say what the store calls
+//! what it has taken, and the commit has the store put that together, once: [`PlannedRestore::create_for_object`].
 //!
 //! Before the commit the target is what it was, after it what was sealed. A worker that was paused and comes back has open a file
 //! that has never been the target's; and once the plan is committed, it can make no other.
@@ -51,9 +55,24 @@
 mod assembly;
 mod attempts;
 mod commit;
+mod comparison;
 mod digested_sink;
+#[cfg(feature = "remote")]
+mod object;
+#[cfg(feature = "remote")]
+mod object_commit;
+#[cfg(feature = "remote")]
+mod object_part;
+#[cfg(feature = "remote")]
+mod piece_sink;
 mod planning;
 mod run_part;
+#[cfg(feature = "tree")]
+mod tree_commit;
+#[cfg(feature = "tree")]
+mod tree_target;
+#[cfg(feature = "tree")]
+mod whole;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -61,10 +80,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ::parts::{AttemptName, Committed, NOTE_LEN_MAX, PLAN_LEN_MAX, PartReceipt, RECEIPT_LEN_MAX};
-pub use ::parts::{PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, RecordError};
+pub use ::parts::{
+    PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, PlanTarget, RecordError, TreeOwners, TreeTarget,
+};
 use contract::IfExists;
 use storage::{Disk, TargetDir};
 
+pub(crate) use self::attempts::beside;
 use self::attempts::{AttemptsDir, receipt_name};
 pub use self::commit::Outcome;
 pub use self::planning::Planned;
@@ -77,7 +99,15 @@ pub struct PlannedRestore {
     path: PathBuf,
     plan: Plan,
     key: PlanKey,
+    /// How an object as the target is reached; `None` of a file, and where that has not been said.
+    object: Option<Object>,
 }
+
+#[cfg(feature = "remote")]
+type Object = crate::ObjectTarget;
+/// Without stores there is none.
+#[cfg(not(feature = "remote"))]
+type Object = std::convert::Infallible;
 
 /// How far a plan is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,12 +147,21 @@ impl PlannedRestore {
             )
             .advise("Give a plan and the key that it was made with.")
         })?;
-        Ok(Some(PlannedRestore { path: path.to_owned(), plan, key: key.clone() }))
+        Ok(Some(PlannedRestore { path: path.to_owned(), plan, key: key.clone(), object: None }))
     }
 
     /// What is planned.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The URL of the target, where that is an object: running a part, the commit and giving up have to be told [how it is
+    /// reached](PlannedRestore::with_object).
+    pub fn object_url(&self) -> Option<&str> {
+        match self.plan.target() {
+            PlanTarget::Path(_) => None,
+            PlanTarget::Object { url, .. } => Some(url),
+        }
     }
 
     /// How far it is, as its files say now.
@@ -141,7 +180,7 @@ impl PlannedRestore {
         Ok(PartsState { is_committed: false, has_receipt, strange: found.strange })
     }
 
-    /// Gives the plan up: removes what attempts have written, and what an interrupted commit has left. The target stays what it is, and no part
+    /// Gives the plan up: removes what attempts have written or sent, and what an interrupted commit has left. The target stays what it is, and no part
     /// can be run any more. Of a plan that is committed, it removes what is left beside the target.
     ///
     /// # Errors
@@ -152,7 +191,10 @@ impl PlannedRestore {
         let Some(attempts) = self.attempts_left(&target_dir)? else { return Ok(()) };
         let lock = attempts.lock()?;
         if !self.is_committed()? {
-            self.discard_staged()?;
+            match self.plan.target() {
+                PlanTarget::Path(_) => self.discard_staged()?,
+                PlanTarget::Object { .. } => self.abort_upload()?,
+            }
         }
         attempts.remove_all(&target_dir, self.plan.id())?;
         drop(lock);
@@ -181,9 +223,19 @@ impl PlannedRestore {
         }
     }
 
+    /// Where the directory of attempts is: beside the target, or, where that is an object, beside the plan.
     fn target_dir(&self) -> Result<TargetDir, Error> {
-        // The plan has the path that links lead to.
-        TargetDir::resolve(self.plan.target(), IfExists::Refuse).map_err(Error::target)
+        let beside = match self.plan.target() {
+            // The plan has the path that links lead to.
+            PlanTarget::Path(path) => path,
+            PlanTarget::Object { .. } => &self.path,
+        };
+        TargetDir::resolve(beside, IfExists::Refuse).map_err(Error::target)
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn abort_upload(&self) -> Result<(), Error> {
+        Err(no_stores())
     }
 
     fn attempts(&self, target_dir: &TargetDir) -> Result<AttemptsDir, Error> {
@@ -306,9 +358,20 @@ fn not_ours(path: &Path, error: RecordError) -> Error {
         .advise("Remove it if you know who put it there.")
 }
 
+#[cfg(not(feature = "remote"))]
+fn no_stores() -> Error {
+    Error::new(ErrorKind::Unsupported, "the plan's target is an object, and this was built without stores")
+}
+
 fn given_up() -> Error {
     Error::new(ErrorKind::JournalMismatch, "nothing is kept for this plan: it was given up")
         .advise("Make another plan, under another name.")
+}
+
+/// Of a stream, or of a plan of one, where no directories can be made.
+#[cfg(not(feature = "tree"))]
+fn no_trees() -> Error {
+    Error::new(ErrorKind::Unsupported, "a tree is not restored by this build, which has no trees")
 }
 
 const NO_KEY: &str = "a key for the plan could not be made";

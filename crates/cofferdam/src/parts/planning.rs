@@ -6,7 +6,7 @@ use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Modified, NewPlan, Plan, UnusablePlan};
+use ::parts::{Modified, NewPlan, Plan, PlanTarget, TreeTarget, UnusablePlan};
 use contract::IfExists;
 use sources::Source;
 use storage::{FileTime, TargetDir};
@@ -15,7 +15,7 @@ use stream::{ChainedSegments, Partition};
 use super::attempts::AttemptsDir;
 use super::{PartExtent, PlanKey, PlannedRestore, put};
 use crate::files::refuse_same_file;
-use crate::{Attributes, Error, ErrorKind, InTheWay, Opener, Remedy};
+use crate::{Attributes, Error, ErrorKind, InTheWay, Opener, Reader, Remedy};
 
 /// What came of making a plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,12 +34,16 @@ impl PlannedRestore {
     /// whether a new one gets mode and time of the file that was sealed. All entries of the stream's index are read and their chain is
     /// compared with its digest; the plan has the chain around each part.
     ///
+    /// A stream that is a tree becomes a directory as the opener says (`Opener::trees`): new, or in place of one that is there, as a whole. One without a
+    /// catalog becomes a file of its archive.
+    ///
     /// If a plan is at `path` already that says the same, that is the plan.
     ///
     /// # Errors
     /// As of a stream that is opened, for what stands before and after its segments. [`ErrorKind::Usage`]: the stream has fewer segments
-    /// than `parts`, or cannot be read at offsets; `target` is no file. [`ErrorKind::TargetExists`]. [`ErrorKind::JournalMismatch`]: what
-    /// is at `path` says something else, or was given up. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree.
+    /// than `parts`, or cannot be read at offsets; `target` is no file; a tree is to be moved into a directory, or the directory that it replaces has the
+    /// plan or the stream in it. [`ErrorKind::TargetExists`]. [`ErrorKind::JournalMismatch`]: what is at `path` says something else, or was
+    /// given up. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree and `opener` does not say what becomes of those.
     pub fn create(
         path: impl AsRef<Path>,
         key: PlanKey,
@@ -53,40 +57,44 @@ impl PlannedRestore {
         opener.require_identities()?;
         opener.refuse_seed("what parts take over is their own")?;
         refuse_same_file(Path::new(described), target.as_ref())?;
-        let target_dir = TargetDir::resolve(target.as_ref(), opener.if_exists).map_err(Error::target)?;
+        let (partition, reader) = opener.stream().partition_read(parts, source)?;
+        let planning = planning_of(opener, &partition, reader)?;
+        let target_dir = planning.resolve(target.as_ref(), opener)?;
         let found = PlannedRestore::find(path, &key)?;
         if found.is_none() {
-            target_dir.check().and_then(|()| target_dir.check_writable()).map_err(Error::target)?;
+            planning.check(&target_dir, opener, path, Path::new(described))?;
         }
-        let partition = opener.stream().partition(parts, source)?;
-        refuse_tree(&partition)?;
-        let content = content_of(partition, opener, described, absolute(target_dir.path())?);
+        let target = PlanTarget::Path(absolute(target_dir.path())?);
+        let content = content_of(partition, planning, opener, described, target);
         if let Some(found) = found {
             let found = found.if_the_same(&content)?;
             found.state()?;
             return Ok((found, Planned::Before));
         }
         let plan = Plan::new(content).map_err(unusable)?;
+        PlannedRestore { path: path.to_owned(), plan, key, object: None }.write(&target_dir)
+    }
+
+    /// Makes the directory of attempts in `beside`, and then the plan's file. Where somebody else's plan is there by now, nothing stays.
+    pub(super) fn write(self, beside: &TargetDir) -> Result<(PlannedRestore, Planned), Error> {
+        let PlannedRestore { path, plan, key, .. } = &self;
         // Before the plan: whoever finds a plan finds its directory, unless it has been committed or given up.
-        let text = plan.to_text(&key);
-        let attempts = AttemptsDir::create(&target_dir, plan.id(), &text)?;
-        let written = put(path, text.as_bytes());
-        let Err(error) = written else {
-            return Ok((PlannedRestore { path: path.to_owned(), plan, key }, Planned::Now));
-        };
-        attempts.remove_all(&target_dir, plan.id())?;
+        let text = plan.to_text(key);
+        let attempts = AttemptsDir::create(beside, plan.id(), &text)?;
+        let Err(error) = put(path, text.as_bytes()) else { return Ok((self, Planned::Now)) };
+        attempts.remove_all(beside, plan.id())?;
         match error.kind() {
             // Somebody was faster.
             io::ErrorKind::AlreadyExists => {
-                let found = PlannedRestore::open(path, key)?;
+                let found = PlannedRestore::open(path, key.clone())?;
                 found.if_the_same(plan.content()).map(|found| (found, Planned::Before))
             }
             _ => Err(Error::io(format!("the plan could not be written to {}", path.display()), error)),
         }
     }
 
-    fn if_the_same(self, content: &NewPlan) -> Result<PlannedRestore, Error> {
-        if self.plan.content() == content {
+    pub(super) fn if_the_same(self, content: &NewPlan) -> Result<PlannedRestore, Error> {
+        if self.plan.content().plans_as(content) {
             return Ok(self);
         }
         let what = format!("{} plans something else already", self.path.display());
@@ -95,8 +103,55 @@ impl PlannedRestore {
     }
 }
 
-fn content_of(partition: Partition, opener: &Opener, described: &OsStr, target: PathBuf) -> NewPlan {
-    let keeps = opener.attributes == Attributes::Restore;
+/// What the plaintext becomes.
+pub(super) enum Planning {
+    /// A file, of so many bytes where it has not all of them.
+    File { len: Option<u64> },
+    #[cfg_attr(not(feature = "tree"), allow(dead_code, reason = "there are no trees"))]
+    Tree(TreeTarget),
+}
+
+impl Planning {
+    fn resolve(&self, target: &Path, opener: &Opener) -> Result<TargetDir, Error> {
+        let resolved = match self {
+            Planning::File { .. } => TargetDir::resolve(target, opener.if_exists),
+            // As whoever names a directory may: a slash at the end is none of its name. A link there is never replaced.
+            Planning::Tree(_) => TargetDir::resolve(target.components().as_path(), IfExists::Refuse),
+        };
+        resolved.map_err(Error::target)
+    }
+
+    fn check(
+        &self,
+        target_dir: &TargetDir,
+        _opener: &Opener,
+        _plan: &Path,
+        _source: &Path,
+    ) -> Result<(), Error> {
+        #[cfg(feature = "tree")]
+        if let Planning::Tree(_) = self {
+            return _opener.check_tree_target(target_dir, _plan, _source);
+        }
+        target_dir.check().and_then(|()| target_dir.check_writable()).map_err(Error::target)
+    }
+
+    fn tree(&self) -> Option<TreeTarget> {
+        match self {
+            Planning::File { .. } => None,
+            Planning::Tree(tree) => Some(*tree),
+        }
+    }
+}
+
+pub(super) fn content_of(
+    partition: Partition,
+    planning: Planning,
+    opener: &Opener,
+    described: &OsStr,
+    target: PlanTarget,
+) -> NewPlan {
+    let is_file = matches!(target, PlanTarget::Path(_)) && planning.tree().is_none();
+    let keeps = is_file && opener.attributes == Attributes::Restore;
     NewPlan {
         stream_id: partition.stream_id.0,
         stream_digest: partition.stream_digest.0,
@@ -108,19 +163,26 @@ fn content_of(partition: Partition, opener: &Opener, described: &OsStr, target: 
             .modified
             .filter(|_| keeps)
             .map(|FileTime { seconds, nanos }| Modified { seconds, nanos }),
+        tree: planning.tree(),
+        len: match planning {
+            Planning::File { len } => len,
+            Planning::Tree(_) => None,
+        },
         parts: partition.parts.into_iter().map(extent_of).collect(),
     }
 }
 
-/// Parts make a file; an archive that stands where a directory is expected is not what was sealed.
-fn refuse_tree(partition: &Partition) -> Result<(), Error> {
+#[cfg(feature = "tree")]
+fn planning_of(opener: &Opener, partition: &Partition, reader: Option<Reader>) -> Result<Planning, Error> {
+    opener.planned_content(partition, reader)
+}
+
+/// An archive that stands where a directory is expected is not what was sealed.
+#[cfg(not(feature = "tree"))]
+fn planning_of(_opener: &Opener, partition: &Partition, _reader: Option<Reader>) -> Result<Planning, Error> {
     match partition.content {
-        None => Ok(()),
-        // Of another kind than this, what is made of it is not known either.
-        Some(_) => {
-            let what = "a stream that is a tree is not restored by parts";
-            Err(Error::new(ErrorKind::Unsupported, what).advise("Restore it by one process, without a plan."))
-        }
+        None => Ok(Planning::File { len: None }),
+        Some(_) => Err(super::no_trees()),
     }
 }
 
@@ -138,7 +200,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(|error| Error::io("this process's directory could not be found", error))
 }
 
-fn unusable(error: UnusablePlan) -> Error {
+pub(super) fn unusable(error: UnusablePlan) -> Error {
     match error {
         UnusablePlan::Random(error) => Error::io("the plan could not be made", io::Error::other(error)),
         UnusablePlan::TooManyParts => Error::new(ErrorKind::Limit, error.to_string()),

@@ -2,53 +2,87 @@
 //! It knows nothing of what is in it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use contract::IfExists;
-use rustix::fs::{AtFlags, FlockOperation, flock, fstat, statat};
+use rustix::fs::{AtFlags, FlockOperation, flock, fstat, statat, unlinkat};
 use rustix::io::Errno;
 use storage::TargetDir;
 
-use crate::private_dir::open_private;
+use crate::private_dir::PrivateDir;
+use crate::record_file::is_temporary;
 use crate::{Error, ErrorKind};
 
-/// Removes what is kept of shards for `target`, and says which directory that was.
+/// Removes what is kept of shards for `target`, and says which directory that was. Whatever comes to its name meanwhile, what is removed is what was locked.
 pub(crate) fn discard(target: &Path) -> Result<Vec<PathBuf>, Error> {
     // What is no place for a target has nothing beside it; whoever discards the rest says what is wrong with it.
     let Ok(target_dir) = resolve(target) else { return Ok(Vec::new()) };
     let name = private_name(&target_dir);
-    let path = target_dir.sibling(&name);
-    let stat = statat(directory_of(&target_dir)?, &name, AtFlags::SYMLINK_NOFOLLOW);
-    if matches!(stat, Err(Errno::NOENT)) {
+    let parent = directory_of(&target_dir)?;
+    if matches!(statat(parent, &name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) {
         return Ok(Vec::new());
     }
-    let Some(_locked) = lock(&target_dir, &name)? else { return Ok(Vec::new()) };
-    fs::remove_dir_all(&path)
-        .map_err(|error| Error::io(format!("{} could not be removed", path.display()), error))?;
+    let Some(private) = lock(&target_dir, &name)? else { return Ok(Vec::new()) };
+    let names = private.names()?;
+    if let Some(strange) = names.iter().find(|name| !is_ours(name)) {
+        return Err(not_of_shards(&private.path().join(strange)));
+    }
+    // The shards first, and last what says whose they are: until they have gone, the same command restores them.
+    let rank = |name: &OsStr| if name == SHARDS { 0 } else { 1 + u8::from(name == MANIFEST) };
+    let mut names: Vec<OsString> = names.into_iter().collect();
+    names.sort_by_key(|name| rank(name));
+    names.iter().try_for_each(|name| private.remove_whatever(name))?;
+    if !is_called(&target_dir, &name, &private)? {
+        return Err(moved(private.path()));
+    }
+    unlinkat(parent, &name, AtFlags::REMOVEDIR)
+        .map_err(|error| private.failed("could not be removed", error.into()))?;
     target_dir.storage.sync().map_err(|error| Error::io("the directory could not be synced", error))?;
-    Ok(vec![path])
+    Ok(vec![private.path().to_owned()])
+}
+
+/// The private directory of shards beside a target, if something has its name.
+pub(crate) fn beside(target_dir: &TargetDir) -> Result<Option<PathBuf>, Error> {
+    let name = private_name(target_dir);
+    let path = target_dir.sibling(&name);
+    match statat(directory_of(target_dir)?, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(Some(path)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(Error::io(format!("{} could not be examined", path.display()), error.into())),
+    }
 }
 
 /// Opens the private directory and locks it; `None` if its name has gone, or is another's, by the time that it is locked.
-pub(super) fn lock(target_dir: &TargetDir, name: &OsStr) -> Result<Option<OwnedFd>, Error> {
-    let path = target_dir.sibling(name);
-    let Some(private) = open_private(target_dir, name)? else { return Ok(None) };
+pub(super) fn lock(target_dir: &TargetDir, name: &OsStr) -> Result<Option<PrivateDir>, Error> {
+    let Some(private) = PrivateDir::open(target_dir, name)? else { return Ok(None) };
     match flock(&private, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(busy(&path)),
-        Err(error) => return Err(Error::io(format!("{} could not be locked", path.display()), error.into())),
+        Err(Errno::WOULDBLOCK) => return Err(busy(private.path())),
+        Err(error) => return Err(private.failed("could not be locked", error.into())),
     }
-    let failed = |error: Errno| Error::io(format!("{} could not be examined", path.display()), error.into());
-    let locked = fstat(&private).map_err(failed)?;
+    Ok(is_called(target_dir, name, &private)?.then_some(private))
+}
+
+fn is_called(target_dir: &TargetDir, name: &OsStr, private: &PrivateDir) -> Result<bool, Error> {
+    let failed = |error: Errno| private.failed("could not be examined", error.into());
+    let opened = fstat(private).map_err(failed)?;
     match statat(directory_of(target_dir)?, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(standing) if (standing.st_dev, standing.st_ino) == (locked.st_dev, locked.st_ino) => {
-            Ok(Some(private))
-        }
-        Ok(_) | Err(Errno::NOENT) => Ok(None),
+        Ok(standing) => Ok((standing.st_dev, standing.st_ino) == (opened.st_dev, opened.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Whether a restore of shards puts something of this name into the private directory.
+fn is_ours(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    name == SHARDS
+        || name == MANIFEST
+        || name == PUBLISHING
+        || bytes.starts_with(FINISHED)
+        || is_temporary(bytes)
 }
 
 /// The place of a directory that is not there yet: a slash at its end is none of its name.
@@ -70,6 +104,19 @@ pub(super) fn busy(path: &Path) -> Error {
         .advise("Wait until it has ended.")
 }
 
+fn not_of_shards(path: &Path) -> Error {
+    let what = format!("{} is nothing that a restore of shards has put there", path.display());
+    Error::new(ErrorKind::JournalMismatch, what)
+        .advise("Nothing was removed: look what the directory is, and give another name or move it away.")
+}
+
+fn moved(path: &Path) -> Error {
+    let what =
+        format!("{} was moved while it was removed, and what has its name is something else", path.display());
+    Error::new(ErrorKind::JournalMismatch, what)
+        .advise("Look who has moved it, and remove what it has become: no shard is in it any more.")
+}
+
 pub(super) fn directory_of(target_dir: &TargetDir) -> Result<BorrowedFd<'_>, Error> {
     target_dir.directory().ok_or_else(|| Error::new(ErrorKind::Usage, "the target is in no directory"))
 }
@@ -78,5 +125,11 @@ pub(super) fn private_name(target_dir: &TargetDir) -> OsString {
     storage::names::beside(&target_dir.name, SUFFIX, target_dir.name_len_max())
 }
 
+/// In the private directory: the one that is to become the target; the manifest's text; which directory is about to become the target; and, with a number,
+/// what the file system says of a shard that is finished.
+pub(super) const SHARDS: &str = "shards";
+pub(super) const MANIFEST: &str = "manifest";
+pub(super) const PUBLISHING: &str = "publishing";
+pub(super) const FINISHED: &[u8] = b"finished-";
 const SUFFIX: &[u8] = b".cofferdam-shards";
 const _: () = assert!(SUFFIX.len() <= storage::names::SUFFIX_LEN_MAX);

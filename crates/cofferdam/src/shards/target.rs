@@ -3,25 +3,28 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use ::parts::{MANIFEST_LEN_MAX, Manifest, Shard, ShardName};
+use cofferdam_io::{descriptor_path, proc_error};
 use contract::IfExists;
 use rustix::fs::{
-    AtFlags, Dir, Mode, OFlags, RenameFlags, fsync, mkdirat, openat, renameat_with, statat, unlinkat,
+    AtFlags, Mode, OFlags, RenameFlags, fsync, mkdirat, openat, renameat_with, stat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use sources::Source;
-use storage::{Disk, FileStamp, Storage as _, TargetDir};
+use storage::{FileStamp, Storage as _, TargetDir};
 
 use super::SignedManifest;
-use super::beside::{busy, directory_of, exists, lock, private_name, resolve};
+use super::beside::{
+    FINISHED, MANIFEST, PUBLISHING, SHARDS, busy, directory_of, discard, exists, lock, private_name, resolve,
+};
 use super::finished::state_of;
-use crate::{Error, ErrorKind, Kept, Opener, Remedy, Restored, StreamDigest, record_file};
+use crate::private_dir::{PrivateDir, names_in, remove_whatever};
+use crate::{Attempt, Error, ErrorKind, Kept, Opener, Remedy, Restored, StreamDigest, leftovers};
 
 /// What came of a shard.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ pub struct ShardsTarget {
     manifest: Manifest,
     target_dir: TargetDir,
     /// The private directory, locked as long as this lives: it holds the manifest's text, and the directory that is to become the target.
-    private: OwnedFd,
+    private: PrivateDir,
     private_name: OsString,
 }
 
@@ -76,19 +79,35 @@ impl ShardsTarget {
         Ok(Some(opened))
     }
 
+    /// The same, with nothing of what runs before it have restored beside the target, whatever their manifest was. A target that is there already is
+    /// refused before that is removed.
+    ///
+    /// # Errors
+    /// As of [`open`](ShardsTarget::open).
+    pub fn open_anew(
+        manifest: &SignedManifest,
+        target: impl AsRef<Path>,
+    ) -> Result<Option<ShardsTarget>, Error> {
+        let target_dir = resolve(target.as_ref())?;
+        if !exists(&target_dir, target_dir.path())? {
+            discard(target.as_ref())?;
+        }
+        ShardsTarget::open(manifest, target)
+    }
+
     /// Refuses what another manifest's run has left; notes that it is this one's that begins.
     fn claim(&self) -> Result<(), Error> {
         let text = self.manifest.to_text();
-        if self.names(&self.private)?.contains(OsStr::new(SHARDS)) {
-            let found = self.read(OsStr::new(MANIFEST))?;
+        if self.private.names()?.contains(OsStr::new(SHARDS)) {
+            let found = self.private.read(OsStr::new(MANIFEST), NOTE_LEN_MAX)?;
             return if found.as_deref() == Some(text.as_bytes()) { Ok(()) } else { Err(self.of_another()) };
         }
         // Nothing has been restored there, or what was has been published.
         self.remove_notes()?;
-        self.put(OsStr::new(MANIFEST), text.as_bytes())?;
+        self.private.put(OsStr::new(MANIFEST), text.as_bytes())?;
         // Its mode is that of any new directory: nobody else gets through the one that it is in.
         let made = mkdirat(&self.private, SHARDS, Mode::RWXU | Mode::RWXG | Mode::RWXO);
-        made.map_err(|error| self.failed("takes no directory", error.into()))
+        made.map_err(|error| self.private.failed("takes no directory", error.into()))
     }
 
     /// Whether `shard` was finished by this run or one before it, and is what it was then, as far as the file system says: nothing of it has been
@@ -107,7 +126,7 @@ impl ShardsTarget {
         let stands = |name: &OsStr| match statat(shards, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(self.failed("could not be examined", error.into())),
+            Err(error) => Err(self.private.failed("could not be examined", error.into())),
         };
         let name = shard.name.as_os_str();
         // A restore that was killed after its rename has something left to do.
@@ -116,25 +135,22 @@ impl ShardsTarget {
                 return Ok(false);
             }
         }
-        let Some(known) = self.read(&finished_name(index))? else { return Ok(false) };
-        let state = state_of(shards, name).map_err(|error| self.failed("could not be examined", error))?;
+        let Some(known) = self.private.read(&finished_name(index), NOTE_LEN_MAX)? else { return Ok(false) };
+        let state =
+            state_of(shards, name).map_err(|error| self.private.failed("could not be examined", error))?;
         Ok(state.is_some_and(|state| state.as_bytes() == known))
     }
 
     /// Removes what stands at the name of a shard that is not finished: its run was stopped, or somebody has changed it since.
     fn clear(&self, shards: &OwnedFd, index: usize, shard: &Shard) -> Result<(), Error> {
-        self.remove(&finished_name(index))?;
+        self.private.remove(&finished_name(index))?;
         let name = shard.name.as_os_str();
-        let path = PathBuf::from(format!("/proc/self/fd/{}", shards.as_raw_fd())).join(name);
-        if self.names(shards)?.contains(name) {
-            let removed = match path.symlink_metadata() {
-                Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
-                _ => fs::remove_file(&path),
-            };
-            let failed = |error| self.failed(&format!("keeps a {} that is not finished", shard.name), error);
-            return removed.map_err(failed);
+        if self.names_in(shards)?.contains(name) {
+            return remove_whatever(shards, name).map_err(|error| {
+                self.private.failed(&format!("keeps a {} that is not finished", shard.name), error)
+            });
         }
-        match path.symlink_metadata() {
+        match statat(shards, name, AtFlags::SYMLINK_NOFOLLOW) {
             // Found, and not listed: it is listed under another name.
             Ok(_) => Err(one_name(name)),
             Err(_) => Ok(()),
@@ -160,15 +176,27 @@ impl ShardsTarget {
             opener.clone().if_exists(IfExists::Refuse).expect_digest(StreamDigest(shard.stream_digest));
         // By the directory itself: whoever owns the one that it is in could lead its path elsewhere while the source is opened.
         let shards = self.shards_dir()?;
-        self.clear(&shards, index, shard)?;
-        let known_here = format!("/proc/self/fd/{}", shards.as_raw_fd());
-        let restored = opener.restore_to(source, Path::new(&known_here).join(shard.name.as_os_str()));
-        let restored =
-            restored.map_err(|error| error.naming(&known_here, &self.shards_path().display().to_string()))?;
+        let known_here = descriptor_path(&shards);
+        stat(&known_here).map_err(|error| self.private.failed("takes no shard", proc_error(error)))?;
+        let path = Path::new(&known_here).join(shard.name.as_os_str());
+        let named = |error: Error| error.naming(&known_here, &self.shards_path().display().to_string());
+        // One that was put in place, and whose run was stopped before it had said so, is compared with its stream and kept.
+        let was_published = leftovers(&path, None).map_err(named)?.attempt == Attempt::Published;
+        if !was_published {
+            self.clear(&shards, index, shard)?;
+        }
+        let restored = match opener.restore_to(source, &path) {
+            Err(error) if was_published && error.kind() == ErrorKind::TargetExists => {
+                self.clear(&shards, index, shard)?;
+                return Err(changed(shard));
+            }
+            restored => restored.map_err(named)?,
+        };
         check_len(shard, restored.plaintext_len)?;
         let state = state_of(&shards, shard.name.as_os_str());
-        let state = state.map_err(|error| self.failed("could not be examined", error))?.unwrap_or_default();
-        self.put(&finished_name(index), state.as_bytes())?;
+        let state =
+            state.map_err(|error| self.private.failed("could not be examined", error))?.unwrap_or_default();
+        self.private.put(&finished_name(index), state.as_bytes())?;
         Ok(ShardRun::Restored(Box::new(restored)))
     }
 
@@ -205,21 +233,22 @@ impl ShardsTarget {
         let shards = self.shards_dir()?;
         let due: BTreeSet<OsString> =
             self.manifest.shards().iter().map(|shard| shard.name.as_os_str().to_owned()).collect();
-        if let Some(strange) = self.names(&shards)?.difference(&due).next() {
+        if let Some(strange) = self.names_in(&shards)?.difference(&due).next() {
             let what = format!("{} is none of the shards", self.shards_path().join(strange).display());
             return Err(Error::new(ErrorKind::JournalMismatch, what)
                 .advise("Remove it if you know who put it there, and publish again."));
         }
-        if let Some(name) = due.difference(&self.names(&shards)?).next() {
+        if let Some(name) = due.difference(&self.names_in(&shards)?).next() {
             return Err(one_name(name));
         }
-        for directory in [&shards, &self.private] {
-            fsync(directory).map_err(|error| self.failed("could not be made durable", error.into()))?;
+        for directory in [shards.as_fd(), self.private.as_fd()] {
+            fsync(directory)
+                .map_err(|error| self.private.failed("could not be made durable", error.into()))?;
         }
-        let identity = self.disk()?.stamp_at(OsStr::new(SHARDS));
-        let identity = identity.map_err(|error| self.failed("could not be examined", error))?;
-        self.remove(OsStr::new(PUBLISHING))?;
-        self.put(OsStr::new(PUBLISHING), &self.publishing(identity))?;
+        let identity = self.private.disk().stamp_at(OsStr::new(SHARDS));
+        let identity = identity.map_err(|error| self.private.failed("could not be examined", error))?;
+        self.private.remove(OsStr::new(PUBLISHING))?;
+        self.private.put(OsStr::new(PUBLISHING), &self.publishing(identity))?;
         let (parent, name) = (directory_of(&self.target_dir)?, &self.target_dir.name);
         match renameat_with(&self.private, SHARDS, parent, name, RenameFlags::NOREPLACE) {
             Ok(()) => {}
@@ -234,7 +263,7 @@ impl ShardsTarget {
 
     /// Whether the directory that a run of this manifest was about to publish is the target.
     fn is_published(&self) -> Result<bool, Error> {
-        let noted = self.read(OsStr::new(PUBLISHING))?;
+        let noted = self.private.read(OsStr::new(PUBLISHING), NOTE_LEN_MAX)?;
         let standing = self.target_dir.target_stamp().map_err(Error::target)?;
         Ok(noted.is_some_and(|noted| noted == self.publishing(standing)))
     }
@@ -263,70 +292,33 @@ impl ShardsTarget {
 
     /// Removes all notes; last the one that says that the target is in place.
     fn remove_notes(&self) -> Result<(), Error> {
-        let names = self.names(&self.private)?;
+        let names = self.private.names()?;
         let is_last = |name: &OsString| name == PUBLISHING;
         for name in
             names.iter().filter(|name| !is_last(name)).chain(names.iter().filter(|name| is_last(name)))
         {
-            self.remove(name)?;
+            self.private.remove(name)?;
         }
         Ok(())
-    }
-
-    fn remove(&self, name: &OsStr) -> Result<(), Error> {
-        match unlinkat(&self.private, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(self.failed("keeps a file", error.into())),
-        }
-    }
-
-    fn read(&self, name: &OsStr) -> Result<Option<Vec<u8>>, Error> {
-        let file = record_file::open_at(&self.private, name);
-        let read =
-            file.and_then(|file| file.map(|file| record_file::read_of(&file, NOTE_LEN_MAX)).transpose());
-        read.map_err(|error| self.failed(&format!("has a {} that cannot be read", name.display()), error))
-    }
-
-    fn put(&self, name: &OsStr, content: &[u8]) -> Result<(), Error> {
-        let put = record_file::put(&self.disk()?, name, content);
-        put.map_err(|error| self.failed("takes no file", error))
     }
 
     fn shards_dir(&self) -> Result<OwnedFd, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         openat(&self.private, SHARDS, flags, Mode::empty())
-            .map_err(|error| self.failed("has lost its directory", error.into()))
+            .map_err(|error| self.private.failed("has lost its directory", error.into()))
     }
 
     fn shards_path(&self) -> PathBuf {
         self.target_dir.sibling(&self.private_name).join(SHARDS)
     }
 
-    fn names(&self, directory: &OwnedFd) -> Result<BTreeSet<OsString>, Error> {
-        let failed = |error: Errno| self.failed("could not be listed", error.into());
-        let mut names = BTreeSet::new();
-        for entry in Dir::read_from(directory.as_fd()).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name != "." && name != ".." {
-                names.insert(name.to_owned());
-            }
-        }
-        Ok(names)
-    }
-
-    fn disk(&self) -> Result<Disk, Error> {
-        let cloned = self.private.try_clone();
-        cloned.map(Disk::new).map_err(|error| self.failed("could not be opened again", error))
+    fn names_in(&self, directory: &OwnedFd) -> Result<BTreeSet<OsString>, Error> {
+        names_in(directory).map_err(|error| self.private.failed("could not be listed", error))
     }
 
     fn of_another(&self) -> Error {
         let what = "an interrupted restore of another manifest is kept beside the target";
         Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(Kept::Restore))
-    }
-
-    fn failed(&self, what: &str, error: io::Error) -> Error {
-        Error::io(format!("{} {what}", self.target_dir.sibling(&self.private_name).display()), error)
     }
 }
 
@@ -344,6 +336,12 @@ fn check_len(shard: &Shard, found: u64) -> Result<(), Error> {
         .advise("Look who has made the manifest, and make another."))
 }
 
+fn changed(shard: &Shard) -> Error {
+    let what =
+        format!("{} had been restored, and is not what it was any more: it has been removed", shard.name);
+    Error::new(ErrorKind::JournalMismatch, what).advise("The same command restores it anew.")
+}
+
 fn one_name(name: &OsStr) -> Error {
     let what = format!("the file system takes {} for the name of another shard", name.display());
     Error::new(ErrorKind::Unsupported, what)
@@ -352,7 +350,7 @@ fn one_name(name: &OsStr) -> Error {
 
 /// A name of a shard may be too long for one with something before it.
 fn finished_name(index: usize) -> OsString {
-    format!("finished-{index}").into()
+    OsString::from_vec([FINISHED, index.to_string().as_bytes()].concat())
 }
 
 fn taken(path: &Path) -> Error {
@@ -360,10 +358,6 @@ fn taken(path: &Path) -> Error {
         .advise("Shards become a directory that is new: give another name, or move that one away.")
 }
 
-/// In the private directory: the manifest's text, which directory is about to become the target, and that directory.
-const MANIFEST: &str = "manifest";
-const PUBLISHING: &str = "publishing";
-const SHARDS: &str = "shards";
 /// Bytes of a note: a manifest's text, and a line.
 const NOTE_LEN_MAX: usize = MANIFEST_LEN_MAX + 256;
 /// What a restore keeps beside its target.

@@ -75,8 +75,8 @@ impl Holes {
         self.file.write_all_at(bytes, at)
     }
 
-    /// The write that is about to begin ends at `end`.
-    fn pass(&self, end: u64) {
+    /// The write that is about to begin ends at `end`, or what the file system has put there itself.
+    pub(super) fn pass(&self, end: u64) {
         let mut extent = self.extent.lock();
         extent.len = extent.len.max(end);
     }

@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, fs, os::unix::fs::MetadataExt, path::Path, thread};
 
 use parking_lot::Mutex;
-use storage::{OnPartial, Sparse, StageOptions};
+use storage::{Disk, OnPartial, Seed, Sparse, StageOptions};
 
 use super::{
     attempts::{attempt_id, checkpoint, fresh, resumable},
@@ -235,4 +235,27 @@ fn a_length_that_does_not_fit_is_reported_where_holes_may_save_it_and_refused_wh
     sink.positioned().unwrap().write_all_at(0, &[0; 3 * BLOCK]).unwrap();
     sink.publish(3 * BLOCK as u64).unwrap();
     assert!(target(directory.path()) == [0; 3 * BLOCK]);
+}
+
+/// What a file system has put there itself is as little a hole as what was written.
+#[test]
+fn zeros_over_bytes_that_were_shared_and_rolled_back_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let seed = directory.path().join("seed");
+    fs::write(&seed, [0xA5; 4 * BLOCK]).unwrap();
+    let seed = Seed::from(File::open(seed).unwrap());
+    let disk = Arc::new(Disk::open(directory.path()).unwrap());
+    let mut sink = StagedFile::create_in(disk, OsStr::new("target"), &options(Sparse::Auto)).unwrap();
+    sink.begin_segment(0, 0).unwrap();
+    if !matches!(sink.clone_tentative(&seed, 0, 0, 4 * BLOCK as u64), Ok(taken) if taken == 4 * BLOCK as u64)
+    {
+        println!("skipped: this file system takes nothing over itself");
+        return;
+    }
+    sink.rollback_segment().unwrap();
+    sink.begin_segment(0, 0).unwrap();
+    sink.write_tentative(0, &[0; 4 * BLOCK]).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
+    sink.publish(4 * BLOCK as u64).unwrap();
+    assert!(target(directory.path()) == [0; 4 * BLOCK]);
 }

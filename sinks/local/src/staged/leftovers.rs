@@ -2,7 +2,7 @@
 //! Knows nothing of what an attempt was about.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
 };
@@ -10,7 +10,7 @@ use std::{
 use contract::IfExists;
 use storage::{Ownership, TargetDir, TargetError};
 
-use super::{StagedFile, locked_file::LockedFile, opening::Site, probe};
+use super::{StagedFile, locked_file::LockedFile, names::Names, opening::Site, probe};
 use crate::journal::Journal;
 
 /// The files beside a target.
@@ -82,6 +82,19 @@ impl StagedFile {
     pub fn remove_beside(target: impl AsRef<Path>) -> Result<Vec<PathBuf>, TargetError> {
         let target = target.as_ref();
         Site::new(TargetDir::resolve(target, IfExists::Replace)?).remove()
+    }
+
+    /// The same of a target that was resolved before, whatever stands at its name now.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn remove_at(target_dir: TargetDir) -> Result<Vec<PathBuf>, TargetError> {
+        Site::new(target_dir).remove()
+    }
+
+    /// The name of the staging file of a target that was resolved before.
+    pub fn staging_name(target_dir: &TargetDir) -> OsString {
+        Names::beside(&target_dir.name, target_dir.name_len_max()).staging
     }
 }
 

@@ -156,7 +156,7 @@ impl StagedFile {
         let taken = self.staging.file.clone_range(seed, from, at, len.min(Seed::CLONE_LEN_MAX))?;
         let count = usize::try_from(taken).map_err(|_| io::ErrorKind::FileTooLarge)?;
         self.cursor.write(at, count)?;
-        self.staging.written.lock().claim(at, count)?;
+        self.staging.claim_shared(at, count)?;
         Ok(taken)
     }
 
@@ -172,7 +172,7 @@ impl StagedFile {
         }
         let taken = self.staging.file.clone_range(seed, from, at, len.min(Seed::CLONE_LEN_MAX))?;
         let count = usize::try_from(taken).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        self.staging.written.lock().claim(at, count)?;
+        self.staging.claim_shared(at, count)?;
         Ok(taken)
     }
 

@@ -124,6 +124,18 @@ impl StagedFile {
         Site::new(TargetDir::resolve(target, options.if_exists)?).open(options, attempt_id)
     }
 
+    /// [`open`](Self::open) of a target that was resolved before: a link that stands at its name now leads nowhere else, and is refused.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_at(
+        target_dir: TargetDir,
+        options: &StageOptions,
+        attempt_id: &AttemptId,
+    ) -> Result<Opened, TargetError> {
+        Site::new(target_dir).open(options, attempt_id)
+    }
+
     /// [`open`](Self::open) in a directory that need not be a real one. What can be seen of a real one alone is not
     /// checked.
     ///
@@ -156,6 +168,14 @@ impl StagedFile {
     pub fn examine(target: impl AsRef<Path>, if_exists: IfExists) -> Result<Seen, TargetError> {
         let target = target.as_ref();
         Site::new(TargetDir::resolve(target, if_exists)?).look()
+    }
+
+    /// [`examine`](Self::examine) of a target that was resolved before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn examine_at(target_dir: TargetDir) -> Result<Seen, TargetError> {
+        Site::new(target_dir).look()
     }
 }
 

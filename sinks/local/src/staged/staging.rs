@@ -109,6 +109,12 @@ impl Staging {
         true
     }
 
+    /// The file system has put `len` bytes there. Once they are rolled back, zeros in their place are not there by themselves.
+    pub(super) fn claim_shared(&self, at: u64, len: usize) -> io::Result<()> {
+        self.holes.pass(at + len as u64);
+        self.written.lock().claim(at, len)
+    }
+
     /// Writes over some of the `found_len` bytes that were found, as long as nothing is built upon them.
     pub(super) fn mend(&self, at: u64, data: &[u8], found_len: u64) -> io::Result<()> {
         self.written.lock().check_live()?;

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use cofferdam::shards::{Shard, ShardRun, ShardsTarget, SignedManifest};
-use cofferdam::{CancelToken, Opener, TreeOutcome, discard, is_pipe};
+use cofferdam::{CancelToken, Opener, TreeOutcome, is_pipe};
 use serde::Serialize;
 
 use super::Restore;
@@ -55,10 +55,11 @@ impl Restore {
         let opener = self.staging.opener(Opener::new(identities));
         let opener = self.rate.opener(self.resources.opener(opener, &cancel, watch.clone()), report)?;
         interrupt::roll_back_from_now_on();
-        if self.staging.restart {
-            discard(target, None)?;
-        }
-        let Some(place) = ShardsTarget::open(&manifest, target)? else {
+        let opened = match self.staging.restart {
+            true => ShardsTarget::open_anew(&manifest, target),
+            false => ShardsTarget::open(&manifest, target),
+        };
+        let Some(place) = opened? else {
             watch.finish();
             let record = ShardsRecord::new(self, &manifest, begun, true);
             let sentence = format!("{} has been put in place before", record.output);
