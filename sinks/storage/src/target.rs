@@ -377,6 +377,9 @@ impl TargetError {
             Self::NoName { .. } => "this path has no name that a new directory could be given; name the directory by its name, or \
                  ask for the contents to be moved into it"
                 .into(),
+            Self::NoExclusiveRename { .. } => "this file system cannot give a file a name that must be free, by a rename \
+                 that replaces nothing or by a link; ask for the target to be replaced, whether it is there or not"
+                .into(),
             Self::NoExchange { .. } => "this file system cannot have two directories exchange their names in one step, by which a restored \
                  directory becomes the target; name a target on another one"
                 .into(),
@@ -401,6 +404,7 @@ impl TargetError {
             | Self::OtherKind { .. }
             | Self::NoName { .. }
             | Self::LowerDirectory { .. }
+            | Self::NoExclusiveRename { .. }
             | Self::NoExchange { .. }
             | Self::CaseIsLost { .. }
             | Self::NoDeviceFiles { .. } => self.complaint_of_directory(),
@@ -438,9 +442,6 @@ impl TargetError {
             .into(),
             Self::OpenToOthers { .. } => "others may read or write this file, and a journal is made for its owner alone: it is \
                  another file, and not believed; move it away, or ask for the earlier attempt to be discarded"
-                .into(),
-            Self::NoExclusiveRename { .. } => "this file system cannot give a file a name that must be free, by a rename \
-                 that replaces nothing or by a link; ask for the target to be replaced, whether it is there or not"
                 .into(),
             Self::Shared { .. } => "this file has a second name, a hard link, and what is written to the one would be in the \
                  other; remove this name"
