@@ -4,7 +4,7 @@
 
 use std::{io, sync::Arc};
 
-use tree::{ArchiveScanner, Catalog, Content, Layout, PathCase, Place, ReadAt, ScannedMember};
+use tree::{ArchiveScanner, Catalog, Content, Layout, Place, ReadAt, ScannedMember};
 
 /// Everything below, for one input. Panics on a fault.
 pub(crate) fn check(data: &[u8]) {
@@ -19,7 +19,7 @@ pub(crate) fn check(data: &[u8]) {
 fn check_plaintext(plaintext: &[u8]) {
     let source = Arc::new(Bytes(plaintext.to_vec()));
     let Ok(Content::Tree(catalog)) = Catalog::open(source.clone()) else { return };
-    let Ok(checked) = catalog.check(PathCase::Sensitive) else { return };
+    let Ok(checked) = catalog.check() else { return };
     let layout = Layout::new(Arc::new(checked));
     let (mut at, mut skeleton_at, mut data_len) = (0, 0, 0);
     let pieces = layout.for_each_piece(0..plaintext.len() as u64, &mut |piece| {

@@ -1,4 +1,4 @@
-"""One stream restored into one file by the workers of a cluster of Dask (extra ``distributed``): :mod:`cofferdam.parts`, and tasks that make its calls.
+"""One stream restored into one file or directory by the workers of a cluster of Dask (extra ``distributed``): :mod:`cofferdam.parts`, and tasks that make its calls.
 
     import cofferdam.distributed
     from distributed import Client
@@ -77,6 +77,11 @@ def restore(
     plan_key: str | os.PathLike[str] | None = None,
     identity: str | os.PathLike[str] | None = None,
     force: bool = False,
+    keep_old: bool = False,
+    numeric_owner: bool = False,
+    no_owner: bool = False,
+    set_id: bool = False,
+    devices: bool = False,
     expect_digest: str | None = None,
     min_sequence: int | None = None,
     signed_by: str | os.PathLike[str] | None = None,
@@ -89,7 +94,7 @@ def restore(
     lock_timeout: float = 600.0,
     progress: Callable[[Progress], object] | None = None,
 ) -> Restored:
-    """Restores ``sealed`` to the file ``target`` by the workers of ``client``, all or nothing: the target is as it was, or what was sealed.
+    """Restores ``sealed`` to ``target``, a file or, of a tree, a directory, by the workers of ``client``, all or nothing: the target is as it was, or what was sealed.
 
     ``plan`` is where the plan is kept, ``plan_key`` its key: by default the file that ``COFFERDAM_PLAN_KEY`` names on the workers, or the plan's name with
     ``.key`` behind it. **The same call goes on** from what an earlier one has left, also one that was killed, and also while another one is at work. Once the plan has been
@@ -127,6 +132,11 @@ def restore(
         "sealed": _place(sealed),
         "target": _shared(target),
         "force": force,
+        "keep_old": keep_old,
+        "numeric_owner": numeric_owner,
+        "no_owner": no_owner,
+        "set_id": set_id,
+        "devices": devices,
         "expect_digest": expect_digest,
         "min_sequence": min_sequence,
         "signed_by": _signers(signed_by),

@@ -1,4 +1,4 @@
-"""One stream restored into one file by many processes, on one machine or on many, which share a file system and nothing else.
+"""One stream restored into one file or directory by many processes, on one machine or on many, which share a file system and nothing else.
 
 >>> import cofferdam
 >>> from cofferdam import parts

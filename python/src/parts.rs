@@ -6,8 +6,8 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use cofferdam::StreamDigest;
 use cofferdam::parts::{Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
+use cofferdam::{StreamDigest, TreeOutcome};
 use pyo3::prelude::*;
 
 use crate::call::{self, Control, Failed};
@@ -16,9 +16,10 @@ use crate::open::{Asked, opener};
 use crate::seal::if_exists;
 use crate::signed::signed_by;
 use crate::source::{Given, Opened};
-use crate::{error, keys};
+use crate::target::Target;
+use crate::{error, keys, tree_options};
 
-/// What is planned: a stream, its parts, and the file that it becomes.
+/// What is planned: a stream, its parts, and the file or directory that it becomes.
 #[pyclass(frozen, get_all, module = "cofferdam.parts")]
 pub(crate) struct Plan {
     /// The plan's own id, in hexadecimal digits.
@@ -29,7 +30,7 @@ pub(crate) struct Plan {
     target: OsString,
     /// The stream's digest, in hexadecimal digits.
     stream_digest: String,
-    /// Length of the target in bytes.
+    /// Length of the plaintext in bytes: of a file, that of the target.
     plaintext_len: u64,
     /// Of each part, its bytes of plaintext.
     part_lens: Vec<u64>,
@@ -85,19 +86,21 @@ impl State {
     }
 }
 
-/// Plans the restore of ``sealed`` to the file ``target`` in so many ``parts``, whole segments each, and writes that to a file at ``plan``.
+/// Plans the restore of ``sealed`` to ``target``, a file or, of a tree, a directory, in so many ``parts``, whole segments each, and writes that to a file at ``plan``.
 ///
 /// ``sealed`` is a path, or a URL without a secret in it, by which workers find the stream. The plan's key is in the file ``plan_key``, which is made if it is
 /// not there: by default the plan's name with ``.key`` behind it. If a plan is at ``plan`` already that says the same, that is the plan.
 ///
-/// With ``force`` the commit replaces a target that exists. The other keywords are those of :func:`cofferdam.restore`.
+/// With ``force`` the commit replaces a target that exists. The other keywords are those of :func:`cofferdam.restore`; the plan keeps what they say of a
+/// tree, for whoever commits.
 ///
 /// Raises :exc:`JournalMismatchError` where ``plan`` is something else already, :exc:`UsageError` where the stream has fewer segments than ``parts``,
-/// :exc:`UnsupportedError` for a tree, and other kinds of :exc:`Error`. Nothing is restored.
+/// and other kinds of :exc:`Error`. Nothing is restored.
 #[pyfunction]
 #[pyo3(signature = (
-    plan, sealed, target, parts, identities = None, *, plan_key = None, passphrase = None, force = false, expect_digest = None, min_sequence = None,
-    signed_by = None, signature = None, threads = None, memory = None, timeout = None,
+    plan, sealed, target, parts, identities = None, *, plan_key = None, passphrase = None, force = false, keep_old = false, numeric_owner = false,
+    no_owner = false, set_id = false, devices = false, expect_digest = None, min_sequence = None, signed_by = None, signature = None,
+    threads = None, memory = None, timeout = None,
 ))]
 #[allow(clippy::too_many_arguments, reason = "they are a Python call's keywords")]
 pub(crate) fn plan_restore(
@@ -110,6 +113,11 @@ pub(crate) fn plan_restore(
     plan_key: Option<PathBuf>,
     passphrase: Option<String>,
     force: bool,
+    keep_old: bool,
+    numeric_owner: bool,
+    no_owner: bool,
+    set_id: bool,
+    devices: bool,
     expect_digest: Option<&str>,
     min_sequence: Option<Number<u64>>,
     signed_by: Option<&Bound<'_, PyAny>>,
@@ -124,6 +132,13 @@ pub(crate) fn plan_restore(
     let opener =
         opener(py, keys::identities(py, identities, passphrase)?, asked)?.if_exists(if_exists(force));
     let source = Given::new(sealed, seconds(py, timeout)?)?;
+    let tree = tree_options::Asked { force, keep_old, into: false, numeric_owner, no_owner, set_id, devices };
+    let mut files = tree_options::files(identities, [signed_by, signature])?;
+    // Where it is, or is going to be.
+    files.extend(key_path(&plan, plan_key.clone()).parent().map(Path::to_owned));
+    tree.check(py, (&source, &Target::Path(target.clone())), files)?;
+    let outcome = TreeOutcome::default();
+    let opener = tree.opener(opener, &outcome);
     let described = described(py, &source)?;
     call::run(py, None, move |Control { cancel, observer }| {
         let opener = opener.cancel(cancel.clone()).observer(observer);
@@ -213,7 +228,7 @@ pub(crate) fn commit_plan(
         Ok::<_, Failed>(open(&plan, plan_key)?.commit(threads, &cancel)?)
     })?;
     match outcome {
-        Outcome::Published => Ok(true),
+        Outcome::Published | Outcome::TreePublished(_) => Ok(true),
         Outcome::AlreadyCommitted => Ok(false),
         Outcome::Missing(parts) => Err(error::parts_missing(py, parts)),
     }

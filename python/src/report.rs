@@ -114,7 +114,8 @@ pub(crate) struct SealedTree {
     gone: u64,
     /// The first 1,000 of those that were gone.
     gone_paths: Vec<OsString>,
-    /// How much was left out, by what: `by_globs`, `mounts`, `sockets`, `gone`, `own_directories`. None of an archive.
+    /// How much was left out, by what: `by_globs`, `mounts`, `sockets`, `gone`, `own_directories`, and `owner_names`: files that
+    /// have the numbers of their owners alone, for the name services failed. None of an archive.
     left_out: Option<BTreeMap<&'static str, u64>>,
     /// Why an archive has no catalog, by which its files are found; `None` where it has one.
     no_catalog: Option<String>,
@@ -136,6 +137,7 @@ impl From<&cofferdam::SealedTree> for SealedTree {
                 ("sockets", left_out.sockets),
                 ("gone", left_out.gone),
                 ("own_directories", left_out.own_directories),
+                ("owner_names", left_out.owner_names),
             ])
         });
         SealedTree {

@@ -22,7 +22,7 @@ import cofferdam
 from cofferdam import parts
 
 distributed = pytest.importorskip("distributed")
-dask = pytest.importorskip("dask")
+pytest.importorskip("dask")
 import cofferdam.distributed as many  # noqa: E402
 
 MIB = 1 << 20
@@ -199,6 +199,41 @@ def test_workers_restore_it_once_and_the_second_call_does_nothing(place, client)
     assert stamp(place.target) == before
 
 
+def listed(root):
+    """What is in a directory, by the standard library."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        told = path.lstat()
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(root))] = (told.st_mode, told.st_mtime_ns, told.st_nlink, content)
+    return found
+
+
+def test_workers_restore_a_directory_in_place_of_another(place, client):
+    tree, rng = place.home / "tree", random.Random(31)
+    for number in range(200):
+        directory = tree / f"{number % 9}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"file {number}").write_bytes(rng.randbytes(rng.randrange(0, 200_000)))
+    (tree / "large").write_bytes(rng.randbytes(20 * MIB))
+    (tree / "large").chmod(0o600)
+    (tree / "link").symlink_to("large")
+    os.link(tree / "0" / "file 0", tree / "other name")
+    sealed = place.home / "tree.cfd"
+    cofferdam.seal(tree, sealed, place.identity.recipient)
+    place.target.mkdir()
+    (place.target / "old").write_bytes(b"old")
+    with pytest.raises(cofferdam.TargetExistsError):
+        place.restore(client, sealed)
+    restored = place.restore(client, sealed, force=True, keep_old=True)
+    assert restored.parts > 2 and not restored.was_there
+    assert listed(place.target) == listed(tree) and place.left() == []
+    assert (place.home / "target.cofferdam-old" / "old").read_bytes() == b"old"
+    (place.target / "large").unlink()
+    assert place.restore(client, sealed, force=True, keep_old=True).was_there
+    assert not (place.target / "large").exists()
+
+
 def test_the_plan_that_is_there_says_how_many_parts(place, client):
     parts.plan(place.plan, place.sealed, place.target, 3, place.identity)
     with pytest.raises(cofferdam.JournalMismatchError):
@@ -244,10 +279,14 @@ def test_a_part_whose_worker_is_killed_is_run_again(place, client, server):
     assert place.left() == []
 
 
+async def give_up(address, dask_scheduler):
+    """What a scheduler does with a worker that it has not heard of for too long; how long that is, is not waited for: a busy machine takes it, too."""
+    await dask_scheduler.restart_workers([address], wait_for_workers=False, stimulus_id="not heard of")
+
+
 def test_a_worker_that_comes_back_after_the_commit_writes_nothing_of_the_target(place, server):
     # Without a nanny, which would end it: it stands for a machine that was cut off.
     with (
-        dask.config.set({"distributed.scheduler.worker-ttl": "5s"}),
         distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
         contextlib.ExitStack() as stack,
@@ -264,6 +303,7 @@ def test_a_worker_that_comes_back_after_the_commit_writes_nothing_of_the_target(
         in_the_middle(client, place, server)
         address, paused = next(iter(pids(client).items()))
         os.kill(paused, signal.SIGSTOP)
+        client.run_on_scheduler(give_up, address)
         server.gate.set()
         thread.join(120)
         assert isinstance(came[0], many.Restored) and place.target.read_bytes() == PLAIN

@@ -120,10 +120,6 @@ def test_what_is_wrong_is_said_by_its_kind(tmp_path, stream, identity, plain, mo
         parts.commit(plan)
     assert parts.read(plan, plan_key=f"{plan}.key").part_lens
     monkeypatch.delenv("COFFERDAM_PLAN_KEY")
-    with pytest.raises(cofferdam.UnsupportedError):
-        (tmp_path / "tree").mkdir()
-        cofferdam.seal(tmp_path / "tree", tmp_path / "tree.cfd", identity.recipient)
-        parts.plan(tmp_path / "of tree", tmp_path / "tree.cfd", target, 1, identity)
     assert not target.exists()
     parts.give_up(plan)
     parts.give_up(plan)
@@ -215,3 +211,42 @@ def test_every_name_is_documented_and_the_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(parts)
     assert result.attempted >= 8 and result.failed == 0
+
+
+def listed(root):
+    """What is in a directory, by the standard library."""
+    return {
+        str(path.relative_to(root)): (
+            path.lstat().st_mode,
+            path.lstat().st_mtime_ns,
+            os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None,
+        )
+        for path in sorted(root.rglob("*"))
+    }
+
+
+def test_a_directory_is_made_and_the_plan_keeps_how(tmp_path):
+    identity = cofferdam.Identity.generate()
+    tree, sealed, plan, target = (tmp_path / name for name in ("tree", "tree.cfd", "plan", "target"))
+    (tree / "inner").mkdir(parents=True)
+    (tree / "large").write_bytes(random.Random(5).randbytes(20 << 20))
+    (tree / "inner" / "small").write_bytes(b"small")
+    (tree / "inner" / "small").chmod(0o640)
+    (tree / "link").symlink_to("inner/small")
+    cofferdam.seal(tree, sealed, identity.recipient)
+    (target / "old").mkdir(parents=True)
+    with pytest.raises(cofferdam.TargetExistsError):
+        parts.plan(plan, sealed, target, 2, identity)
+    with pytest.raises(cofferdam.UsageError):
+        parts.plan(plan, sealed, target, 2, identity, keep_old=True)
+    for inside in ({"plan_key": target / "key"}, {"plan": target / "plan"}):
+        with pytest.raises(cofferdam.UsageError):
+            parts.plan(**{"plan": plan, "sealed": sealed, "target": target, "parts": 2, "identities": identity, "force": True} | inside)
+    assert len(parts.plan(plan, sealed, target, 2, identity, force=True, keep_old=True)) == 2
+    with pytest.raises(cofferdam.JournalMismatchError):
+        parts.plan(plan, sealed, target, 2, identity, force=True)
+    assert [parts.run_part(plan, part, identity) for part in (1, 0)] == ["written", "written"]
+    assert os.listdir(target) == ["old"]
+    assert parts.commit(plan) is True and parts.commit(plan) is False
+    assert listed(target) == listed(tree)
+    assert os.listdir(tmp_path / "target.cofferdam-old") == ["old"] and left_beside(target) == []

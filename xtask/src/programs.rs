@@ -16,7 +16,7 @@ struct Program {
     purpose: &'static str,
 }
 
-const PROGRAMS: [Program; 33] = [
+const PROGRAMS: [Program; 35] = [
     Program { name: "age", package: "age", purpose: "the tests open and make age files with it" },
     Program {
         name: "strace",
@@ -69,6 +69,16 @@ const PROGRAMS: [Program; 33] = [
         name: "fusermount3",
         package: "fuse3",
         purpose: "the tests mount a stream as a user other than root",
+    },
+    Program {
+        name: "lowntfs-3g",
+        package: "ntfs-3g",
+        purpose: "the tests restore to a file system that does not tell upper from lower case",
+    },
+    Program {
+        name: "fuse-overlayfs",
+        package: "fuse-overlayfs",
+        purpose: "the tests restore to a file system of FUSE",
     },
     Program { name: "setpriv", package: "util-linux", purpose: "the tests are that user by it" },
     Program { name: "c++", package: "g++", purpose: "the tests build the example in C++" },

@@ -155,7 +155,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
             stream_digest, sequence, kept, signature, signed_by, tree, seconds; of an age file segments and
             stream_digest are null; tree, of a directory: files, directories, symlinks, hard_links, others, data_len,
             compressed, changed (those gone among them), changed_paths (without those gone; 1,000 at most), gone (zeros stand
-            for them), gone_len, gone_paths (1,000 at most), left_out (by_globs, mounts, sockets, gone,
+            for them), gone_len, gone_paths (1,000 at most), left_out (owner_names, by_globs, mounts, sockets, gone,
             state_directory; null where a sealing resumed)
   restored  input, output, format, stream_id, segments, plaintext_len, stream_digest, signed_by, kept, seeded,
             sequence, metadata, seconds
@@ -176,7 +176,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   difference
             path, only_in (\"tree\", \"directory\"), what (\"type\", \"content\", \"mode\", \"owner\", \"time\", \"link\",
             \"device\", \"attributes\")
-  compared  input, directory, paths, differences, seconds: after the differences
+  unread    path, error: a file of the directory that could not be read
+  compared  input, directory, paths, differences, unread, seconds: after the differences
   serving   input, stream_id, plaintext_len, url, socket: what clients are told
   warmed    len, seconds: what --warm names has been fetched
   served    input, stream_id, recorded_ranges, recorded_len, seconds
@@ -210,7 +211,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   rewrapped file, generation, slots, room_bytes, removed
   status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"moving\", \"shards\", \"parts\",
             \"in-the-way\", \"unknown\"), staging, staging_len, durable_len, journal, state, stream_id, input_len,
-            plan, shards, parts (directories of plans), problems, within (a directory: attempt, staging, journal, problems of what is in it)
+            plan, shards, parts (directories of plans), problems, within (a directory: attempt, staging, staging_len, journal, problems of
+            what is in it); staging_len of a directory: bytes that are allocated to the files beneath it
   discarded target, removed, parts (directories of plans, which stay)
   upload    key, id, begun, age_seconds, aborted: of a store
   uploads   listed, aborted: after them
@@ -233,4 +235,5 @@ truncated (5), target-exists (6), limit and unsupported (7), other-journal (8), 
 not-a-stream (11), source-changed (12), unproven (13), stale (14), no-progress (15), check-failed (16), not-signed (17), different (18), parts-missing (19), interrupted (129, 130, 143).
 Each has its time (\"time\", UTC, RFC 3339), each result the program's version (\"version\").
 Metadata is a list of {key, value}; names, paths and metadata that are not UTF-8 are {\"hex\": …}. \
+Characters that steer a terminal are written as \\uXXXX. \
 A signer is {fingerprint, comment}. Absent values are null.";

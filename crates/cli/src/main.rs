@@ -19,6 +19,7 @@ mod foreign_args;
 mod format_args;
 mod interrupt;
 mod io_arg;
+mod json;
 mod key_args;
 mod key_command;
 mod key_file;

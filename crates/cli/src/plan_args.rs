@@ -31,6 +31,7 @@ pub(crate) struct PlanArgs {
 
     /// Plan the restore of SEALED to TARGET in N parts, at most one for each segment: FILE and its key are made, and nothing is restored
     ///
+    /// What decides how TARGET is made is given here, and kept in the plan: --force, and what is said of directories below, --into and --path apart.
     /// If FILE is there already and plans the same, that is the plan.
     #[arg(long, value_name = "N", requires = "plan", group = "plan_step")]
     parts: Option<NonZeroU64>,
@@ -44,7 +45,7 @@ pub(crate) struct PlanArgs {
 
     /// Put TARGET in place, once all parts have been run: it needs the plan's key, and nothing that opens the stream
     ///
-    /// What the parts have written is put together and read back, and the target changes once. Parts that are missing, or whose files are wrong,
+    /// What the parts have written is put together and compared, and the target changes once. Parts that are missing, or whose files are wrong,
     /// are named, with exit code 19. If it has been committed before, nothing is done.
     #[arg(long, requires = "plan", group = "plan_step")]
     commit: bool,

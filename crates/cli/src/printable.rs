@@ -65,7 +65,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
 
 /// Whether a character acts on the terminal, or on the text around it, rather than being seen. Joiners (U+200C, U+200D)
 /// are part of how words and emoji look, and stay.
-fn steers(character: char) -> bool {
+pub(crate) fn steers(character: char) -> bool {
     character.is_control() || UNSEEN.iter().any(|range| range.contains(&character))
 }
 

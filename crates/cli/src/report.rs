@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::failure::Failure;
+use crate::json;
 use crate::line_queue::LineQueue;
 use crate::printable;
 use crate::secrets;
@@ -382,7 +383,7 @@ fn news(record: &impl Serialize) -> String {
 
 fn encode(record: &impl Serialize) -> String {
     // Records hold strings, numbers and lists of them: there is nothing that JSON could refuse.
-    serde_json::to_string(record).unwrap_or_default()
+    json::to_string(record)
 }
 
 /// A record with what every one of them has.

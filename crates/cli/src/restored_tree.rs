@@ -72,6 +72,29 @@ impl RestoredTreeArgs {
         !self.keep_old && !self.into
     }
 
+    /// Refuses what a plan's directory is not made by.
+    pub(crate) fn check_planning(&self) -> Result<(), Failure> {
+        let options = [("--into", self.into), ("--path", !self.path.is_empty())];
+        match options.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let what = format!(
+                    "{option}: a plan is for a directory that is new, or replaced as a whole, with all that was sealed"
+                );
+                Err(Failure::usage(what).advise("Restore by one process, without a plan."))
+            }
+        }
+    }
+
+    /// Refuses them in a step that takes them from the plan.
+    pub(crate) fn refuse_planned(&self) -> Result<(), Failure> {
+        match self.first_given() {
+            None => Ok(()),
+            Some(option) => Err(Failure::usage(format!("{option}: the plan says how a directory is made"))
+                .advise("Leave it out, or make another plan with it.")),
+        }
+    }
+
     /// Refuses them where no directory is made.
     pub(crate) fn check(&self, goal: &Goal) -> Result<(), Failure> {
         let is_here = matches!(goal, Goal::Here(End::Path(path)) if !is_pipe(path));
@@ -98,8 +121,14 @@ impl RestoredTreeArgs {
         }
         let selection = Globs::new(self.path.iter().map(String::as_str));
         selection.map(Some).map_err(|problem| {
-            Failure::usage(format!("--path: {problem}"))
-                .advise("A [ that means itself is written [[]. Without --path all is restored.")
+            let failure = Failure::usage(format!("--path: {problem}"));
+            // It is the one character of a glob that names of files often have.
+            match self.path.iter().any(|glob| glob.contains('[')) {
+                true => {
+                    failure.advise("A [ that means itself is written [[]. Without --path all is restored.")
+                }
+                false => failure.advise("Without --path all is restored."),
+            }
         })
     }
 

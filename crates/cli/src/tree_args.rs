@@ -127,6 +127,16 @@ pub(crate) fn counted_gone(gone: u64) -> String {
     format!("{} {}", count(gone, "file"), if gone == 1 { "was" } else { "were" })
 }
 
+/// Says what was sealed with less than it has.
+pub(crate) fn warn_of_left_out(left_out: &LeftOut, report: Report) {
+    if left_out.owner_names > 0 {
+        report.warning(format!(
+            "{}: sealed with the numbers of owner and group alone, for the system's name services could not say whose they are",
+            count(left_out.owner_names, "file"),
+        ));
+    }
+}
+
 /// The first of these paths, and how many more there are of `all`.
 fn named(first: &[TreePath], all: u64) -> String {
     let paths: Vec<_> = first.iter().take(CHANGED_NAMED_MAX).map(|path| name(path).to_string()).collect();
@@ -163,6 +173,7 @@ struct LeftOutRecord {
     sockets: u64,
     gone: u64,
     state_directory: u64,
+    owner_names: u64,
 }
 
 impl TreeRecord {
@@ -173,6 +184,7 @@ impl TreeRecord {
             sockets: left_out.sockets,
             gone: left_out.gone,
             state_directory: left_out.own_directories,
+            owner_names: left_out.owner_names,
         };
         TreeRecord {
             changed: sealed.changed.count,

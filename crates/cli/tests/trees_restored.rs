@@ -629,7 +629,8 @@ fn a_directory_that_another_process_has_locked_is_neither_replaced_nor_moved_int
             (vec!["target".to_owned()], 0)
         );
     }
-    drop(held);
+    // Not by closing it: a child of another test has it open until it has become its program.
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::Unlock).unwrap();
     place.run(&[&["--force"], &ALL[..]].concat()).assert_done();
     place.assert_restored();
 }
@@ -688,6 +689,29 @@ fn what_an_interrupted_restore_has_left_in_a_directory_is_told_with_what_the_nex
         place.run(&[options, force, &["sealed", "at/target"]].concat()).assert_done();
         assert!(status(&place).0.contains("nothing is kept"));
     }
+}
+
+/// Of a directory it is what its files take up: a link that leads out, a hole and a second name take none.
+#[test]
+fn the_room_that_an_interrupted_restore_takes_is_told() {
+    let place = Place::new();
+    fs::create_dir(place.target()).unwrap();
+    fs::write(place.path("elsewhere"), vec![1; 8 << 20]).unwrap();
+    for staging in ["at/.target.cofferdam-staging", "at/target/.cofferdam-staging"] {
+        let path = |name: &str| place.path(staging).join(name);
+        fs::create_dir_all(path("d/e")).unwrap();
+        fs::write(path("file"), vec![1; 3 << 20]).unwrap();
+        fs::hard_link(path("file"), path("d/name")).unwrap();
+        fs::write(path("d/e/file"), vec![1; 1 << 20]).unwrap();
+        fs::File::create(path("hole")).unwrap().set_len(1 << 30).unwrap();
+        symlink("../../elsewhere", path("d/link")).unwrap();
+    }
+    let (text, json) = status(&place);
+    for record in [&json, &json["within"]] {
+        let len = record["staging_len"].as_u64().unwrap();
+        assert!((4 << 20..(4 << 20) + (64 << 10)).contains(&len), "{len}: {text}");
+    }
+    assert_eq!(text.matches("-staging: 4.00 MiB allocated").count(), 2, "{text}");
 }
 
 /// What is at the names that are needed, and nobody's who restores: said as the next run will find it, for each kind.
@@ -767,6 +791,12 @@ fn words_for_directories_say_what_helps() {
     let ran = place.run(&["--into", "--force", "sealed", "at/target"]);
     ran.assert_failed(6, "a.txt: this is a directory");
     assert!(!ran.stderr.contains("exists already"), "{}", ran.stderr);
+    // How a `[` is written helps where there is one.
+    for (glob, is_told) in [("a[", true), ("{a", false), ("/", false)] {
+        let ran = place.run(&["--path", glob, "sealed", "at/paths"]);
+        ran.assert_failed(2, "--path");
+        assert_eq!(ran.stderr.contains("[[]"), is_told, "{glob}: {}", ran.stderr);
+    }
     // Archives outside of the strict profile: the same from a pipe as from a file.
     let plaintext = [&b"archive"[..], b"CFDTREE\0\x01\0\x01\0\0\0\0\0"].concat();
     let numbers = [7_u64, 0, 7, 7, 71, 0].map(u64::to_le_bytes).concat();
@@ -796,11 +826,17 @@ fn files_with_holes_that_are_longer_than_the_file_system_come_back() {
         eprintln!("skipped: this user may not mount");
         return;
     }
-    for options in [&[][..], &["--path", "/sparse"]] {
-        let ran = place.run(&[options, &["sealed", "at/target"]].concat());
+    // From a pipe, where nobody knows beforehand that there is too much, the bytes are kept in a file meanwhile.
+    let from_pipe = &["from a pipe"][..];
+    for options in [&[][..], &["--path", "/sparse"], from_pipe] {
+        let ran = match options == from_pipe {
+            true => place.run_from("sealed", &["-", "at/target"]),
+            false => place.run(&[options, &["sealed", "at/target"]].concat()),
+        };
         let len = fs::metadata(place.target().join("sparse")).map(|found| found.len());
         let _ = fs::remove_dir_all(place.target());
-        if ran.code != Some(0) || len.as_ref().ok() != Some(&(48 << 20)) || !ran.stderr.contains("warning") {
+        let is_told = options == from_pipe || ran.stderr.contains("warning");
+        if ran.code != Some(0) || len.as_ref().ok() != Some(&(48 << 20)) || !is_told {
             assert!(Command::new("umount").arg(place.path("at")).status().unwrap().success());
             panic!("{options:?}: {:?}, {len:?}: {}", ran.code, ran.stderr);
         }

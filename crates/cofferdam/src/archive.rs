@@ -6,7 +6,7 @@ use std::sync::Arc;
 use contract::StreamingSink;
 use sources::Source;
 use stream::{ContentKind, Opening};
-use tree::{Content, EntryCounts, Layout, PathCase};
+use tree::{Content, EntryCounts, Layout};
 use tree_sink::ArchiveSink;
 
 use crate::trees::{said_of_tree, tree_content, tree_error};
@@ -60,7 +60,7 @@ impl Opener {
 /// [`ErrorKind::Damaged`] where they do not fit together; as [`Reader::read_at`].
 pub fn check_tree(reader: &Arc<Reader>) -> Result<Option<EntryCounts>, Error> {
     let Content::Tree(catalog) = tree_content(reader)? else { return Ok(None) };
-    let checked = catalog.check(PathCase::Sensitive).map_err(tree_error)?;
+    let checked = catalog.check().map_err(tree_error)?;
     let catalog = checked.catalog();
     for index in 0..catalog.pages() {
         for located in catalog.page(index).map_err(tree_error)?.located_entries() {

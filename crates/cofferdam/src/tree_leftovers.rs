@@ -23,6 +23,8 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
         && is_of_tree(path, &beside)
     {
         (found.attempt, found.problems) = told(&beside.found);
+        // Its own length says nothing of what is in it.
+        found.staging = beside.staging;
     }
     if target.is_dir()
         && let Some(within) = look(path, Placement::Into).map_err(Error::target)?
@@ -60,7 +62,7 @@ fn look_for_private(target: &Path, found: &mut Leftovers) -> Result<(), Error> {
 /// Whether the next restore of a tree, and not of a file, would meet it: a directory is staged, or would be replaced, or what is there is no file either.
 fn is_of_tree(target: &Path, beside: &TreeLeftovers) -> bool {
     let is_file = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_file());
-    target.is_dir() || beside.staging.as_ref().is_some_and(|staging| !is_file(staging))
+    target.is_dir() || beside.staging.as_ref().is_some_and(|(staging, _)| !is_file(staging))
 }
 
 fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {

@@ -9,7 +9,7 @@ use cofferdam_io::share;
 use contract::{ReadAt, StreamingSink, WriteAt};
 use sources::Source;
 use storage::OnPartial;
-use tree::{Content, Globs, PathCase, Subtree};
+use tree::{Content, Globs, Subtree};
 use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside, scratch_directory};
 
 use crate::tree_restore::stopped_move;
@@ -55,7 +55,7 @@ impl Opener {
             .advise("Restore it without choosing."));
         };
         // As before all others that make files: in what is chosen could be two of one name.
-        let catalog = catalog.check(PathCase::Sensitive).map_err(tree_error)?;
+        let catalog = catalog.check().map_err(tree_error)?;
         let catalog = catalog.catalog();
         self.refuse_lost(target, options)?;
         let scratch = scratch_directory(target, options.placement_of()).map_err(Error::target)?;

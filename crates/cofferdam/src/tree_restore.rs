@@ -106,6 +106,17 @@ impl Opener {
         self.trees.as_ref().is_some_and(|trees| trees.options.placement_of() == Placement::Into)
     }
 
+    /// How trees become directories in place of others, if they do, and whether what is none is refused.
+    #[cfg(feature = "parts")]
+    pub(crate) fn planned_tree(&self) -> Result<Option<(TreeOptions, bool)>, Error> {
+        if self.moves_into() {
+            let what = "a plan is for a directory that is new, or replaced as a whole";
+            return Err(Error::new(ErrorKind::Usage, what)
+                .advise("Restore into a directory that is there by one process, without a plan."));
+        }
+        Ok(self.trees.as_ref().map(|trees| (trees.options, trees.others == Others::Refuse)))
+    }
+
     /// The sink of a stream that is a tree, if it is one and is to be a directory.
     pub(crate) fn tree_into<S>(
         &self,

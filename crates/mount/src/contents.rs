@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use cofferdam_io::ReadAt;
-use tree::{Catalog, Content, EntryKind, PathCase, Timestamp, TreeError, TreePath, Xattr};
+use tree::{Catalog, Content, EntryKind, Timestamp, TreeError, TreePath, Xattr};
 
 use crate::bounded_source::BoundedSource;
 use crate::inode::Inode;
@@ -51,7 +51,7 @@ impl Contents {
             ContentsKind::Tree(name) => match Catalog::open(source.clone())? {
                 Content::PlainFile { tar_len } => Shape::File(SingleFile::new(name, tar_len, options.owners)),
                 Content::Tree(catalog) => {
-                    let checked = catalog.check(PathCase::Sensitive)?;
+                    let checked = catalog.check()?;
                     let links = LinkCounts::of(checked.catalog(), checked.counts().hard_links)?;
                     Shape::Tree(Box::new(TreeView::new(source.clone(), checked, links, options.owners)))
                 }

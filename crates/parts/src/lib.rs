@@ -21,6 +21,8 @@
 //!     replaces: false,
 //!     mode: Some(0o640),
 //!     modified: None,
+//!     tree: None,
+//!     len: None,
 //!     parts: vec![
 //!         PartExtent { segments: 0..2, plaintext: 0..200, chain_before: [0; 32], chain_after: [2; 32] },
 //!         PartExtent { segments: 2..3, plaintext: 200..250, chain_before: [2; 32], chain_after: [3; 32] },
@@ -44,6 +46,7 @@ mod pieces;
 mod plan;
 mod receipt;
 mod text;
+mod tree_target;
 
 pub use error::RecordError;
 pub use extent::PartExtent;
@@ -53,6 +56,7 @@ pub use note::{Committed, FileIdentity, Publishing};
 pub use pieces::{Piece, PieceDigest, PieceHasher};
 pub use plan::{Modified, NewPlan, Plan, PlanId, UnusablePlan};
 pub use receipt::{AttemptName, PartReceipt};
+pub use tree_target::{TreeOwners, TreeTarget};
 
 /// The most parts that a plan has.
 pub const PARTS_MAX: usize = 10_000;

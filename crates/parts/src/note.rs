@@ -49,8 +49,8 @@ impl Publishing {
 /// The plan has been committed: its target is in place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Committed {
-    /// Bytes of the target, as it was then.
-    pub plaintext_len: u64,
+    /// Bytes of the target, as it was then; of a tree's plaintext.
+    pub target_len: u64,
     /// The digest of the stream.
     pub stream_digest: [u8; 32],
 }
@@ -58,7 +58,7 @@ pub struct Committed {
 impl Committed {
     /// Of this plan.
     pub fn of(plan: &Plan) -> Committed {
-        Committed { plaintext_len: plan.plaintext_len(), stream_digest: plan.content().stream_digest }
+        Committed { target_len: plan.target_len(), stream_digest: plan.content().stream_digest }
     }
 
     /// Its text.
@@ -66,7 +66,7 @@ impl Committed {
         let mut text = Writer::new(COMMITTED);
         text.line("plan", &[&plan]);
         text.line("digest", &[&Hex(&self.stream_digest)]);
-        text.line("length", &[&self.plaintext_len]);
+        text.line("length", &[&self.target_len]);
         text.finish(key)
     }
 
@@ -78,9 +78,9 @@ impl Committed {
         let mut lines = Lines::of(text, COMMITTED, NOTE_LEN_MAX, key)?;
         check_plan(&mut lines, plan)?;
         let stream_digest = lines.line::<1>("digest")?.bytes(0)?;
-        let plaintext_len = lines.line::<1>("length")?.number(0)?;
+        let target_len = lines.line::<1>("length")?.number(0)?;
         lines.end()?;
-        Ok(Committed { plaintext_len, stream_digest })
+        Ok(Committed { target_len, stream_digest })
     }
 }
 

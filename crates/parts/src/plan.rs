@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::key::random_id;
 use crate::text::{Hex, Lines, Quoted, Values, Writer, parse_number};
-use crate::{PARTS_MAX, PATH_LEN_MAX, PLAN_LEN_MAX, PartExtent, PlanKey, RandomError, RecordError};
+use crate::{
+    PARTS_MAX, PATH_LEN_MAX, PLAN_LEN_MAX, PartExtent, PlanKey, RandomError, RecordError, TreeTarget,
+};
 
 /// A plan whose parts tile its stream: they meet, the first begins at its beginning, and the chain after the last is its digest.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +36,10 @@ pub struct NewPlan {
     pub mode: Option<u32>,
     /// The time of modification that a new target gets.
     pub modified: Option<Modified>,
+    /// How the plaintext, a tree, becomes a directory. None: the target is a file.
+    pub tree: Option<TreeTarget>,
+    /// Bytes of a target that has only the first of the plaintext: the archive of a tree without a catalog.
+    pub len: Option<u64>,
     /// The parts, in order.
     pub parts: Vec<PartExtent>,
 }
@@ -66,7 +72,7 @@ impl Plan {
         }
         let mode_fits = content.mode.is_none_or(|mode| mode <= MODE_MAX);
         let time_fits = content.modified.is_none_or(|modified| modified.nanos < NANOS);
-        if !tiles(&content) || !mode_fits || !time_fits {
+        if !tiles(&content) || !content.is_possible() || !mode_fits || !time_fits {
             return Err(UnusablePlan::Contradictory);
         }
         Ok(Plan { id: PlanId(random_id().map_err(UnusablePlan::Random)?), content })
@@ -87,6 +93,12 @@ impl Plan {
         }
         if let Some(Modified { seconds, nanos }) = content.modified {
             text.line("modified", &[&format_args!("{seconds}.{nanos:09}")]);
+        }
+        if let Some(tree) = content.tree {
+            text.line("tree", &tree.words());
+        }
+        if let Some(len) = content.len {
+            text.line("length", &[&len]);
         }
         text.line("parts", &[&content.parts.len()]);
         for (number, part) in content.parts.iter().enumerate() {
@@ -117,10 +129,17 @@ impl Plan {
         let mode = lines.line_if_there::<1>("mode")?.map(|mode| parse_mode(&mode)).transpose()?;
         let modified =
             lines.line_if_there::<1>("modified")?.map(|modified| parse_modified(&modified)).transpose()?;
+        let tree = lines.line_if_there::<4>("tree")?.map(|tree| TreeTarget::parse(&tree)).transpose()?;
+        let len = lines.line_if_there::<1>("length")?.map(|len| len.number(0)).transpose()?;
         let parts = parse_parts(&mut lines)?;
         lines.end()?;
-        let content = NewPlan { stream_id, stream_digest, source, target, replaces, mode, modified, parts };
-        if tiles(&content) { Ok(Plan { id, content }) } else { Err(RecordError::Contradictory) }
+        let content =
+            NewPlan { stream_id, stream_digest, source, target, replaces, mode, modified, tree, len, parts };
+        if tiles(&content) && content.is_possible() {
+            Ok(Plan { id, content })
+        } else {
+            Err(RecordError::Contradictory)
+        }
     }
 
     /// Its name.
@@ -145,7 +164,24 @@ impl Plan {
 
     /// Bytes of the stream's plaintext.
     pub fn plaintext_len(&self) -> u64 {
-        self.content.parts.last().map_or(0, |part| part.plaintext.end)
+        self.content.plaintext_len()
+    }
+
+    /// Bytes of the target, where that is a file; of the plaintext of a tree.
+    pub fn target_len(&self) -> u64 {
+        self.content.len.unwrap_or_else(|| self.plaintext_len())
+    }
+}
+
+impl NewPlan {
+    fn plaintext_len(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.plaintext.end)
+    }
+
+    /// A directory has what its tree says, and all of it.
+    fn is_possible(&self) -> bool {
+        let is_of_file = self.mode.is_some() || self.modified.is_some() || self.len.is_some();
+        !(self.tree.is_some() && is_of_file) && self.len.is_none_or(|len| len < self.plaintext_len())
     }
 }
 

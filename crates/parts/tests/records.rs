@@ -4,7 +4,7 @@
 
 use parts::{
     AttemptName, Committed, FileIdentity, Modified, NewPlan, PartExtent, PartReceipt, Piece, PieceHasher,
-    Plan, PlanId, PlanKey, Publishing, RECEIPT_PIECES_MAX, RecordError, UnusablePlan,
+    Plan, PlanId, PlanKey, Publishing, RECEIPT_PIECES_MAX, RecordError, TreeOwners, TreeTarget, UnusablePlan,
 };
 
 /// `records.py` made them.
@@ -42,6 +42,8 @@ fn content() -> NewPlan {
         replaces: false,
         mode: Some(0o640),
         modified: Some(Modified { seconds: -2, nanos: 500_000_000 }),
+        tree: None,
+        len: None,
         parts: extents(),
     }
 }
@@ -79,6 +81,51 @@ fn a_plan_that_another_program_has_made_is_read_and_made_again_to_the_byte() {
     assert_eq!((plan.plaintext_len(), plan.parts().len()), ((2 << 20) + 1, 2));
     assert_eq!(plan.id().to_string(), "00112233445566778899aabbccddeeff");
     assert_eq!(plan.to_text(&key()), PLAN);
+}
+
+/// Each line that may be missing, by the words of docs/PARTS.md: read, and made again to the byte.
+#[test]
+fn a_plan_of_a_tree_says_how_it_becomes_a_directory() {
+    let of_file = "mode 0640\nmodified -2.500000000\n";
+    let with = |line: &str| Plan::parse(sealed_again(PLAN, of_file, line).as_bytes(), &key());
+    for (owners, word) in
+        [(TreeOwners::ByName, "by-name"), (TreeOwners::ByNumber, "by-number"), (TreeOwners::Ours, "ours")]
+    {
+        for flags in 0..8 {
+            let [restores_set_id, makes_devices, keeps_old] = [1, 2, 4].map(|bit| flags & bit != 0);
+            let set_id = if restores_set_id { "set-id" } else { "no-set-id" };
+            let devices = if makes_devices { "devices" } else { "no-devices" };
+            let old = if keeps_old { "keep-old" } else { "remove-old" };
+            let line = format!("tree {word} {set_id} {devices} {old}\n");
+            let plan = with(&line).unwrap();
+            let tree = TreeTarget { owners, restores_set_id, makes_devices, keeps_old };
+            assert_eq!((plan.content().tree, plan.target_len()), (Some(tree), (2 << 20) + 1));
+            assert_eq!(plan.to_text(&key()), sealed_again(PLAN, of_file, &line));
+        }
+    }
+    let cut = with("length 1024\n").unwrap();
+    assert_eq!((cut.content().len, cut.target_len(), cut.plaintext_len()), (Some(1024), 1024, (2 << 20) + 1));
+    assert_eq!(Committed::of(&cut).target_len, 1024);
+    assert_eq!(cut.to_text(&key()), sealed_again(PLAN, of_file, "length 1024\n"));
+    for line in [
+        "tree by-name no-set-id no-devices\n",
+        "tree by-name no-set-id no-devices remove-old remove-old\n",
+        "tree by-hand no-set-id no-devices remove-old\n",
+        "tree by-name set_id no-devices remove-old\n",
+        "tree by-name no-set-id keep-old remove-old\n",
+        "tree by-name no-set-id no-devices devices\n",
+    ] {
+        assert_eq!(with(line), Err(RecordError::Malformed { line: 8 }), "{line}");
+    }
+    for line in [
+        "tree ours set-id devices keep-old\nlength 1024\n",
+        "length 2097153\n",
+        "length 18446744073709551615\n",
+    ] {
+        assert_eq!(with(line), Err(RecordError::Contradictory), "{line}");
+    }
+    let with_mode = "mode 0640\ntree ours set-id devices keep-old\n";
+    assert_eq!(with(with_mode), Err(RecordError::Contradictory));
 }
 
 #[test]

@@ -20,7 +20,8 @@ use crate::{Error, ErrorKind, StreamId};
 pub struct Leftovers {
     /// What the journal beside the target says that was interrupted, or is at work.
     pub attempt: Attempt,
-    /// The staging file beside the target, and its length in bytes: plaintext of a restore, sealed bytes of a sealing.
+    /// The staging file beside the target, and its length in bytes: plaintext of a restore, sealed bytes of a sealing. Or the directory, and the bytes
+    /// that are allocated to the files beneath it, as far as this user may look.
     pub staging: Option<(PathBuf, u64)>,
     /// The journal beside the target.
     pub journal: Option<PathBuf>,
@@ -48,8 +49,8 @@ pub struct Leftovers {
 pub struct Within {
     /// What was interrupted, or is at work.
     pub attempt: Attempt,
-    /// What is at the private directory's name.
-    pub staging: Option<PathBuf>,
+    /// What is at the private directory's name, and the bytes that are allocated to the files beneath it, as far as this user may look.
+    pub staging: Option<(PathBuf, u64)>,
     /// The journal.
     pub journal: Option<PathBuf>,
     /// Why it cannot be used, or what to look at.
@@ -60,7 +61,7 @@ impl Within {
     #[doc(hidden)]
     pub fn new(
         attempt: Attempt,
-        staging: Option<PathBuf>,
+        staging: Option<(PathBuf, u64)>,
         journal: Option<PathBuf>,
         problems: Vec<String>,
     ) -> Within {

@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU64;
 use std::ops::Range;
+use std::sync::Arc;
 
 use frame_worker::DigestKind;
 use sources::Source;
@@ -13,7 +14,7 @@ use crate::file_attributes::{self, Malformed};
 use crate::index::{Index, Walk};
 use crate::index_chain::check_entries_around;
 use crate::open::{OpenOptions, of_place};
-use crate::{ContentKind, Error, ErrorKind, Remedy, StreamDigest, StreamHead, StreamId, Warning};
+use crate::{ContentKind, Error, ErrorKind, Reader, Remedy, StreamDigest, StreamHead, StreamId, Warning};
 
 /// A stream cut into parts, as the entries of its index have them. No segment has been read: a part is proved by being opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +56,18 @@ impl OpenOptions<'_> {
     /// at offsets, or the stream has fewer segments; [`ErrorKind::NoKey`] without a key; [`ErrorKind::Unsupported`] of a stream whose
     /// digest fixes nothing (FORMAT F11.4): its parts might be of two streams.
     pub fn partition(&self, parts: NonZeroU64, source: impl Source) -> Result<Partition, Error> {
+        Ok(self.partition_read(parts, source)?.0)
+    }
+
+    /// As [`partition`](Self::partition), with what reads the stream at any place, where its plaintext is more than the bytes of a file.
+    ///
+    /// # Errors
+    /// As of [`partition`](Self::partition).
+    pub fn partition_read(
+        &self,
+        parts: NonZeroU64,
+        source: impl Source,
+    ) -> Result<(Partition, Option<Reader>), Error> {
         self.resources.check()?;
         let place = source.positioned().ok_or_else(|| {
             let what = "a stream can be cut into parts only where the source has offsets";
@@ -62,8 +75,13 @@ impl OpenOptions<'_> {
         })?;
         let around = self.read_around_segments(source, &place);
         let partition = around.and_then(|(envelope, index)| {
+            let envelope = Arc::new(envelope);
             let walk = Walk::new(place.clone(), &envelope, index);
-            self.cut(parts, &walk).map_err(|error| error.of_stream(StreamHead::of(&envelope)))
+            let cut = self.cut(parts, &walk).and_then(|partition| {
+                let read = partition.content.map(|_| self.reader_of(&walk.source, &envelope, &walk.index));
+                Ok((partition, read.transpose()?))
+            });
+            cut.map_err(|error| error.of_stream(StreamHead::of(&envelope)))
         });
         partition.map_err(|error| of_place(error, Some(place)))
     }

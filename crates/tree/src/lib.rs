@@ -16,6 +16,7 @@ mod globs;
 mod header;
 mod layout;
 pub mod limits;
+mod linked_files;
 mod mount_id;
 mod owners;
 mod path;
@@ -32,8 +33,7 @@ pub use cofferdam_io::ReadAt;
 
 pub use archive::{ArchiveScanner, ScannedMember};
 pub use catalog::{
-    Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, InOrder, LocatedEntry, Page, PathCase,
-    WrittenCatalog,
+    Catalog, CatalogWriter, CheckedCatalog, Content, EntryCounts, InOrder, LocatedEntry, Page, WrittenCatalog,
 };
 pub use changes::ChangedFiles;
 pub use cut::ArchiveCut;

@@ -3,10 +3,11 @@
 
 use std::{
     cmp::Ordering,
-    collections::HashSet,
+    collections::HashMap,
     ffi::OsStr,
     fmt,
     hash::{BuildHasher, RandomState},
+    iter::successors,
     os::unix::ffi::OsStrExt,
     path::Path,
 };
@@ -165,8 +166,6 @@ pub enum NameFault {
     TooLong,
     /// Another member has the same.
     Duplicate,
-    /// Another member has the same but for upper and lower case.
-    SameButForCase,
     /// It lies below a member that is not a directory.
     BelowNonDirectory,
     /// It is a hard link to what is no earlier member, or one that has no bytes of its own to share.
@@ -182,7 +181,6 @@ impl fmt::Display for NameFault {
             NameFault::Nul => "has a NUL in it",
             NameFault::TooLong => "is longer than 4,095 bytes, or has a component of more than 255",
             NameFault::Duplicate => "occurs twice",
-            NameFault::SameButForCase => "differs from another one in upper and lower case alone",
             NameFault::BelowNonDirectory => "lies below one that is not a directory",
             NameFault::LinkTarget => "is a hard link to none of the files before it",
         })
@@ -229,24 +227,32 @@ impl PathOrder {
     }
 }
 
-/// The paths of a tree without upper and lower case, for file systems that do not tell them apart. Takes 16 bytes of memory for
+/// The paths of a tree without upper and lower case, for file systems that do not tell them apart. Takes 24 bytes of memory for
 /// each path, and more while it grows.
 #[derive(Debug, Default)]
 pub(crate) struct FoldedPaths {
-    seen: HashSet<u128>,
-    keys: [RandomState; 2],
+    /// By their hash without case; with what tells them apart with it.
+    seen: HashMap<u128, u64>,
+    keys: [RandomState; 3],
 }
 
 impl FoldedPaths {
-    /// Takes the next one.
-    pub(crate) fn push(&mut self, path: &TreePath) -> Result<(), TreeError> {
-        // Bytes that are no text are folded as what stands for them: a refusal too many at worst.
-        let folded = String::from_utf8_lossy(path.as_bytes()).to_lowercase();
-        let [high, low] = [0, 1].map(|at| u128::from(self.keys[at].hash_one(&folded)));
-        match self.seen.insert(high << 64 | low) {
-            true => Ok(()),
-            false => Err(TreeError::name(path.as_bytes(), NameFault::SameButForCase)),
+    /// Takes the next one, and the directories that it is in. Gives what of them differs from an earlier one in case alone.
+    pub(crate) fn push(&mut self, path: &TreePath) -> Option<TreePath> {
+        let above = successors(Some(path.clone()), TreePath::parent).take_while(|path| !path.is_root());
+        for path in above {
+            // Bytes that are no text are folded as what stands for them: a refusal too many at worst.
+            let folded = String::from_utf8_lossy(path.as_bytes()).to_lowercase();
+            let [high, low] = [0, 1].map(|at| u128::from(self.keys[at].hash_one(&folded)));
+            let exact = self.keys[2].hash_one(path.as_bytes());
+            match self.seen.insert(high << 64 | low, exact) {
+                None => {}
+                // It was here, and so were those above it.
+                Some(known) if known == exact => return None,
+                Some(_) => return Some(path),
+            }
         }
+        None
     }
 }
 
@@ -396,13 +402,15 @@ mod tests {
     }
 
     #[test]
-    fn case_alone_does_not_tell_paths_apart_where_that_is_asked_for() {
+    fn paths_that_differ_in_case_alone_are_found_with_the_directories_that_they_are_in() {
         let mut folded = FoldedPaths::default();
-        for text in ["a", "b", "a/B", "\u{e4}"] {
-            folded.push(&path(text)).unwrap();
+        for text in ["a", "b", "a/B", "a/C/d", "a/C/e", "a/C", "\u{e4}"] {
+            assert_eq!(folded.push(&path(text)), None, "{text}");
         }
-        for text in ["A", "a/b", "\u{c4}"] {
-            assert!(folded.push(&path(text)).is_err(), "{text}");
+        for (text, found) in
+            [("B", "B"), ("a/b", "a/b"), ("\u{c4}", "\u{c4}"), ("A/x", "A"), ("a/c/f", "a/c")]
+        {
+            assert_eq!(folded.push(&path(text)), Some(path(found)), "{text}");
         }
     }
 

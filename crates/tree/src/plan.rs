@@ -15,7 +15,7 @@ use cofferdam_io::ReadAt;
 use rustix::fs::OFlags;
 
 use crate::{
-    Catalog, CatalogWriter, Content, Layout, LeftOut, Member, PathCase, TreeError, TreeRoot, WalkOptions,
+    Catalog, CatalogWriter, Content, Layout, LeftOut, Member, TreeError, TreeRoot, WalkOptions,
     limits::{ARCHIVE_END_LEN, BLOCK_LEN},
     walk::{walk, walk_with},
     xattrs::XattrReader,
@@ -132,7 +132,7 @@ impl Plan {
         match Catalog::open(Arc::new(source))? {
             Content::PlainFile { .. } => Err(TreeError::catalog(at, "a plan without a catalog")),
             Content::Tree(catalog) => {
-                let layout = Layout::new(Arc::new(catalog.check(PathCase::Sensitive)?));
+                let layout = Layout::new(Arc::new(catalog.check()?));
                 if layout.checked().counts().data_len != data_len {
                     return Err(TreeError::catalog(at, "a plan of another length than its tree's"));
                 }

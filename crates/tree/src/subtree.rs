@@ -14,8 +14,8 @@ use std::{
 use cofferdam_io::ReadAt;
 
 use crate::{
-    Catalog, CatalogWriter, Content, Entry, EntryKind, Globs, Layout, LocatedEntry, Member, PathCase, Place,
-    TreeError, TreePath, WrittenCatalog,
+    Catalog, CatalogWriter, Content, Entry, EntryKind, Globs, Layout, LocatedEntry, Member, Place, TreeError,
+    TreePath, WrittenCatalog,
     limits::{ARCHIVE_END_LEN, BLOCK_LEN},
 };
 
@@ -229,7 +229,7 @@ impl Chooser<'_> {
         let at = CatalogAt { skeleton: skeleton.clone(), tar_len, len };
         match Catalog::open(Arc::new(at))? {
             Content::Tree(catalog) => {
-                let layout = Layout::new(Arc::new(catalog.check(PathCase::Sensitive)?));
+                let layout = Layout::new(Arc::new(catalog.check()?));
                 Ok(Subtree { whole, layout, skeleton, data_at: self.data_at, len })
             }
             Content::PlainFile { .. } => Err(TreeError::catalog(tar_len, "what is chosen has no catalog")),

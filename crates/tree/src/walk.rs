@@ -2,7 +2,6 @@
 //! Reads no file's data, and knows no archive.
 
 use std::{
-    collections::HashMap,
     ffi::OsStr,
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
@@ -15,8 +14,8 @@ use rustix::{
 };
 
 use crate::{
-    EntryKind, Member, MountId, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions, owners::OwnerNames,
-    xattrs::XattrReader,
+    EntryKind, Member, MountId, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions,
+    linked_files::LinkedFiles, owners::OwnerNames, xattrs::XattrReader,
 };
 
 /// What a walk left out.
@@ -33,6 +32,8 @@ pub struct LeftOut {
     pub gone: u64,
     /// The directory of [`WalkOptions::without_directory`].
     pub own_directories: u64,
+    /// Names of owners: files that were taken with the numbers alone, for the name services failed.
+    pub owner_names: u64,
 }
 
 /// Walks the directory of `root`, and calls `take` with each member in path order.
@@ -62,9 +63,9 @@ pub(crate) fn walk_with(
         root,
         options,
         mount: MountId::of(&told),
-        owners: OwnerNames::default(),
+        owners: OwnerNames::new(),
         xattrs,
-        links: HashMap::new(),
+        links: LinkedFiles::default(),
         listings: 0,
         left_out: LeftOut::default(),
     };
@@ -83,8 +84,8 @@ struct Walk<'a> {
     mount: MountId,
     owners: OwnerNames,
     xattrs: XattrReader,
-    /// The first path of each file that has several names.
-    links: HashMap<(u64, u64), TreePath>,
+    /// Files that have more names than have come so far.
+    links: LinkedFiles,
     /// Directories that were listed so far.
     listings: u64,
     left_out: LeftOut,
@@ -225,16 +226,19 @@ impl Walk<'_> {
     fn member(&mut self, path: TreePath, kind: EntryKind, told: &Statx) -> Member {
         let mut member = Member::new(path, kind, u32::from(told.stx_mode) & 0o7777);
         (member.uid, member.gid) = (told.stx_uid, told.stx_gid);
-        (member.user, member.group) = (self.owners.user(told.stx_uid), self.owners.group(told.stx_gid));
+        let (user, group) = (self.owners.user(told.stx_uid), self.owners.group(told.stx_gid));
+        let is_unknown = user.is_err() || group.is_err();
+        (member.user, member.group) = (user.unwrap_or_default(), group.unwrap_or_default());
         member.modified = Timestamp { seconds: told.stx_mtime.tv_sec, nanos: told.stx_mtime.tv_nsec };
         if kind != EntryKind::Directory && told.stx_nlink > 1 {
-            let first = self.links.entry((device(told), told.stx_ino)).or_insert_with(|| member.path.clone());
-            if *first != member.path {
+            let id = (device(told), told.stx_ino);
+            if let Some(first) = self.links.first_of(id, told.stx_nlink, &member.path) {
                 member.link = first.as_bytes().to_vec();
                 member.kind = EntryKind::HardLink;
                 return member;
             }
         }
+        self.left_out.owner_names += u64::from(is_unknown);
         match kind {
             EntryKind::File => member.size = told.stx_size,
             EntryKind::CharDevice | EntryKind::BlockDevice => {

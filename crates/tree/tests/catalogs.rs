@@ -4,7 +4,7 @@
 use std::{io, ops::Range, sync::Arc};
 
 use cofferdam_io::ReadAt;
-use tree::{Catalog, Content, Layout, PathCase, Place, TreeError};
+use tree::{Catalog, Content, Layout, Place, TreeError};
 
 struct Vector {
     name: String,
@@ -87,7 +87,7 @@ fn verdict(plaintext: &[u8]) -> Result<&'static str, (&'static str, TreeError)> 
         }
         Content::Tree(catalog) => catalog,
     };
-    let layout = Layout::new(Arc::new(catalog.check(PathCase::Sensitive).map_err(class)?));
+    let layout = Layout::new(Arc::new(catalog.check().map_err(class)?));
     let skeleton = skeleton(&layout, plaintext);
     let mut found = 0;
     for page in 0..layout.catalog().pages() {
@@ -173,7 +173,7 @@ fn a_range_is_cut_where_its_bytes_lie() {
         else {
             panic!("{name} is a tree");
         };
-        let layout = Layout::new(Arc::new(catalog.check(PathCase::Insensitive).unwrap()));
+        let layout = Layout::new(Arc::new(catalog.check().unwrap()));
         let file = |path: &str, offset| Some((path.to_owned(), offset));
         // `.` at 0, `a` at 512 with 700 bytes from 1,024 on, `d` at 2,048, `d/e` at 2,560 with a byte at 3,072.
         assert_eq!(pieces(&layout, 1_000..1_100), [(1_000, 24, None), (1_024, 76, file("a", 0))]);

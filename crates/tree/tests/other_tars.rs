@@ -7,9 +7,7 @@ use std::{fs, path::Path, process::Command, sync::Arc};
 
 use cofferdam_io::ReadAt;
 use fixture::{Listing, list, make_tree};
-use tree::{
-    ArchiveScanner, Catalog, CatalogWriter, CheckedCatalog, Content, EntryKind, PathCase, TreeError, TreePath,
-};
+use tree::{ArchiveScanner, Catalog, CatalogWriter, CheckedCatalog, Content, EntryKind, TreeError, TreePath};
 
 /// The catalog of an archive that comes in order.
 fn catalog_of(archive: &[u8]) -> Result<CheckedCatalog, TreeError> {
@@ -20,7 +18,7 @@ fn catalog_of(archive: &[u8]) -> Result<CheckedCatalog, TreeError> {
     let written = Arc::new(writer.finish(scanner.finish()?)?);
     assert!(written.len() >= 64);
     match Catalog::open(written.into_plaintext())? {
-        Content::Tree(catalog) => catalog.check(PathCase::Sensitive),
+        Content::Tree(catalog) => catalog.check(),
         Content::PlainFile { .. } => panic!("it was finished with a catalog"),
     }
 }

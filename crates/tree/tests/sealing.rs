@@ -17,8 +17,8 @@ use fixture::{difference, list, make_tree};
 use sources::{Arrival, Source};
 use tempfile::TempDir;
 use tree::{
-    ArchiveScanner, Catalog, CheckedCatalog, Content, EntryKind, LeftOut, OnChange, PathCase, Plan, TreePath,
-    TreeRoot, TreeSource, WalkOptions,
+    ArchiveScanner, Catalog, CheckedCatalog, Content, EntryKind, LeftOut, OnChange, Plan, TreePath, TreeRoot,
+    TreeSource, WalkOptions,
 };
 
 struct Memory(Vec<u8>);
@@ -65,7 +65,7 @@ fn read_all(source: &mut TreeSource, piece_len: usize) -> io::Result<Vec<u8>> {
 
 fn checked(plaintext: &[u8]) -> CheckedCatalog {
     match Catalog::open(Arc::new(Memory(plaintext.to_vec()))).unwrap() {
-        Content::Tree(catalog) => catalog.check(PathCase::Sensitive).unwrap(),
+        Content::Tree(catalog) => catalog.check().unwrap(),
         Content::PlainFile { .. } => panic!("a plan has a catalog"),
     }
 }

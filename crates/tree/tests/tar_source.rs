@@ -19,7 +19,7 @@ use fixture::{list, make_tree};
 use sources::{Arrival, BytesSource, Source};
 use tree::{
     Catalog, CatalogOutcome, CatalogWriter, CheckedCatalog, Content, Entry, EntryKind, Member, NameFault,
-    PathCase, TarSource, TreeError, TreePath,
+    TarSource, TreeError, TreePath,
 };
 
 /// What a source of this archive gives, read in pieces of `piece_len`.
@@ -66,7 +66,7 @@ fn catalog(archive: &[u8], piece_len: usize) -> CheckedCatalog {
     let Content::Tree(catalog) = Catalog::open(Arc::new(Memory::of(plaintext))).unwrap() else {
         panic!("an archive within the profile has a catalog");
     };
-    let checked = catalog.check(PathCase::Sensitive).unwrap();
+    let checked = catalog.check().unwrap();
     assert_eq!(checked.counts(), counts);
     assert_eq!(checked.catalog().tar_len(), archive.len() as u64);
     checked
@@ -256,7 +256,7 @@ fn an_archive_in_any_order_is_checked_with_few_reads() {
     written.read_exact_at(0, &mut plaintext[tar_len as usize..]).unwrap();
     let memory = Arc::new(Memory::of(plaintext));
     let Content::Tree(opened) = Catalog::open(memory.clone()).unwrap() else { panic!() };
-    let checked = opened.check(PathCase::Sensitive).unwrap();
+    let checked = opened.check().unwrap();
     // A few for each page; far fewer than members.
     let reads = memory.reads.load(Ordering::Relaxed);
     assert!(reads < 10 * checked.catalog().pages(), "{reads} reads of {} pages", checked.catalog().pages());

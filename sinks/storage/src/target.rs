@@ -170,6 +170,29 @@ pub enum TargetError {
         /// The directory.
         directory: PathBuf,
     },
+    /// The file system can rename no directory so that two exchange their names, or so that nothing is replaced: a directory becomes the target by
+    /// that.
+    NoExchange {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A path of the tree differs from another one in upper and lower case alone, which the file system does not tell apart.
+    CaseIsLost {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// A directory that is to be replaced is in a lower layer of its overlay, which does not rename such ones.
+    LowerDirectory {
+        /// The target.
+        path: PathBuf,
+    },
+    /// Device files are to be made, and this process may not, or the file system has none.
+    NoDeviceFiles {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A staging file or journal has another name as well, whose file would be written with it.
     Shared {
         /// The staging file or journal.
@@ -300,6 +323,8 @@ impl TargetError {
             | Self::DirectoryExists { path }
             | Self::OtherKind { path, .. }
             | Self::NoName { path }
+            | Self::LowerDirectory { path }
+            | Self::CaseIsLost { path }
             | Self::Symlink { path }
             | Self::DanglingLink { path }
             | Self::NotAFile { path, .. }
@@ -321,6 +346,8 @@ impl TargetError {
             Self::NoDirectory { directory }
             | Self::NotWritable { directory, .. }
             | Self::NoExclusiveRename { directory }
+            | Self::NoExchange { directory }
+            | Self::NoDeviceFiles { directory, .. }
             | Self::NoRoom { directory, .. } => directory,
             Self::InTheWay { staging } => staging,
         }
@@ -350,6 +377,18 @@ impl TargetError {
             Self::NoName { .. } => "this path has no name that a new directory could be given; name the directory by its name, or \
                  ask for the contents to be moved into it"
                 .into(),
+            Self::NoExchange { .. } => "this file system cannot have two directories exchange their names in one step, by which a restored \
+                 directory becomes the target; name a target on another one"
+                .into(),
+            Self::CaseIsLost { .. } => "the tree has another path that differs from this one in upper and lower case alone, and this file system \
+                 does not tell them apart: restore it to another one, or some of its paths"
+                .into(),
+            Self::LowerDirectory { .. } => "this directory is in a lower layer of its overlay, which was mounted without redirect_dir=on: it cannot \
+                 be replaced by a rename; name a path where there is none, or ask for the contents to be moved into it"
+                .into(),
+            Self::NoDeviceFiles { .. } => "no device file can be made here, and the tree has some; that takes root, outside of a user namespace: \
+                 leave them out, or restore as root"
+                .into(),
             _ => "this directory exists already; ask for it to be replaced, or name another".into(),
         }
     }
@@ -358,9 +397,13 @@ impl TargetError {
     fn complaint(&self) -> Cow<'static, str> {
         match self {
             Self::Exists { .. } => "this file exists already; ask for it to be replaced, or name another".into(),
-            Self::DirectoryExists { .. } | Self::OtherKind { .. } | Self::NoName { .. } => {
-                self.complaint_of_directory()
-            }
+            Self::DirectoryExists { .. }
+            | Self::OtherKind { .. }
+            | Self::NoName { .. }
+            | Self::LowerDirectory { .. }
+            | Self::NoExchange { .. }
+            | Self::CaseIsLost { .. }
+            | Self::NoDeviceFiles { .. } => self.complaint_of_directory(),
             Self::Symlink { .. } => "this is a symbolic link; ask for the file it points to to be replaced, \
                  or name that file"
                 .into(),
@@ -430,7 +473,9 @@ impl TargetError {
 impl error::Error for TargetError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::NotWritable { source, .. } | Self::Io { source, .. } => Some(source),
+            Self::NotWritable { source, .. }
+            | Self::NoDeviceFiles { source, .. }
+            | Self::Io { source, .. } => Some(source),
             _ => None,
         }
     }

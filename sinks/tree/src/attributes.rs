@@ -1,23 +1,29 @@
 //! What a file is given of what its header says: owner, extended attributes, time, mode, in this order.
 //! Knows no tree.
 
-use std::{collections::HashMap, ffi::OsStr, io, os::fd::AsFd};
+use std::{
+    ffi::OsStr,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use cofferdam_io::{proc_error, proc_path};
-use nix::{
-    sys::stat::{FchmodatFlags, Mode, fchmodat},
-    unistd::{Group, User},
-};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use rustix::{
     fs::{
-        AtFlags, Gid, StatxFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, lsetxattr, statx, utimensat,
+        AtFlags, FileType, Gid, OFlags, Stat, StatxFlags, Timespec, Timestamps, Uid, XattrFlags, chownat,
+        fchmod, fchown, fsetxattr, fstat, futimens, lsetxattr, openat, statx, utimensat,
     },
     io::Errno,
     process::{getegid, geteuid},
 };
 use tree::{EntryKind, Member};
 
-use crate::options::{DeviceFiles, Owners, SetIdBits, TreeOptions};
+use crate::{
+    file_sync::FileSync,
+    options::{Owners, SetIdBits, TreeOptions},
+    owner_numbers::{LookedUp, OwnerNumbers},
+};
 
 /// What could not be set, or was not to be: counts of files.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -45,60 +51,56 @@ impl LeftOut {
     }
 }
 
-/// The number of a name, none where nobody has it; or what the system's name services failed with.
-type LookedUp = Result<Option<u32>, nix::Error>;
-
-/// Sets attributes, and remembers the numbers of owners.
+/// Sets attributes, after which a file is as it is to be, and counts what it leaves out.
 pub(crate) struct Attributes<'a> {
     options: &'a TreeOptions,
+    numbers: &'a OwnerNumbers,
+    file_sync: FileSync,
     is_root: bool,
-    users: HashMap<Vec<u8>, LookedUp>,
-    groups: HashMap<Vec<u8>, LookedUp>,
     left_out: LeftOut,
 }
 
 impl<'a> Attributes<'a> {
-    pub(crate) fn new(options: &'a TreeOptions) -> Attributes<'a> {
-        Attributes {
-            options,
-            is_root: geteuid().is_root(),
-            users: HashMap::new(),
-            groups: HashMap::new(),
-            left_out: LeftOut::default(),
-        }
+    pub(crate) fn new(
+        options: &'a TreeOptions,
+        numbers: &'a OwnerNumbers,
+        file_sync: FileSync,
+    ) -> Attributes<'a> {
+        Attributes { options, numbers, file_sync, is_root: geteuid().is_root(), left_out: LeftOut::default() }
     }
 
     pub(crate) fn left_out(&self) -> LeftOut {
         self.left_out
     }
 
-    /// Whether the member was not made at all.
-    pub(crate) fn leaves_out(&self, member: &Member) -> bool {
-        matches!(member.kind, EntryKind::CharDevice | EntryKind::BlockDevice)
-            && self.options.device_files == DeviceFiles::LeaveOut
-    }
-
-    /// Sets those of what is called `name` in `directory`.
+    /// Sets those of what is called `name` in `directory`, and makes it durable where the file system is not synced at once.
     pub(crate) fn set(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<()> {
-        let ownership = self.set_owner(directory, name, member)?;
-        let lacks_capabilities = self.set_xattrs(directory, name, member)?;
+        let subject = Subject::new(directory.as_fd(), name, member.kind)?;
+        let opened = match &subject {
+            Subject::File(..) => None,
+            Subject::Name(..) => self.file_sync.open(directory, name, member.kind)?,
+        };
+        let ownership = self.set_owner(&subject, member)?;
+        let lacks_capabilities = self.set_xattrs(&subject, member)?;
         let mode = self.mode(member, ownership);
         self.left_out.set_id_bits += u64::from(lacks_capabilities || mode != member.mode);
         let modified = Timespec { tv_sec: member.modified.seconds, tv_nsec: member.modified.nanos.into() };
-        let times = Timestamps { last_access: modified, last_modification: modified };
-        utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        subject.set_times(&Timestamps { last_access: modified, last_modification: modified })?;
         if !HELD_EVERYWHERE.contains(&modified.tv_sec) {
             let there = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MTIME)?;
             self.left_out.times += u64::from(there.stx_mtime.tv_sec != modified.tv_sec);
         }
         // Last: a directory may then no longer be searched by its owner, and not even its own `.` be found.
-        match member.kind {
-            EntryKind::Symlink => Ok(()),
-            _ => change_mode(directory, name, mode),
+        if member.kind != EntryKind::Symlink {
+            subject.change_mode(mode)?;
+        }
+        match &subject {
+            Subject::File(file, _) => self.file_sync.sync(Some(file)),
+            Subject::Name(..) => self.file_sync.sync(opened.as_ref()),
         }
     }
 
-    fn set_owner(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<Ownership> {
+    fn set_owner(&mut self, subject: &Subject<'_>, member: &Member) -> io::Result<Ownership> {
         if self.options.owners == Owners::Ours {
             return Ok(Ownership::AsAsked);
         }
@@ -109,8 +111,7 @@ impl<'a> Attributes<'a> {
         let (owner, group) = self.owner(member);
         let is_unknown = owner.is_err() || group.is_err();
         // Where nobody can say who has that name, nobody else gets the file for its number.
-        let (owner, group) = (owner.ok().map(Uid::from_raw), group.ok().map(Gid::from_raw));
-        let is_refused = match chownat(directory, name, owner, group, AtFlags::SYMLINK_NOFOLLOW) {
+        let is_refused = match subject.change_owner(owner.ok(), group.ok()) {
             Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP) => true,
             given => given.map(|()| false)?,
         };
@@ -123,9 +124,8 @@ impl<'a> Attributes<'a> {
     }
 
     /// Whether capabilities were left out.
-    fn set_xattrs(&mut self, directory: &impl AsFd, name: &OsStr, member: &Member) -> io::Result<bool> {
+    fn set_xattrs(&mut self, subject: &Subject<'_>, member: &Member) -> io::Result<bool> {
         let (mut lacks_capabilities, mut lacks_others) = (false, false);
-        let place = if member.xattrs.is_empty() { Vec::new() } else { proc_path(directory, name) };
         for xattr in &member.xattrs {
             if xattr.name == CAPABILITIES && self.options.set_id_bits == SetIdBits::LeaveOut {
                 lacks_capabilities = true;
@@ -134,7 +134,7 @@ impl<'a> Attributes<'a> {
             if OF_THE_SYSTEM.contains(&&*xattr.name) {
                 continue;
             }
-            match lsetxattr(&*place, &*xattr.name, &xattr.value, XattrFlags::empty()) {
+            match subject.set_xattr(&xattr.name, &xattr.value) {
                 // EACCES is SELinux's word for it.
                 Err(
                     Errno::PERM
@@ -165,16 +165,73 @@ impl<'a> Attributes<'a> {
     }
 
     /// The numbers of user and group.
-    fn owner(&mut self, member: &Member) -> (Result<u32, nix::Error>, Result<u32, nix::Error>) {
+    fn owner(&self, member: &Member) -> (Result<u32, nix::Error>, Result<u32, nix::Error>) {
         if self.options.owners == Owners::ByNumber {
             return (Ok(member.uid), Ok(member.gid));
         }
-        let find_user = |name: &str| User::from_name(name).map(|user| user.map(|user| user.uid.as_raw()));
-        let find_group =
-            |name: &str| Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()));
-        let uid = look_up(&mut self.users, &member.user, find_user);
-        let gid = look_up(&mut self.groups, &member.group, find_group);
-        (uid.map(|uid| uid.unwrap_or(member.uid)), gid.map(|gid| gid.unwrap_or(member.gid)))
+        let number = |found: LookedUp, sealed: u32| found.map(|number| number.unwrap_or(sealed));
+        (
+            number(self.numbers.user(&member.user), member.uid),
+            number(self.numbers.group(&member.group), member.gid),
+        )
+    }
+}
+
+/// What attributes are set of.
+enum Subject<'a> {
+    /// A regular file and what it has: its descriptor spares the system the way to it, and a way through /proc for its mode.
+    File(OwnedFd, Stat),
+    Name(BorrowedFd<'a>, &'a OsStr),
+}
+
+impl<'a> Subject<'a> {
+    fn new(directory: BorrowedFd<'a>, name: &'a OsStr, kind: EntryKind) -> io::Result<Subject<'a>> {
+        if kind != EntryKind::File {
+            return Ok(Subject::Name(directory, name));
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(directory, name, flags, rustix::fs::Mode::empty()) {
+            // It has its mode already, from an attempt that was cut off.
+            Err(Errno::ACCESS) => return Ok(Subject::Name(directory, name)),
+            file => file?,
+        };
+        let found = fstat(&file)?;
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => Ok(Subject::File(file, found)),
+            _ => Err(io::Error::other("this is no regular file any more")),
+        }
+    }
+
+    fn change_owner(&self, owner: Option<u32>, group: Option<u32>) -> Result<(), Errno> {
+        let (uid, gid) = (owner.map(Uid::from_raw), group.map(Gid::from_raw));
+        match self {
+            Subject::File(_, found) if owner == Some(found.st_uid) && group == Some(found.st_gid) => Ok(()),
+            Subject::File(file, _) => fchown(file, uid, gid),
+            Subject::Name(directory, name) => chownat(directory, *name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
+        }
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
+        match self {
+            Subject::File(file, _) => fsetxattr(file, name, value, XattrFlags::empty()),
+            Subject::Name(directory, of) => {
+                lsetxattr(&*proc_path(directory, of), name, value, XattrFlags::empty())
+            }
+        }
+    }
+
+    fn set_times(&self, times: &Timestamps) -> Result<(), Errno> {
+        match self {
+            Subject::File(file, _) => futimens(file, times),
+            Subject::Name(directory, name) => utimensat(directory, *name, times, AtFlags::SYMLINK_NOFOLLOW),
+        }
+    }
+
+    fn change_mode(&self, mode: u32) -> io::Result<()> {
+        match self {
+            Subject::File(file, _) => Ok(fchmod(file, rustix::fs::Mode::from_raw_mode(mode))?),
+            Subject::Name(directory, name) => change_mode(directory, name, mode),
+        }
     }
 }
 
@@ -184,18 +241,6 @@ enum Ownership {
     AsAsked,
     /// Root's, who could not give it away.
     StillRoots,
-}
-
-fn look_up(names: &mut HashMap<Vec<u8>, LookedUp>, name: &[u8], find: impl Fn(&str) -> LookedUp) -> LookedUp {
-    let Ok(text) = std::str::from_utf8(name) else { return Ok(None) };
-    if text.is_empty() {
-        return Ok(None);
-    }
-    *names.entry(name.to_vec()).or_insert_with(|| match find(text) {
-        // getpwnam(3): so they say that there is none, or that there is no list of names.
-        Err(nix::Error::ENOENT | nix::Error::ESRCH | nix::Error::EBADF | nix::Error::EPERM) => Ok(None),
-        found => found,
-    })
 }
 
 /// Changes the mode of what is called `name`, and of nothing that a symbolic link of that name leads to.
@@ -210,28 +255,3 @@ const HELD_EVERYWHERE: std::ops::Range<i64> = 0..1 << 31;
 /// What the security modules of a system give each file themselves, by its own rules and keys.
 const OF_THE_SYSTEM: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security.evm"];
 const SET_ID_BITS: u32 = 0o6000;
-
-#[cfg(test)]
-mod tests {
-    use nix::Error;
-
-    use super::*;
-
-    #[test]
-    fn a_name_service_that_fails_has_not_said_that_there_is_no_such_name() {
-        let said = [
-            (Ok(Some(7)), Ok(Some(7))),
-            (Ok(None), Ok(None)),
-            (Err(Error::ENOENT), Ok(None)),
-            (Err(Error::EIO), Err(Error::EIO)),
-            (Err(Error::EAGAIN), Err(Error::EAGAIN)),
-        ];
-        for (found, expected) in said {
-            let mut names = HashMap::new();
-            assert_eq!(look_up(&mut names, b"somebody", |_| found), expected);
-            // It is asked once.
-            assert_eq!(look_up(&mut names, b"somebody", |_| panic!("asked again")), expected);
-        }
-        assert_eq!(look_up(&mut HashMap::new(), b"", |_| panic!("of nobody")), Ok(None));
-    }
-}

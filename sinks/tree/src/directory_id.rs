@@ -34,6 +34,8 @@ pub(crate) struct Found {
     pub(crate) mode: u32,
     pub(crate) links: u32,
     pub(crate) len: u64,
+    /// Bytes of room that it takes.
+    pub(crate) allocated: u64,
     /// Numbers of devices change over a restart: they are compared within a process alone.
     pub(crate) device: (u32, u32),
     /// What is in another mount than the directory that it is in, something is mounted at.
@@ -75,11 +77,14 @@ impl From<Statx> for Found {
             mode: u32::from(told.stx_mode) & 0o7777,
             links: told.stx_nlink,
             len: told.stx_size,
+            allocated: told.stx_blocks.saturating_mul(STAT_BLOCK_LEN),
             device: (told.stx_dev_major, told.stx_dev_minor),
             mount: MountId::of(&told),
         }
     }
 }
 
+/// statx(2): blocks are counted in this unit, whatever the file system's own.
+const STAT_BLOCK_LEN: u64 = 512;
 /// What is asked of a directory or file.
 pub(crate) const MASK: StatxFlags = MountId::MASK.union(StatxFlags::BTIME);

@@ -78,6 +78,23 @@ pub(crate) struct Intent {
 /// A tree is moved into a directory, and replaces none.
 pub(crate) const MOVING: Intent = Intent { replaced: None, old_tree: OldTree::Remove };
 
+/// Where in the skeleton a header is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct HeaderPlace {
+    pub(crate) at: u64,
+    pub(crate) len: u64,
+}
+
+/// What a journal says of the tree's root.
+#[derive(Debug)]
+pub(crate) enum RootNote {
+    /// Nothing.
+    Unknown,
+    /// It is no member.
+    Implicit,
+    Member(Box<Member>),
+}
+
 /// Whose journal is at the name.
 pub(crate) enum Locked {
     /// Nobody's was: a new one is.
@@ -200,7 +217,7 @@ impl Journal {
     }
 
     /// Forgets everything, durably where it said anything.
-    pub(crate) fn erase(&self) -> io::Result<()> {
+    fn erase(&self) -> io::Result<()> {
         if self.file.metadata()?.len() > 0 {
             self.file.set_len(0)?;
             self.file.sync_all()?;
@@ -208,9 +225,17 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes which directory is filled.
-    pub(crate) fn fill(&self, place: DirectoryId) -> io::Result<()> {
-        self.file.write_all_at(&place_record(place), PLACE_AT)
+    /// Notes which directory is filled, durably, before anything is in it: without that a power cut leaves what nobody knows.
+    pub(crate) fn fill(&self, place: DirectoryId, directory: &OwnedFd) -> io::Result<()> {
+        self.file.write_all_at(&place_record(place), PLACE_AT)?;
+        self.file.sync_all()?;
+        Ok(fsync(directory)?)
+    }
+
+    /// Has nobody go on with the attempt, durably. What is left is which directory it filled, so that whoever comes next knows what may be removed.
+    pub(crate) fn give_up(&self) -> io::Result<()> {
+        self.file.write_all_at(&header(&nameless()), 0)?;
+        self.file.sync_all()
     }
 
     /// Notes, durably, that the directory is about to become the target.
@@ -218,6 +243,25 @@ impl Journal {
         self.file.write_all_at(&intent_record(intent), INTENT_AT)?;
         self.file.sync_all()?;
         Ok(fsync(directory)?)
+    }
+
+    /// Notes where in the skeleton the root's header is; none: it has none. It is durable with the intent.
+    pub(crate) fn note_root(&self, header: Option<HeaderPlace>) -> io::Result<()> {
+        self.file.write_all_at(&root_record(header), ROOT_AT)
+    }
+
+    /// What the root of the tree is to have, as far as that is known without a look at the tree.
+    pub(crate) fn root(&self) -> io::Result<RootNote> {
+        let mut record = [0; RECORD_LEN];
+        read_or_zeros(&self.file, &mut record, ROOT_AT)?;
+        let at = match is_whole(&record) && record.starts_with(ROOT_MAGIC) {
+            true if u64_at(&record, 16) == 0 => return Ok(RootNote::Implicit),
+            true => u64_at(&record, 8),
+            // Of an attempt that died before it noted that, the first member may be the root.
+            false => 0,
+        };
+        let root = self.skeleton().member_at(at)?.filter(|member| member.path.is_root());
+        Ok(root.map_or(RootNote::Unknown, |member| RootNote::Member(Box::new(member))))
     }
 
     /// Syncs it for what that says of the medium.
@@ -262,12 +306,12 @@ impl Skeleton {
         read_or_zeros(&self.file, buffer, SKELETON_AT + at)
     }
 
-    /// The member of the root, if it is the first one: what there is of the skeleton need not be whole.
-    pub(crate) fn root(&self) -> io::Result<Option<Member>> {
+    /// The member whose header is at `at`, if one is: what there is of the skeleton need not be whole.
+    fn member_at(&self, at: u64) -> io::Result<Option<Member>> {
         let (mut scanner, mut first) = (ArchiveScanner::default(), None);
         let mut block = [0; BLOCK_LEN];
-        for at in (0..HEADER_LEN_MAX as u64).step_by(BLOCK_LEN) {
-            self.read_claim(&mut block, at)?;
+        for offset in (0..HEADER_LEN_MAX as u64).step_by(BLOCK_LEN) {
+            self.read_claim(&mut block, at + offset)?;
             let pushed = scanner.push(&block, &mut |found| {
                 first = Some(found.member);
                 Ok(())
@@ -276,7 +320,7 @@ impl Skeleton {
                 break;
             }
         }
-        Ok(first.filter(|member| member.path.is_root()))
+        Ok(first)
     }
 
     /// Gives up what of it is behind `len`.
@@ -321,6 +365,11 @@ impl Records {
     }
 }
 
+/// The id of an attempt that nobody goes on with.
+pub(crate) fn nameless() -> AttemptId {
+    AttemptId::new(NAMELESS).expect("it is short")
+}
+
 fn place_record(place: DirectoryId) -> [u8; RECORD_LEN] {
     let mut bytes = [0; RECORD_LEN];
     bytes[..8].copy_from_slice(PLACE_MAGIC);
@@ -337,6 +386,17 @@ fn intent_record(intent: &Intent) -> [u8; RECORD_LEN] {
         bytes[32] = 1;
     }
     bytes[36] = u8::from(intent.old_tree == OldTree::Keep);
+    sector::close(&mut bytes);
+    bytes
+}
+
+fn root_record(header: Option<HeaderPlace>) -> [u8; RECORD_LEN] {
+    let mut bytes = [0; RECORD_LEN];
+    bytes[..8].copy_from_slice(ROOT_MAGIC);
+    if let Some(HeaderPlace { at, len }) = header {
+        bytes[8..16].copy_from_slice(&at.to_le_bytes());
+        bytes[16..24].copy_from_slice(&len.to_le_bytes());
+    }
     sector::close(&mut bytes);
     bytes
 }
@@ -377,21 +437,27 @@ fn held(path: &Path) -> TargetError {
     TargetError::Held { path: path.to_owned(), staging: path.to_owned() }
 }
 
+/// The attempt that nobody goes on with.
+pub(crate) const NAMELESS: &[u8] = b"cofferdam/v1/tree";
 const PLACE_AT: u64 = 12_288;
 const INTENT_AT: u64 = 16_384;
 /// A byte that says nothing, to be written where a sync has to have something to do.
 const UNUSED_AT: u64 = 20_480;
+const ROOT_AT: u64 = 24_576;
 const SKELETON_AT: u64 = 65_536;
-/// Of place and intent.
+/// Of place, intent and root.
 const RECORD_LEN: usize = 128;
 const PLACE_MAGIC: &[u8; 8] = b"CFDTPLC\x01";
 const INTENT_MAGIC: &[u8; 8] = b"CFDTINT\x01";
+const ROOT_MAGIC: &[u8; 8] = b"CFDTROT\x01";
 const UNKNOWN: u32 = u32::MAX;
 /// Attempts at making or finding a journal while others make and remove theirs.
 const ATTEMPTS_MAX: usize = 16;
 const _: () = assert!(RECORD_LEN <= SECTOR_LEN && JOURNAL_LEN_MAX as u64 <= PLACE_AT);
 const _: () =
     assert!(PLACE_AT.is_multiple_of(SECTOR_LEN as u64) && INTENT_AT.is_multiple_of(SECTOR_LEN as u64));
+const _: () =
+    assert!(ROOT_AT.is_multiple_of(SECTOR_LEN as u64) && ROOT_AT > UNUSED_AT && ROOT_AT < SKELETON_AT);
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use contract::AttemptId;
+use local::journal_header::Header;
 use storage::TargetError;
 
 use crate::{
-    opening::NAMELESS,
+    journal::NAMELESS,
     options::Placement,
     recovery::{Evidence, Recovery, decide},
     target::Target,
@@ -36,8 +38,9 @@ pub fn is_beside(target: impl AsRef<Path>) -> Result<bool, TargetError> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TreeLeftovers {
-    /// What is at the private directory's name, whatever it is.
-    pub staging: Option<PathBuf>,
+    /// What is at the private directory's name, whatever it is, and the room that it takes: of a directory, the bytes that are allocated to the files
+    /// beneath it.
+    pub staging: Option<(PathBuf, u64)>,
     /// What is at the journal's.
     pub journal: Option<PathBuf>,
     /// What the next restore of a tree makes of it.
@@ -71,13 +74,13 @@ pub enum TreeLeft {
 /// Whatever keeps the directory from being read.
 pub fn look(target: impl AsRef<Path>, placement: Placement) -> Result<Option<TreeLeftovers>, TargetError> {
     let target = Target::open(target.as_ref(), placement)?;
-    let (staging, journal) = target.find_both()?;
-    if !staging && !journal {
+    let (staging, journal) = (target.staged_len()?, target.has_journal()?);
+    if staging.is_none() && !journal {
         return Ok(None);
     }
     let found = look_at(&target).unwrap_or_else(TreeLeft::Refused);
     Ok(Some(TreeLeftovers {
-        staging: staging.then(|| target.staging_path()),
+        staging: staging.map(|len| (target.staging_path(), len)),
         journal: journal.then(|| target.journal_path()),
         found,
     }))
@@ -98,7 +101,9 @@ fn look_at(target: &Target) -> Result<TreeLeft, TargetError> {
             (false, true) => TreeLeft::Nothing,
             (false, false) => TreeLeft::Unfinished,
         }),
-        Recovery::StartAnew => Ok(TreeLeft::Nothing),
+        Recovery::StartAnew { stale: Some(_) } => Ok(TreeLeft::Nothing),
+        // Nothing says whose it is. Without anything in it it is nobody's.
+        Recovery::StartAnew { stale: None } => target.check_empty_staging().map(|()| TreeLeft::Nothing),
         Recovery::Published { .. } => Ok(TreeLeft::Published),
         Recovery::InTheWay => Err(TargetError::InTheWay { staging: target.staging_path() }),
         Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }),
@@ -119,6 +124,20 @@ pub fn remove_beside(target: impl AsRef<Path>) -> Result<Vec<PathBuf>, TargetErr
     Ok(removed)
 }
 
+/// Removes what the attempt `attempt_id` has left beside `target`, if that is what is there and it has not put its tree in place. What is another's
+/// stays.
+///
+/// # Errors
+/// As [`remove_beside`].
+pub fn remove_attempt(target: impl AsRef<Path>, attempt_id: &AttemptId) -> Result<Vec<PathBuf>, TargetError> {
+    let target = Target::open(target.as_ref(), Placement::Whole)?;
+    let records = target.read_journal()?;
+    match records.is_some_and(|records| records.header == Header::Valid(attempt_id.clone())) {
+        true => remove_of(target),
+        false => Ok(Vec::new()),
+    }
+}
+
 fn remove_of(target: Target) -> Result<Vec<PathBuf>, TargetError> {
     let path = target.journal_path();
     let Some(journal) = target.find_journal()? else {
@@ -132,20 +151,27 @@ fn remove_of(target: Target) -> Result<Vec<PathBuf>, TargetError> {
     let [staging, at_target] = target.ids()?;
     let mut removed = Vec::new();
     match decide(&Evidence { records, staging, target: at_target }) {
-        Recovery::Resume(_) | Recovery::StartAnew => {
-            // First, so that nothing vouches for the directory whenever a crash comes.
-            journal.erase().map_err(|error| TargetError::io(&path, "remove", error))?;
+        Recovery::Resume(_) | Recovery::StartAnew { stale: Some(_) } => {
+            // First, so that nobody goes on with what is left whenever a crash comes. As long as some of it is there, the journal vouches for it.
+            journal.give_up().map_err(|error| TargetError::io(&path, "write", error))?;
             if let Some(staging) = staging {
                 target.remove_stale(staging)?;
                 removed.push(target.staging_path());
             }
         }
+        Recovery::StartAnew { stale: None } if staging.is_some() => {
+            target.remove_empty_staging()?;
+            removed.push(target.staging_path());
+        }
+        Recovery::StartAnew { stale: None } => {}
         Recovery::Published { is_old_tree_there: true, .. } | Recovery::InTheWay => {
             return Err(TargetError::InTheWay { staging: target.staging_path() });
         }
         Recovery::Published { is_old_tree_there: false, .. } => {}
         Recovery::Refuse(problem) => return Err(TargetError::Journal { path, problem }),
     }
+    let synced = target.sync();
+    synced.map_err(|error| TargetError::io(&target.path, "sync", error))?;
     journal.remove(&target.parent).map_err(|error| TargetError::io(&path, "remove", error))?;
     removed.push(path);
     target.sync().map_err(|error| TargetError::io(&target.path, "sync", error))?;

@@ -18,35 +18,72 @@ use tree::{EntryKind, LocatedEntry, Member, TreeError, TreePath};
 use crate::{
     attributes::{Attributes, LeftOut, change_mode},
     directory_id::Found,
+    journal::HeaderPlace,
     letting_in::widen_above,
     options::{DeviceFiles, TreeOptions},
     staging::{SkeletonReader, Staging},
 };
 
-/// Makes what has no bytes, after all headers have been compared with the catalog, and sets all attributes but those of the root, whose
-/// member is given back.
+/// Makes what has no bytes, links after all headers have been compared with the catalog, and sets all attributes but those of the root,
+/// whose member is given back.
 pub(crate) fn finish(
     staging: &Staging,
     options: &TreeOptions,
 ) -> Result<(Option<Member>, LeftOut), TreeError> {
-    let reader = skeleton(staging);
-    let pages = staging.layout.catalog().pages();
-    let mut left_out = LeftOut::default();
     // Directories and files first: what is a link is made where nothing else is going to be made through it.
-    for page in 0..pages {
-        staging.layout.for_each_member(page, &reader, &mut |located, member| {
-            make_plain(staging, located.number, &member)
+    let (others, mut left_out) = finish_plain(staging, options)?;
+    let mut attributes = staging.attributes(options);
+    let mut directories = Directories::new(staging);
+    for page in others {
+        staging.layout.for_each_member(page, &skeleton(staging), &mut |_, member| {
+            if !is_plain(&member) && make_other(staging, options, &member, &mut left_out)? {
+                set(&mut directories, &mut attributes, &member)?;
+            }
+            Ok(())
         })?;
     }
-    for page in 0..pages {
-        staging.layout.for_each_member(page, &reader, &mut |_, member| {
-            make_other(staging, options, &member, &mut left_out)
-        })?;
-    }
-    left_out.add(&set_attributes(staging, options, pages)?);
-    let (root, directories) = set_directories(staging, options)?;
-    left_out.add(&directories);
+    left_out.add(&attributes.left_out());
+    let (root, of_directories) = set_directories(staging, options)?;
+    left_out.add(&of_directories);
     Ok((root, left_out))
+}
+
+/// Makes directories and empty files, and sets the attributes of files, in parallel, a page at a time. Gives the pages that something else is
+/// on, in order.
+fn finish_plain(staging: &Staging, options: &TreeOptions) -> Result<(Vec<usize>, LeftOut), TreeError> {
+    let begin = || (Vec::new(), staging.attributes(options), Directories::new(staging));
+    let finished = for_each_page(staging, begin, |(others, attributes, directories), page| {
+        staging.layout.for_each_member(page, &skeleton(staging), &mut |located, member| {
+            if !is_plain(&member) && others.last() != Some(&page) {
+                others.push(page);
+            }
+            make_plain(staging, located.number, &member)?;
+            match member.kind {
+                EntryKind::File => set(directories, attributes, &member),
+                _ => Ok(()),
+            }
+        })
+    })?;
+    let mut left_out = LeftOut::default();
+    finished.iter().for_each(|(_, attributes, _)| left_out.add(&attributes.left_out()));
+    let mut others: Vec<usize> = finished.into_iter().flat_map(|(others, ..)| others).collect();
+    others.sort_unstable();
+    Ok((others, left_out))
+}
+
+fn is_plain(member: &Member) -> bool {
+    matches!(member.kind, EntryKind::File | EntryKind::Directory)
+}
+
+/// Calls `work` with each page of the catalog, in no order, on several threads, each with what `begin` gives.
+fn for_each_page<S: Send>(
+    staging: &Staging,
+    begin: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, usize) -> Result<(), TreeError> + Sync,
+) -> Result<Vec<S>, TreeError> {
+    let pages = staging.layout.catalog().pages();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(pages.max(1));
+    share(pages as u64, threads, begin, |state, page| work(state, page as usize))
 }
 
 fn skeleton(staging: &Staging) -> SkeletonReader<'_> {
@@ -65,24 +102,23 @@ fn make_plain(staging: &Staging, number: u64, member: &Member) -> Result<(), Tre
     made.map_err(|error| cannot("make", &member.path, error))
 }
 
+/// Whether it was made, and has attributes of its own: a hard link has those of what it is a name of.
 fn make_other(
     staging: &Staging,
     options: &TreeOptions,
     member: &Member,
     left_out: &mut LeftOut,
-) -> Result<(), TreeError> {
-    if matches!(member.kind, EntryKind::File | EntryKind::Directory) {
-        return Ok(());
-    }
+) -> Result<bool, TreeError> {
     if options.device_files == DeviceFiles::LeaveOut && is_device(staging, member)? {
         left_out.devices += 1;
-        return Ok(());
+        return Ok(false);
     }
     let made = staging.make_parents(&member.path).and_then(|()| {
         let (directory, name) = place_of(staging, &member.path)?;
         make_in(staging, member, &directory, name)
     });
-    made.map_err(|error| cannot("make", &member.path, error))
+    made.map_err(|error| cannot("make", &member.path, error))?;
+    Ok(member.kind != EntryKind::HardLink)
 }
 
 /// Whether it is a device, or another name of one.
@@ -117,28 +153,12 @@ fn make_in(staging: &Staging, member: &Member, directory: &OwnedFd, name: &OsStr
     Ok(())
 }
 
-/// Sets the attributes of all but directories, in parallel, a page at a time.
-fn set_attributes(staging: &Staging, options: &TreeOptions, pages: usize) -> Result<LeftOut, TreeError> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(pages.max(1));
-    let begin = || (Attributes::new(options), Directories::new(staging));
-    let set = share(pages as u64, threads, begin, |(attributes, directories), page| {
-        let set_one = &mut |_: &LocatedEntry, member: Member| set_one(directories, attributes, &member);
-        staging.layout.for_each_member(page as usize, &skeleton(staging), set_one)
-    })?;
-    let mut left_out = LeftOut::default();
-    set.iter().for_each(|(attributes, _)| left_out.add(&attributes.left_out()));
-    Ok(left_out)
-}
-
-fn set_one(
+/// Sets the attributes of a member that is no directory.
+fn set(
     directories: &mut Directories<'_>,
     attributes: &mut Attributes<'_>,
     member: &Member,
 ) -> Result<(), TreeError> {
-    // A hard link has those of what it is a name of.
-    if matches!(member.kind, EntryKind::Directory | EntryKind::HardLink) || attributes.leaves_out(member) {
-        return Ok(());
-    }
     let name = OsStr::from_bytes(member.path.name());
     let set = directories.of(&member.path).and_then(|directory| attributes.set(directory, name, member));
     set.map_err(|error| cannot("set the attributes of", &member.path, error))
@@ -147,7 +167,7 @@ fn set_one(
 /// Sets those of directories, what is below them first: their times and rights are not touched any more. Gives the root's.
 fn set_directories(staging: &Staging, options: &TreeOptions) -> Result<(Option<Member>, LeftOut), TreeError> {
     let catalog = staging.layout.catalog();
-    let mut attributes = Attributes::new(options);
+    let mut attributes = staging.attributes(options);
     let (mut root, mut end) = (None, catalog.entries());
     while end > 0 {
         // With the one before them, which tells what directories are implied.
@@ -197,8 +217,11 @@ fn implicit_directories(path: &TreePath, before: Option<&TreePath>) -> Vec<TreeP
 }
 
 fn set_implicit(staging: &Staging, path: &TreePath) -> Result<(), TreeError> {
-    let set =
-        place_of(staging, path).and_then(|(directory, name)| change_mode(&directory, name, IMPLICIT_MODE));
+    let set = place_of(staging, path).and_then(|(directory, name)| {
+        let opened = staging.file_sync.open(&directory, name, EntryKind::Directory)?;
+        change_mode(&directory, name, IMPLICIT_MODE)?;
+        staging.file_sync.sync(opened.as_ref())
+    });
     set.map_err(|error| cannot("set the mode of", path, error))
 }
 
@@ -206,6 +229,15 @@ fn set_implicit(staging: &Staging, path: &TreePath) -> Result<(), TreeError> {
 pub(crate) fn root(staging: &Staging) -> Result<Option<Member>, TreeError> {
     let located = staging.layout.catalog().find(&TreePath::root())?;
     located.map(|located| read_member(staging, &located)).transpose()
+}
+
+/// Where in the skeleton its header is.
+pub(crate) fn root_header(staging: &Staging) -> Result<Option<HeaderPlace>, TreeError> {
+    let located = staging.layout.catalog().find(&TreePath::root())?;
+    Ok(located.map(|located| HeaderPlace {
+        at: located.header_at - located.data_before,
+        len: located.entry.header_len,
+    }))
 }
 
 /// Compares kinds and targets of links with what is there. What is in the files has been compared as it came. Then what keeps its owner out does so

@@ -194,7 +194,7 @@ fn wanted(kind: EntryKind) -> TargetKind {
 /// Moves all that is in the private directory into `directory`. Directories that are there are given their attributes, the root's own apart. What these lack
 /// was counted when the private directory's own were given them.
 pub(crate) fn merge(directory: &TreeRoot, staging: &Staging, options: &TreeOptions) -> io::Result<()> {
-    let mut attributes = Attributes::new(options);
+    let mut attributes = staging.attributes(options);
     // Directories that are in both: what is below them first, then they are given their attributes.
     let mut left = vec![(TreePath::root(), false)];
     while let Some((path, is_done)) = left.pop() {
@@ -286,6 +286,13 @@ fn settle(
             let member = read_member(staging, &located)?;
             attributes.set(&enter(directory, &parent)?, name, &member)
         }
-        None => Ok(()),
+        // It keeps its attributes; what has come into it is to stay.
+        None => {
+            match staging.file_sync.open(&enter(directory, &parent)?, name, EntryKind::Directory) {
+                // Its mode keeps this user from looking into it, and that is not the tree's to change.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                opened => staging.file_sync.sync(opened?.as_ref()),
+            }
+        }
     }
 }

@@ -18,9 +18,9 @@ use tree::{Catalog, Content, Layout, TreeRoot};
 use crate::{
     directory_id::DirectoryId,
     error::TreeSinkError,
-    journal::{Journal, Locked, MOVING},
+    journal::{Journal, Locked, MOVING, NAMELESS, nameless},
     merging,
-    options::TreeOptions,
+    options::{DeviceFiles, TreeOptions},
     recovery::{Evidence, Recovery, decide},
     sink::{AtDrop, CatalogCopy, StartedOver, TreeSink},
     staging::{Aim, Staging},
@@ -82,7 +82,7 @@ impl TreeSink {
         options: &TreeOptions,
     ) -> Result<TreeSink, TreeSinkError> {
         let options = options.on_partial(OnPartial::Discard);
-        let attempt_id = AttemptId::new(NAMELESS).expect("it is short");
+        let attempt_id = nameless();
         let attempt = Attempt { id: &attempt_id, is_ours: &|_| false };
         for _ in 0..ATTEMPTS_MAX {
             match TreeSink::open(target.as_ref(), plaintext, &options, &attempt)? {
@@ -120,7 +120,7 @@ impl TreeSink {
         let Content::Tree(opened) = Catalog::open(catalog.clone())? else {
             return Err(TreeSinkError::PlainFile);
         };
-        let layout = Layout::new(Arc::new(opened.check(options.path_case)?));
+        let layout = Layout::new(Arc::new(opened.check()?));
         let plain_len = plaintext.len();
         let opening = Opening { target, layout, catalog, plain_len, options: *options, is_moving: false };
         match opening.target.lock_journal(options.on_partial)? {
@@ -135,8 +135,8 @@ impl TreeSink {
 enum Before {
     /// Nothing, or a journal that vouches for nothing.
     Nothing,
-    /// One that vouches for what was then at the private directory's name.
-    Journal { staging: Option<DirectoryId> },
+    /// One that vouches for this directory, which is at the private one's name.
+    Journal { stale: Option<DirectoryId> },
 }
 
 /// A tree whose catalog is right, and where it goes.
@@ -169,15 +169,18 @@ impl Opening {
         }
         match decide(&Evidence { records, staging, target }) {
             // It vouches for nothing: an attempt died before it had anything, and one that is refused leaves no trace.
-            Recovery::StartAnew if staging.is_none() => self.begin(journal, attempt.id, Before::Nothing),
-            Recovery::Resume(found) if is_discarded || found.as_bytes() == NAMELESS => {
-                self.begin(journal, attempt.id, Before::Journal { staging })
+            Recovery::StartAnew { .. } if staging.is_none() => {
+                self.begin(journal, attempt.id, Before::Nothing)
             }
-            Recovery::StartAnew => self.begin(journal, attempt.id, Before::Journal { staging }),
+            Recovery::Resume(found) if is_discarded || found.as_bytes() == NAMELESS => {
+                self.begin(journal, attempt.id, Before::Journal { stale: staging })
+            }
+            Recovery::StartAnew { stale } => self.begin(journal, attempt.id, Before::Journal { stale }),
             Recovery::Resume(found) => {
                 self.check()?;
                 let place = staging.ok_or_else(|| self.target.held())?;
                 let directory = self.target.stage_again(place)?;
+                self.try_devices(&directory)?;
                 let begun = StartedOver::Resumable { is_taken_back: false };
                 let sink = self.sink(journal, directory, begun, AtDrop::Keep)?;
                 Ok(Opened::Resumable { sink, attempt_id: found })
@@ -196,7 +199,7 @@ impl Opening {
             }
             // Whatever it said, nothing is beside it that could be lost.
             Recovery::Refuse(_) if is_discarded && staging.is_none() => {
-                self.begin(journal, attempt.id, Before::Journal { staging })
+                self.begin(journal, attempt.id, Before::Journal { stale: None })
             }
             Recovery::InTheWay => Err(TargetError::InTheWay { staging: self.target.staging_path() }.into()),
             Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }.into()),
@@ -218,7 +221,7 @@ impl Opening {
         }
         // What no journal vouches for may be anybody's only copy.
         let stale = match before {
-            Before::Journal { staging } => staging,
+            Before::Journal { stale } => stale,
             Before::Nothing => None,
         };
         match self.make_place(&journal, attempt_id, stale) {
@@ -242,11 +245,42 @@ impl Opening {
         stale: Option<DirectoryId>,
     ) -> Result<OwnedFd, TreeSinkError> {
         let fault = |error| TargetError::io(&self.target.journal_path(), "write", error);
+        if let Some(stale) = stale {
+            // As long as some of it is there, the journal vouches for it.
+            journal.give_up().map_err(fault)?;
+            self.target.remove_stale(stale)?;
+        }
         journal.begin(attempt_id).map_err(fault)?;
-        let directory = self.target.stage(stale)?;
+        let directory = self.target.stage()?;
         let place = DirectoryId::of(&directory).map_err(fault)?;
-        journal.fill(place).and_then(|()| self.note_moving(journal)).map_err(fault)?;
+        journal.fill(place, &self.target.parent).and_then(|()| self.note_moving(journal)).map_err(fault)?;
+        if let Err(refused) = self.try_place(&directory) {
+            // Nothing is in it but what was tried.
+            let _ = self.target.remove_staging(&directory);
+            return Err(refused);
+        }
         Ok(directory)
+    }
+
+    /// Refuses what could not be made or published there.
+    fn try_place(&self, directory: &OwnedFd) -> Result<(), TreeSinkError> {
+        // The catalog is read once more only where it has to be.
+        if !self.target.tells_case(directory)?
+            && let Some(path) = self.layout.checked().same_but_for_case()?
+        {
+            return Err(TargetError::CaseIsLost { path: self.target.path.join(path.as_path()) }.into());
+        }
+        self.target.probe(directory)?;
+        self.try_devices(directory)
+    }
+
+    /// Refuses a tree whose device files are to be made where none can be.
+    fn try_devices(&self, directory: &OwnedFd) -> Result<(), TreeSinkError> {
+        let has_devices = self.layout.checked().counts().devices > 0;
+        match has_devices && self.options.device_files == DeviceFiles::Restore {
+            true => Ok(self.target.try_devices(directory)?),
+            false => Ok(()),
+        }
     }
 
     /// Some of the tree may be in the target by now: that is not forgotten before all of it is.
@@ -314,7 +348,5 @@ impl Opening {
     }
 }
 
-/// The attempt that nobody goes on with.
-pub(crate) const NAMELESS: &[u8] = b"cofferdam/v1/tree";
 /// Published attempts of others that are tidied up after, one after the other.
 const ATTEMPTS_MAX: usize = 3;

@@ -2,7 +2,6 @@
 
 use contract::IfExists;
 use storage::OnPartial;
-use tree::PathCase;
 
 /// How a tree is restored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,7 +11,6 @@ pub struct TreeOptions {
     pub(crate) owners: Owners,
     pub(crate) set_id_bits: SetIdBits,
     pub(crate) device_files: DeviceFiles,
-    pub(crate) path_case: PathCase,
     pub(crate) room: Room,
     pub(crate) on_partial: OnPartial,
     pub(crate) placement: Placement,
@@ -98,7 +96,6 @@ impl TreeOptions {
             owners: Owners::default(),
             set_id_bits: SetIdBits::default(),
             device_files: DeviceFiles::default(),
-            path_case: PathCase::default(),
             room: Room::default(),
             on_partial: OnPartial::default(),
             placement: Placement::default(),
@@ -152,6 +149,26 @@ impl TreeOptions {
         self.placement
     }
 
+    /// What becomes of the tree that is replaced.
+    pub fn old_tree_of(&self) -> OldTree {
+        self.old_tree
+    }
+
+    /// Whose files are.
+    pub fn owners_of(&self) -> Owners {
+        self.owners
+    }
+
+    /// Whether set-id bits are set.
+    pub fn set_id_bits_of(&self) -> SetIdBits {
+        self.set_id_bits
+    }
+
+    /// Whether device files are made.
+    pub fn device_files_of(&self) -> DeviceFiles {
+        self.device_files
+    }
+
     /// Whether a tree that is replaced is removed.
     pub fn removes_old(&self) -> bool {
         self.placement == Placement::Whole && self.old_tree == OldTree::Remove
@@ -161,11 +178,5 @@ impl TreeOptions {
     #[must_use]
     pub fn placement(self, placement: Placement) -> TreeOptions {
         TreeOptions { placement, ..self }
-    }
-
-    /// Says whether the target's file system tells upper from lower case.
-    #[must_use]
-    pub fn path_case(self, path_case: PathCase) -> TreeOptions {
-        TreeOptions { path_case, ..self }
     }
 }

@@ -22,8 +22,11 @@ pub(crate) struct Evidence {
 /// What to do about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Recovery {
-    /// Nothing is lost by removing what is there: remove it and begin.
-    StartAnew,
+    /// Begin. Of what is at the private directory's name `stale` may be removed, and anything else only if it is empty.
+    StartAnew {
+        /// The attempt's own directory.
+        stale: Option<DirectoryId>,
+    },
     /// Go on in the private directory.
     Resume(AttemptId),
     /// The target is the directory that the attempt filled. What it was before is still beside it, if that is what is there.
@@ -59,10 +62,14 @@ pub(crate) fn decide(found: &Evidence) -> Recovery {
         (Header::Valid(attempt_id), _) if is_place(found.staging) => Recovery::Resume(attempt_id.clone()),
         // T5. It was made, and the target moved away since: the old tree may be what is there.
         (Header::Valid(_), Some(_)) if found.staging.is_some() => Recovery::InTheWay,
-        // T6. Another directory than the attempt's has come to the name.
-        (Header::Valid(_), None) if found.staging.is_some() && place.is_some() => Recovery::InTheWay,
-        // T7. The crash came before there was anything, or everything is gone.
-        (Header::Absent | Header::Torn | Header::Valid(_), _) => Recovery::StartAnew,
+        // T6. The directory is the attempt's. Whose that was is not known any more.
+        (Header::Absent | Header::Torn, None) if is_place(found.staging) => {
+            Recovery::StartAnew { stale: found.staging }
+        }
+        // T7. Another directory than the attempt's has come to the name.
+        (_, None) if found.staging.is_some() && place.is_some() => Recovery::InTheWay,
+        // T8. The crash came before anything was in the directory, or everything is gone. Nothing says of what is there that it was the attempt's.
+        (Header::Absent | Header::Torn | Header::Valid(_), _) => Recovery::StartAnew { stale: None },
     }
 }
 
@@ -93,7 +100,7 @@ mod tests {
         let intents = [None, Some(None), Some(Some(OLD))]
             .map(|intent| intent.map(|replaced| Intent { replaced, old_tree: OldTree::Remove }));
         let ids = &[None, Some(OURS), Some(OLD), Some(OTHER)];
-        let mut resumed = 0;
+        let (mut resumed, mut removed) = (0, 0);
         for header in headers {
             for intent in intents {
                 for (place, staging, target) in ids
@@ -109,13 +116,12 @@ mod tests {
                             assert!(staging.is_some() && staging == place, "{state}");
                             resumed += 1;
                         }
-                        // After an intent nothing is removed unless it is known what it is.
-                        Recovery::StartAnew => {
+                        // After an intent nothing is removed, and without one only the directory that the attempt has filled.
+                        Recovery::StartAnew { stale } => {
                             assert!(staging.is_none() || intent.is_none(), "{state}");
-                            assert!(
-                                staging.is_none() || place.is_none() || !matches!(header, Header::Valid(_)),
-                                "{state}"
-                            );
+                            assert!(stale.is_none() || stale == place && stale == staging, "{state}");
+                            assert!(staging.is_none() || place.is_none() || stale.is_some(), "{state}");
+                            removed += u64::from(stale.is_some());
                         }
                         Recovery::Published { is_old_tree_there, .. } => {
                             assert!(target.is_some() && target == place && intent.is_some(), "{state}");
@@ -130,6 +136,6 @@ mod tests {
                 }
             }
         }
-        assert!(resumed > 0);
+        assert!(resumed > 0 && removed > 0);
     }
 }

@@ -1,4 +1,4 @@
-//! A directory removed with all that is in it, unless another file system is mounted there.
+//! A directory removed with all that is in it, unless another file system is mounted there; and how much room that takes.
 //! Follows no symbolic link, and removes nothing of what has come to the directory's name meanwhile, whoever changes what is around it.
 
 use std::{
@@ -71,6 +71,28 @@ pub(crate) fn remove_tree(parent: &impl AsFd, name: &OsStr, expected: DirectoryI
     // By its name, which another one may have by now: that goes only if it is empty.
     unlinkat(parent, name, AtFlags::REMOVEDIR)?;
     Ok(Removal::Done)
+}
+
+/// Bytes of room that the files beneath the directory `name` of `parent` take, one with several names once. What this user may not look into is not
+/// counted, nor what goes meanwhile; where another file system is mounted, the count ends.
+///
+/// # Errors
+/// The directory itself cannot be read.
+pub(crate) fn allocated_len(parent: &impl AsFd, name: &OsStr) -> io::Result<u64> {
+    let place = open_beneath(parent, name, OFlags::RDONLY)?;
+    let mount = Found::of(&place)?.mount;
+    let mut len = 0;
+    let add = &mut |directory: &Dir, name: &OsStr, is_directory: bool| {
+        if let (false, Ok(Some(found))) = (is_directory, Found::at(&directory.fd()?, name)) {
+            // Each of its names has its part of it.
+            len += found.allocated / u64::from(found.links.max(1));
+        }
+        Ok(())
+    };
+    match visit(&place, mount, Modes::Leave, add) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(len),
+    }
 }
 
 /// What is done with a name in a directory, after all that is below it.

@@ -19,15 +19,15 @@ use contract::{
     written::Closing,
 };
 use parking_lot::Mutex;
-use rustix::fs::{fsync, syncfs};
+use rustix::fs::syncfs;
 use tree::{EntryCounts, Member, TreeError};
 
 use crate::{
-    attributes::{Attributes, LeftOut},
+    attributes::LeftOut,
     directory_id::DirectoryId,
+    finishing::InPlace,
     journal::{Intent, Journal, MOVING},
-    members::{self, IMPLICIT_MODE},
-    merging,
+    members, merging,
     options::{OldTree, TreeOptions},
     staging::{KeptTree, SkeletonReader, Staging},
     taking_back::take_back,
@@ -97,7 +97,7 @@ pub(crate) enum AtDrop {
 pub type SharedRestored = Arc<Mutex<Option<Restored>>>;
 
 /// What a published tree lacks, and what was replaced.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Restored {
     /// What the tree is made of.
@@ -134,11 +134,8 @@ impl TreeSink {
         match self.begun {
             StartedOver::Published { intent, replaced } => {
                 self.staging.written.lock().close();
-                // Where it is not known what the root is to have, it stays its owner's alone.
-                if let Some(root) = self.staging.skeleton.root()? {
-                    self.settle_root(Some(root))?;
-                }
-                self.put_away(intent.old_tree, replaced).map(drop)
+                self.in_place().settle_noted_root()?;
+                self.in_place().put_away(intent.old_tree, replaced).map(drop)
             }
             StartedOver::Fresh | StartedOver::Resumable { .. } => Ok(()),
         }
@@ -162,9 +159,11 @@ impl TreeSink {
             return Ok((members::root(&self.staging)?, LeftOut::default()));
         }
         let done = members::finish(&self.staging, &self.options)?;
+        let root = members::root_header(&self.staging)?;
+        self.journal.note_root(root)?;
         if skeleton_len > SKELETON_KEPT_LEN_MAX && !self.target.is_merged() {
             // It need not go to the medium. An attempt that is cut off from here on reads the stream again.
-            self.staging.skeleton.cut(0)?;
+            self.staging.skeleton.cut(root.map_or(0, |root| root.at + root.len))?;
         }
         // Once: after a failed sync a second one can succeed over lost data.
         syncfs(&self.file_system)?;
@@ -179,41 +178,16 @@ impl TreeSink {
         old_tree: OldTree,
         replaced: Option<DirectoryId>,
     ) -> io::Result<()> {
-        left_out.add(&self.settle_root(root)?);
-        let (old_tree, not_removed) = self.put_away(old_tree, replaced)?;
+        left_out.add(&self.in_place().settle_root(root)?);
+        let (old_tree, not_removed) = self.in_place().put_away(old_tree, replaced)?;
         let counts = self.staging.layout.checked().counts();
         *self.restored.lock() = Some(Restored { counts, left_out, old_tree, not_removed });
         Ok(())
     }
 
-    fn settle_root(&self, root: Option<Member>) -> io::Result<LeftOut> {
-        let mut attributes = Attributes::new(&self.options);
-        match root {
-            Some(root) => attributes.set(&self.directory, ".".as_ref(), &root)?,
-            None => rustix::fs::fchmod(&self.directory, IMPLICIT_MODE.into())?,
-        }
-        fsync(&self.directory)?;
-        self.target.sync()?;
-        // The syncs of directories are not enough: XFS that has shut down says yes to them, and no to a file's.
-        self.journal.sync()?;
-        Ok(attributes.left_out())
-    }
-
-    /// The old tree goes, and the journal after it: as long as that is there, it is known what is at the private directory's name.
-    fn put_away(
-        &self,
-        old_tree: OldTree,
-        replaced: Option<DirectoryId>,
-    ) -> io::Result<(Option<PathBuf>, Option<String>)> {
-        let old = match replaced {
-            Some(replaced) => self.target.dispose_of(replaced, old_tree),
-            None => (None, None),
-        };
-        self.target.sync()?;
-        self.journal.remove(&self.target.parent)?;
-        self.target.sync()?;
-        self.target.unlock(&self.directory)?;
-        Ok(old)
+    fn in_place(&self) -> InPlace<'_> {
+        let TreeSink { target, journal, directory, options, .. } = self;
+        InPlace { target, journal, directory, options }
     }
 
     /// The tree is moved into the target, name by name.
@@ -240,9 +214,10 @@ impl TreeSink {
 
     fn remove(&self) -> io::Result<()> {
         self.staging.close_files();
-        // First, so that nothing vouches for the directory whenever a crash comes.
-        self.journal.erase()?;
+        // First, so that nobody goes on with what is left whenever a crash comes. As long as some of it is there, the journal vouches for it.
+        self.journal.give_up()?;
         self.target.remove_staging(&self.directory)?;
+        self.target.sync()?;
         self.journal.remove(&self.target.parent)?;
         self.target.unlock(&self.directory)
     }
@@ -254,7 +229,7 @@ impl TreeSink {
                 // The engine has ended: no write is under way.
                 match self.staging.has_difference.load(Ordering::Relaxed) {
                     // What is left vouches for nothing any more. The old tree is kept: a run that refuses takes nothing away.
-                    true => self.put_away(OldTree::Keep, replaced).map(drop),
+                    true => self.in_place().put_away(OldTree::Keep, replaced).map(drop),
                     false => Ok(()),
                 }
             }

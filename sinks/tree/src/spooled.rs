@@ -6,7 +6,10 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use cofferdam_io::{ReadAt, WriteAt};
@@ -23,9 +26,11 @@ use tree::{Catalog, Content};
 
 use crate::{
     error::TreeSinkError,
-    opening::{Attempt, NAMELESS, Opened},
+    journal::NAMELESS,
+    opening::{Attempt, Opened},
     options::{Placement, TreeOptions},
     sink::{SharedRestored, TreeSink},
+    staging::write_sparse,
     target::{Target, unnamed_file},
 };
 
@@ -52,6 +57,8 @@ pub struct SpooledTree {
 struct Spool {
     file: File,
     written: Mutex<WrittenRanges>,
+    /// Whether bytes may be there that were taken back: then zeros are written, too. Nothing is written while it is set.
+    is_overwriting: AtomicBool,
 }
 
 impl SpooledTree {
@@ -80,7 +87,11 @@ impl SpooledTree {
         }
         let file = unnamed_file(&target).map_err(|error| TargetError::io(&path, "restore to", error))?;
         Ok(SpooledTree {
-            spool: Arc::new(Spool { file, written: Mutex::new(WrittenRanges::new(i64::MAX as u64)) }),
+            spool: Arc::new(Spool {
+                file,
+                written: Mutex::new(WrittenRanges::new(i64::MAX as u64)),
+                is_overwriting: AtomicBool::new(false),
+            }),
             path,
             options: *options,
             as_file,
@@ -222,6 +233,7 @@ impl StreamingSink for SpooledTree {
     fn rollback_segment(&mut self) -> io::Result<()> {
         let start = self.cursor.roll_back()?;
         self.spool.written.lock().cut(start);
+        self.spool.is_overwriting.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -235,6 +247,8 @@ impl StreamingSink for SpooledTree {
         self.cursor.check_closed().map_err(CommitError::NotCommitted)?;
         self.spool.written.lock().check_complete(plain_len).map_err(CommitError::NotCommitted)?;
         self.spool.written.lock().close();
+        // It may end with what is left out.
+        self.spool.file.set_len(plain_len).map_err(CommitError::NotCommitted)?;
         self.make(plain_len)
     }
 
@@ -270,7 +284,12 @@ impl std::fmt::Debug for SpooledTree {
 impl WriteAt for Spool {
     fn write_all_at(&self, at: u64, data: &[u8]) -> io::Result<()> {
         self.written.lock().claim(at, data.len())?;
-        self.file.write_all_at(data, at).inspect_err(|error| self.written.lock().fail_for(error))
+        let written = match self.is_overwriting.load(Ordering::Relaxed) {
+            true => self.file.write_all_at(data, at),
+            // What is nothing but zeros takes no room, here as in the tree.
+            false => write_sparse(&self.file, at, data),
+        };
+        written.inspect_err(|error| self.written.lock().fail_for(error))
     }
 }
 

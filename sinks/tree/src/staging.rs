@@ -24,8 +24,12 @@ use rustix::{
 use tree::{Entry, Layout, Place, TreePath, TreeRoot};
 
 use crate::{
+    attributes::Attributes,
+    file_sync::FileSync,
     journal::{Skeleton, read_or_zeros},
     letting_in::{open_closed, widen_above},
+    options::TreeOptions,
+    owner_numbers::OwnerNumbers,
 };
 
 /// What writers on other threads share with the sink.
@@ -46,6 +50,8 @@ pub(crate) struct Staging {
     is_overwriting: AtomicBool,
     /// Whether bytes came that are not in the file that they belong to, of a tree that is compared.
     pub(crate) has_difference: Arc<AtomicBool>,
+    pub(crate) owner_numbers: OwnerNumbers,
+    pub(crate) file_sync: FileSync,
 }
 
 /// What becomes of the bytes that come.
@@ -67,6 +73,7 @@ impl Staging {
     ) -> Staging {
         let bits = || (0..layout.catalog().entries().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let (made, kept) = (bits(), bits());
+        let file_sync = FileSync::of(&root);
         Staging {
             root,
             layout,
@@ -79,6 +86,8 @@ impl Staging {
             files: Mutex::new(LruCache::new(FILES_OPEN_MAX)),
             is_overwriting: AtomicBool::new(false),
             has_difference: Arc::default(),
+            owner_numbers: OwnerNumbers::new(),
+            file_sync,
         }
     }
 
@@ -104,6 +113,11 @@ impl Staging {
     pub(crate) fn roll_back(&self, at: u64) {
         self.written.lock().cut(at);
         self.is_overwriting.store(true, Ordering::Relaxed);
+    }
+
+    /// Sets attributes as `options` say.
+    pub(crate) fn attributes<'a>(&'a self, options: &'a TreeOptions) -> Attributes<'a> {
+        Attributes::new(options, &self.owner_numbers, self.file_sync)
     }
 
     /// Closes all files.
@@ -353,8 +367,8 @@ fn write_over(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes what of `data` is no block of zeros. The file has its length already.
-fn write_sparse(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
+/// Writes what of `data` is no block of zeros. The file has its length already, or gets it later, and reads as zeros there.
+pub(crate) fn write_sparse(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
     let (mut at, mut start) = (0, 0);
     while at < data.len() {
         // Blocks as the file has them, whatever the piece begins with.

@@ -31,7 +31,7 @@ use crate::{
     directory_id::{DirectoryId, Found},
     journal::{Intent, Journal, Locked, Records},
     options::{OldTree, Placement, Room},
-    removal::{Removal, names, remove_tree},
+    removal::{Removal, allocated_len, names, remove_tree},
     target_lock,
 };
 
@@ -45,7 +45,7 @@ pub(crate) struct Target {
     pub(crate) staging_name: OsString,
     journal_name: OsString,
     /// The directory that is to be replaced.
-    replaced: Option<DirectoryId>,
+    pub(crate) replaced: Option<DirectoryId>,
     /// The same, locked; or none, because this user may not read it.
     locked: Option<OwnedFd>,
     placement: Placement,
@@ -146,9 +146,23 @@ impl Target {
         Journal::look(&self.parent, &self.journal_name, &self.journal_path())
     }
 
-    /// Whether anything is at the private directory's name, and at the journal's.
-    pub(crate) fn find_both(&self) -> Result<(bool, bool), TargetError> {
-        Ok((self.find(&self.staging_name)?.is_some(), self.find(&self.journal_name)?.is_some()))
+    /// Bytes of room that what is at the private directory's name takes. None: nothing is there. A directory that this user may not read counts
+    /// for none.
+    pub(crate) fn staged_len(&self) -> Result<Option<u64>, TargetError> {
+        let Some(found) = self.find(&self.staging_name)? else { return Ok(None) };
+        if !found.is_directory() {
+            return Ok(Some(found.allocated));
+        }
+        match allocated_len(&self.parent, &self.staging_name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Some(0)),
+            len => len.map(Some).map_err(|error| TargetError::io(&self.staging_path(), "examine", error)),
+        }
+    }
+
+    /// Whether anything is at the journal's name.
+    pub(crate) fn has_journal(&self) -> Result<bool, TargetError> {
+        Ok(self.find(&self.journal_name)?.is_some())
     }
 
     /// Refuses what is at the private directory's name and is no directory, or another user's.
@@ -257,11 +271,11 @@ impl Target {
         Ok(())
     }
 
-    /// Makes the private directory, which is locked as long as it is open. Of what is at its name, `stale` is removed, which a journal vouches for;
-    /// anything else only if it is empty.
-    pub(crate) fn stage(&self, stale: Option<DirectoryId>) -> Result<OwnedFd, TargetError> {
+    /// Makes the private directory, which is locked as long as it is open. What is at its name is removed only if it is empty.
+    pub(crate) fn stage(&self) -> Result<OwnedFd, TargetError> {
         for _ in 0..ATTEMPTS_MAX {
-            match mkdirat(&self.parent, &self.staging_name, Mode::RWXU) {
+            let made = mkdirat(&self.parent, &self.staging_name, Mode::RWXU);
+            match made {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(source) => {
                     let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -271,21 +285,15 @@ impl Target {
             let Some(staging) = self.lock()? else {
                 continue;
             };
-            // Of a fresh one nothing is there to remove. A stale one goes as a whole: its attributes were another attempt's.
             if self.is_fresh(&staging)? {
-                self.probe(&staging)?;
+                self.make_private(&staging)?;
                 return Ok(staging);
             }
-            let fault = |error| TargetError::io(&self.staging_path(), "remove", error);
-            match DirectoryId::of(&staging).map_err(fault)? {
-                found if Some(found) == stale => self.remove_known(found)?,
-                _ => match unlinkat(&self.parent, &self.staging_name, AtFlags::REMOVEDIR) {
-                    Ok(()) | Err(Errno::NOENT) => {}
-                    Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::NOTDIR) => {
-                        return Err(self.in_the_way());
-                    }
-                    Err(error) => return Err(fault(error.into())),
-                },
+            self.remove_empty_staging()?;
+            if made.is_ok() {
+                // It was made a moment ago, and others may enter it: a file system without modes.
+                let source = io::Error::from(io::ErrorKind::Unsupported);
+                return Err(TargetError::io(&self.staging_path(), "keep others out of", source));
             }
         }
         Err(self.held())
@@ -306,6 +314,15 @@ impl Target {
         // Locked as long as it is removed.
         let _locked = self.stage_again(stale)?;
         self.remove_known(stale)
+    }
+
+    /// Removes the directory at the private one's name, if there is nothing in it.
+    pub(crate) fn remove_empty_staging(&self) -> Result<(), TargetError> {
+        match unlinkat(&self.parent, &self.staging_name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::NOTDIR) => Err(self.in_the_way()),
+            Err(error) => Err(TargetError::io(&self.staging_path(), "remove", error)),
+        }
     }
 
     fn remove_known(&self, stale: DirectoryId) -> Result<(), TargetError> {
@@ -374,13 +391,17 @@ impl Target {
         }
         let intent = Intent { replaced: self.replaced, old_tree };
         journal.intend(&intent, &self.parent).map_err(CommitError::NotCommitted)?;
-        let not_committed = |error: Errno| CommitError::NotCommitted(error.into());
+        // A file system behind a network can do a rename and lose the reply.
+        let failed = |error: Errno| match self.id_at(&self.name) {
+            Ok(there) if there != Some(ours) => CommitError::NotCommitted(error.into()),
+            _ => CommitError::Unknown(error.into()),
+        };
         let Some(replaced) = self.replaced else {
-            self.rename(RenameFlags::NOREPLACE).map_err(not_committed)?;
+            self.rename(RenameFlags::NOREPLACE).map_err(failed)?;
             return Ok(Put { replaced: None });
         };
         self.check_replaced(&self.name, replaced)?;
-        self.rename(RenameFlags::EXCHANGE).map_err(not_committed)?;
+        self.rename(RenameFlags::EXCHANGE).map_err(failed)?;
         // Whatever came to the target's name in between is not thrown away: it goes back.
         if let Err(changed) = self.check_replaced(&self.staging_name, replaced) {
             return match self.rename(RenameFlags::EXCHANGE) {
@@ -473,31 +494,15 @@ impl Target {
         Ok(is_private && is_empty)
     }
 
-    /// Takes from the private directory what it has inherited of rights, for all that is made in it would inherit them too; and tries
-    /// whether the file system can do what publish takes.
-    fn probe(&self, staging: &OwnedFd) -> Result<(), TargetError> {
+    /// Takes from the private directory what it has inherited of rights, for all that is made in it would inherit them too.
+    fn make_private(&self, staging: &OwnedFd) -> Result<(), TargetError> {
         for acl in ["system.posix_acl_default", "system.posix_acl_access"] {
             match fremovexattr(staging, acl) {
                 Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => {}
                 Err(error) => return Err(TargetError::io(&self.staging_path(), "prepare", error)),
             }
         }
-        let tried = [PROBE, PROBE_AGAIN].iter().try_for_each(|name| mkdirat(staging, *name, Mode::RWXU));
-        let tried = tried
-            .and_then(|()| renameat_with(staging, PROBE, staging, PROBE_AGAIN, RenameFlags::EXCHANGE))
-            .and_then(|()| unlinkat(staging, PROBE_AGAIN, AtFlags::REMOVEDIR))
-            .and_then(|()| renameat_with(staging, PROBE, staging, PROBE_AGAIN, RenameFlags::NOREPLACE))
-            .and_then(|()| unlinkat(staging, PROBE_AGAIN, AtFlags::REMOVEDIR));
-        tried.map_err(|error| {
-            // What is left of it is in nobody's way: the directory is removed as a whole.
-            let _ = self.remove_staging(staging);
-            match error {
-                Errno::INVAL | Errno::NOTSUP | Errno::NOSYS => TargetError::NoExclusiveRename {
-                    directory: self.path.parent().unwrap_or(Path::new(".")).to_owned(),
-                },
-                error => TargetError::io(&self.staging_path(), "prepare", error),
-            }
-        })
+        Ok(())
     }
 
     fn find(&self, name: &OsStr) -> Result<Option<Found>, TargetError> {
@@ -538,6 +543,14 @@ pub(crate) fn unnamed_file(target: &Target) -> io::Result<File> {
     tempfile::tempfile_in(target.own_directory())
 }
 
+/// Refuses a `target` that a tree could not become as a whole, as it is now. Nothing is changed or locked.
+///
+/// # Errors
+/// See [`TargetError`].
+pub fn check_target(target: impl AsRef<Path>, if_exists: IfExists) -> Result<(), TargetError> {
+    Target::open(target.as_ref(), Placement::Whole)?.look(if_exists).map(drop)
+}
+
 /// The directory in which a restore to `target` keeps files without a name: where the tree itself goes, so that nothing else has to be written.
 ///
 /// # Errors
@@ -555,9 +568,6 @@ pub fn scratch_directory(target: impl AsRef<Path>, placement: Placement) -> Resu
 pub(crate) const INSIDE: [&[u8]; 2] = [STAGING, JOURNAL];
 const STAGING: &[u8] = b".cofferdam-staging";
 const JOURNAL: &[u8] = b".cofferdam-journal";
-/// Names in the private directory, gone before anything else is in it.
-const PROBE: &str = "probe";
-const PROBE_AGAIN: &str = "probe2";
 /// How a directory is opened.
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

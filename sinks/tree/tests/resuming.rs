@@ -18,7 +18,10 @@ use fixture::{difference, list};
 use local::StagedFile;
 use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
 use storage::{OnPartial, StageOptions, TargetError};
-use tree_sink::{Attempt, OldTree, Opened, Placement, TreeOptions, TreeSink, TreeSinkError, remove_beside};
+use tree_sink::{
+    Attempt, OldTree, Opened, Placement, TreeOptions, TreeSink, TreeSinkError, attempt_beside,
+    finish_published, remove_attempt, remove_beside,
+};
 
 const STAGING: &str = ".target.cofferdam-staging";
 const JOURNAL: &str = ".target.cofferdam-journal";
@@ -422,6 +425,41 @@ fn a_run_that_is_refused_takes_no_old_tree_away() {
     let Opened::Published { sink, .. } = opened else { panic!("{opened:?}") };
     sink.tidy().unwrap();
     assert_eq!(fixture.beside(), ["target"]);
+}
+
+/// Without the stream, and whatever has become of the tree since.
+#[test]
+fn what_is_left_to_do_of_a_published_tree_is_done_by_its_attempts_name_alone() {
+    for old_tree in [OldTree::Remove, OldTree::Keep] {
+        let fixture = Fixture::new();
+        fs::create_dir_all(fixture.target().join("old")).unwrap();
+        publish_without_tidying_up(&fixture, replacing().old_tree(old_tree));
+        let found = attempt_beside(fixture.target(), Placement::Whole).unwrap().unwrap();
+        let file = fixture.target().join("a.txt");
+        fs::write(&file, "written since").unwrap();
+        let other = attempt_id();
+        assert!(!finish_published(fixture.target(), &replacing(), &other).unwrap());
+        assert_eq!(remove_attempt(fixture.target(), &other).unwrap(), Vec::<PathBuf>::new());
+        assert!(at(&fixture, STAGING).join("old").is_dir());
+        let mode = || fs::metadata(fixture.target()).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(), 0o700);
+        assert!(finish_published(fixture.target(), &replacing(), &found).unwrap());
+        assert_eq!(mode(), fs::metadata(fixture.tree()).unwrap().permissions().mode() & 0o7777);
+        assert_eq!(fs::read(&file).unwrap(), b"written since");
+        let kept: &[&str] =
+            if old_tree == OldTree::Keep { &["target", "target.cofferdam-old"] } else { &["target"] };
+        assert_eq!(fixture.beside(), kept);
+        assert!(!finish_published(fixture.target(), &replacing(), &found).unwrap());
+    }
+    // Of one that was not published nothing is done, but that it can be removed.
+    let fixture = Fixture::new();
+    break_off(&fixture, fresh());
+    let found = attempt_beside(fixture.target(), Placement::Whole).unwrap().unwrap();
+    assert!(!finish_published(fixture.target(), &fresh(), &found).unwrap());
+    assert_eq!(remove_attempt(fixture.target(), &attempt_id()).unwrap(), Vec::<PathBuf>::new());
+    assert!(at(&fixture, STAGING).is_dir());
+    assert_eq!(remove_attempt(fixture.target(), &found).unwrap().len(), 2);
+    assert_eq!(fixture.beside(), Vec::<String>::new());
 }
 
 /// Who may rename what is beside the target has none of it removed: what goes is the tree that was replaced, and nothing that has come to its name.

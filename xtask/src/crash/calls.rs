@@ -114,9 +114,8 @@ const CALLS_SHORT_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
+    use std::process::Command;
 
     use super::super::fixture::Scratch;
     use super::*;
@@ -139,8 +138,10 @@ exec dd if=\"$folder/sealed\" of=\"$folder/out/target\" bs=65536
     fn a_program_that_writes_the_target_in_its_place_is_found_out() {
         let scratch = Scratch::new("careless").unwrap();
         let program = scratch.path.join("careless");
-        fs::write(&program, CARELESS).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        // By a process of its own: a child of another test would have it open to write for a moment, and it could not be run.
+        let write = ["-c", "printf %s \"$2\" >\"$1\" && chmod 755 \"$1\"", "sh"];
+        let written = Command::new("sh").args(write).arg(&program).arg(CARELESS).status().unwrap();
+        assert!(written.success());
         for (name, before) in [("careless-new", Before::Nothing), ("careless-old", Before::Old)] {
             let fixture = Fixture::new(&program, name, SEGMENTS, before).unwrap();
             let setting =

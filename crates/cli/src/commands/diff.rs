@@ -1,7 +1,8 @@
 //! `cofferdam diff`: whether a directory is what a sealed tree holds, by content and attributes.
 //! It reads both, and changes neither.
 
-use std::collections::HashMap;
+mod first_names;
+
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
@@ -10,12 +11,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use cofferdam::ErrorKind;
 use cofferdam::tree::{
     EntryKind, InOrder, LocatedEntry, Member, Mounts, TreeError, TreePath, TreeRoot, WalkOptions, walk,
 };
 use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 
+use self::first_names::FirstNames;
 use crate::failure::{Failure, FailureKind};
 use crate::io_arg::a_file;
 use crate::printable::Name;
@@ -28,8 +31,8 @@ use crate::tree_reading::{OpenedTree, TreeReading, of_tree};
 /// Compare a sealed tree with a directory, by content and attributes
 ///
 /// Types, bytes, modes, owners, times of modification, targets of links, device numbers and extended attributes are compared; times of symbolic
-/// links are not, nor is what the directory's sockets are. One line is printed for each path that differs. All of the tree is read, and every
-/// byte of it is authentic.
+/// links are not, nor is what the directory's sockets are. One line is printed for each path that differs, and for each file whose bytes could not be
+/// read. All of the tree is read, and every byte of it is authentic.
 #[derive(clap::Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Diff {
@@ -69,7 +72,8 @@ impl Diff {
         let cancel = tree.cancel.clone();
         let walk_options =
             options.clone().mounts(mounts).cancel_when(Arc::new(move || cancel.is_cancelled()));
-        let names = FirstNames::read(&tree).map_err(|error| of_tree(error, &self.sealed))?;
+        let names = FirstNames::read(&tree.catalog).map_err(|error| of_tree(error, &self.sealed))?;
+        let names = names.ok_or_else(too_many_links)?;
         let mut comparison = Comparison {
             root: &root,
             members: tree.catalog.in_order(0..u64::MAX),
@@ -80,6 +84,7 @@ impl Diff {
             buffers: [vec![0; PIECE_LEN], vec![0; PIECE_LEN]],
             paths: 0,
             differences: 0,
+            unread: 0,
             failure: None,
             sealed: &self.sealed,
             tree: &tree,
@@ -97,19 +102,22 @@ impl Diff {
         }
         walked.map_err(|error| of_directory(error).unless_interrupted(&tree.cancel))?;
         comparison.rest_of_tree()?;
-        let (paths, differences) = (comparison.paths, comparison.differences);
+        let Comparison { paths, differences, unread, .. } = comparison;
         let record = Record {
             event: "compared",
             input: self.sealed.name(),
             directory: Name::from(self.directory.as_path()),
             paths,
             differences,
+            unread,
             seconds: begun.elapsed().as_secs_f64(),
         };
         report.summary(Channel::Stdout, &record, record.sentence())?;
-        match differences {
-            0 => Ok(()),
-            _ => Err(Failure::new(FailureKind::Differs, record.sentence())),
+        match (unread, differences) {
+            (0, 0) => Ok(()),
+            (0, _) => Err(Failure::new(FailureKind::Differs, record.sentence())),
+            // Whether it is what was sealed is not known.
+            _ => Err(Failure::new(ErrorKind::Io, record.sentence())),
         }
     }
 }
@@ -130,6 +138,8 @@ struct Comparison<'a> {
     buffers: [Vec<u8>; 2],
     paths: u64,
     differences: u64,
+    /// Files of the directory whose bytes could not be read.
+    unread: u64,
     failure: Option<Failure>,
     report: Report,
 }
@@ -201,7 +211,7 @@ impl Comparison<'_> {
     fn compare(&mut self, entry: &LocatedEntry, there: &Member) -> Result<Vec<&'static str>, Failure> {
         let of_tree = |error| of_tree(error, self.sealed);
         let header = entry.read_member(&*self.tree.reader).map_err(of_tree)?;
-        let (file, link) = self.names.resolve(self.tree, entry).map_err(of_tree)?;
+        let (file, link) = self.names.resolve(&self.tree.catalog, entry).map_err(of_tree)?;
         let sealed = match &file {
             Some(file) if file.number != entry.number => {
                 file.read_member(&*self.tree.reader).map_err(of_tree)?
@@ -230,75 +240,48 @@ impl Comparison<'_> {
         Ok(found.into_iter().filter(|(differs, _)| *differs).map(|(_, what)| what).collect())
     }
 
-    /// Of a file that has the same length in both.
+    /// Of a file that has the same length in both. One that cannot be read is told, and as far as is known is the same.
     fn has_same_bytes(&mut self, entry: &LocatedEntry, there: &Member) -> Result<bool, Failure> {
-        let unread = |error| Failure::io(format!("{} could not be read", name(&there.path)), error);
+        match self.compare_bytes(entry, there)? {
+            Ok(is_same) => Ok(is_same),
+            Err(error) => {
+                self.unread += 1;
+                let record = Unread { event: "unread", path: name(&there.path), error: error.to_string() };
+                self.report.answer(Channel::Stdout, &record, record.line()).map(|()| true)
+            }
+        }
+    }
+
+    /// The inner error is the directory's file's, the outer one the tree's.
+    fn compare_bytes(&mut self, entry: &LocatedEntry, there: &Member) -> Result<io::Result<bool>, Failure> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let file = match self.root.open_at(&there.path, flags, Mode::empty()) {
             Ok(file) => file,
             // It has changed since it was walked.
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
-                return Ok(false);
+                return Ok(Ok(false));
             }
-            Err(error) => return Err(unread(error.into())),
+            Err(error) => return Ok(Err(error.into())),
         };
         let mut reader = (*self.tree.reader).clone();
         let [of_tree, of_file] = &mut self.buffers;
         let mut at = 0;
-        reader.seek(SeekFrom::Start(entry.data_at())).map_err(unread)?;
+        let sought = reader.seek(SeekFrom::Start(entry.data_at()));
+        sought.map_err(|error| of_reader(error, self.sealed))?;
         while at < there.size {
             let len = usize::try_from(there.size - at).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
             let (of_tree, of_file) = (&mut of_tree[..len], &mut of_file[..len]);
             reader.read_exact(of_tree).map_err(|error| of_reader(error, self.sealed))?;
             match file.read_exact_at(of_file, at) {
                 Ok(()) if of_tree == of_file => {}
-                Ok(()) => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-                Err(error) => return Err(unread(error)),
+                Ok(()) => return Ok(Ok(false)),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Ok(false)),
+                Err(error) => return Ok(Err(error)),
             }
             at += len as u64;
         }
-        Ok(is_regular(&file))
+        Ok(Ok(is_regular(&file)))
     }
-}
-
-/// Of files with several names in the tree, the least: a walk finds that one first, in whatever order the archive has them.
-struct FirstNames(HashMap<TreePath, TreePath>);
-
-impl FirstNames {
-    fn read(tree: &OpenedTree) -> Result<FirstNames, TreeError> {
-        let mut names = HashMap::new();
-        for index in 0..tree.catalog.pages() {
-            let page = tree.catalog.page(index)?;
-            for entry in page.entries().iter().filter(|entry| entry.kind == EntryKind::HardLink) {
-                let Some(target) = target_of(&entry.link) else { continue };
-                let least = names.entry(target.clone()).or_insert(target);
-                if entry.path < *least {
-                    *least = entry.path.clone();
-                }
-            }
-        }
-        Ok(FirstNames(names))
-    }
-
-    /// The entry that has the bytes of `entry`, if it is of a file with several names; and the name that it links to, unless it is the first one itself.
-    fn resolve(
-        &self,
-        tree: &OpenedTree,
-        entry: &LocatedEntry,
-    ) -> Result<(Option<LocatedEntry>, Option<TreePath>), TreeError> {
-        let is_link = entry.entry.kind == EntryKind::HardLink;
-        let target = if is_link { target_of(&entry.entry.link) } else { Some(entry.entry.path.clone()) };
-        let Some((target, least)) = target.as_ref().and_then(|target| self.0.get_key_value(target)) else {
-            return Ok((None, None));
-        };
-        let file = tree.catalog.find(target)?;
-        Ok((file, (*least != entry.entry.path).then(|| least.clone())))
-    }
-}
-
-fn target_of(link: &[u8]) -> Option<TreePath> {
-    TreePath::parse(link).ok()
 }
 
 /// Where a path is.
@@ -336,6 +319,20 @@ impl Difference {
     }
 }
 
+/// A file of the directory whose bytes could not be read.
+#[derive(Serialize)]
+struct Unread {
+    event: &'static str,
+    path: Name,
+    error: String,
+}
+
+impl Unread {
+    fn line(&self) -> String {
+        format!("could not be read: {}: {}", self.path, self.error)
+    }
+}
+
 #[derive(Serialize)]
 struct Record {
     event: &'static str,
@@ -343,6 +340,7 @@ struct Record {
     directory: Name,
     paths: u64,
     differences: u64,
+    unread: u64,
     seconds: f64,
 }
 
@@ -350,11 +348,16 @@ impl Record {
     fn sentence(&self) -> String {
         let Record { input, directory, .. } = self;
         let paths = count(self.paths, "path");
-        match self.differences {
-            0 => format!("{directory} is what {input} holds: {paths} compared"),
+        let compared = match self.differences {
+            0 if self.unread > 0 => format!("of {paths} compared, none differs"),
+            0 => return format!("{directory} is what {input} holds: {paths} compared"),
             differences => {
                 format!("{directory} is not what {input} holds: of {paths} compared, {differences} differ")
             }
+        };
+        match self.unread {
+            0 => compared,
+            unread => format!("{compared}, and the bytes of {} could not be read", count(unread, "file")),
         }
     }
 }
@@ -362,8 +365,13 @@ impl Record {
 fn of_directory(error: TreeError) -> Failure {
     match error {
         TreeError::Io { what, source } => Failure::io(format!("cannot {what}"), source),
-        other => Failure::new(cofferdam::ErrorKind::Limit, other.to_string()),
+        other => Failure::new(ErrorKind::Limit, other.to_string()),
     }
+}
+
+fn too_many_links() -> Failure {
+    let what = format!("a tree of more than {} hard links cannot be compared", first_names::HARD_LINKS_MAX);
+    Failure::new(ErrorKind::Limit, what).advise("Restore it, and compare the two directories.")
 }
 
 fn of_reader(error: io::Error, sealed: &Sealed) -> Failure {
@@ -385,7 +393,7 @@ Examples:
   cofferdam diff -i key.txt srv.cfd /srv           is it still what was sealed?
   cofferdam diff --json -i key.txt srv.cfd /srv | jq -r 'select(.event == \"difference\").path'
 
-Exit codes: 0 nothing differs, 18 something differs, 1 reading failed, 2 usage, also no tree, 3 damaged, tampered with, of another digest, or \
+Exit codes: 0 nothing differs, 18 something differs, 1 reading failed, of some file or altogether, 2 usage, also no tree, 3 damaged, tampered with, of another digest, or \
 not the tree that it says it is, 4 no key opens it, 5 truncated, 7 a limit is exceeded or a feature is not supported, 11 no Cofferdam stream, \
 12 the sealed stream changed while it was read, 14 older than asked for, 15 nothing has come from the store for too long, 17 not signed by \
 anybody of --signed-by, 130 interrupted.";

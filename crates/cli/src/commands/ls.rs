@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::failure::Failure;
+use crate::json;
 use crate::printable::Name;
 use crate::report::{Form, Report};
 use crate::sealed::Sealed;
@@ -105,7 +106,7 @@ impl Lines {
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
         match self.form {
             Form::Json => {
-                serde_json::to_writer(&mut self.out, &EntryRecord::new(entry))?;
+                json::write(&mut self.out, &EntryRecord::new(entry))?;
                 self.out.write_all(b"\n")
             }
             Form::Human if self.is_long => self.write_long(entry),

@@ -36,7 +36,7 @@ use crate::state_dir::StateDir;
 use crate::tar_args::{self, TarArgs};
 use crate::text::{count, pace};
 use crate::timeout::Timeout;
-use crate::tree_args::{TreeArgs, TreeRecord, is_directory, warn_of_changed};
+use crate::tree_args::{TreeArgs, TreeRecord, is_directory, warn_of_changed, warn_of_left_out};
 use crate::uploading::Uploading;
 
 /// Seal a file, a directory or a pipe for one or more recipients
@@ -174,6 +174,7 @@ impl Seal {
             let sealed = sealed.map_err(|error| self.explain(&output, error))?;
             watch.finish();
             warn_of_changed(&sealed.changed, report);
+            sealed.left_out.iter().for_each(|left_out| warn_of_left_out(left_out, report));
             let record = TreeRecord::new(&sealed, self.trees.compresses());
             return self.finish(&output, &sealed.sealed, Some(record), due, begun, report);
         }

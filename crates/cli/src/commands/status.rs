@@ -61,6 +61,7 @@ struct Record {
 struct WithinRecord {
     attempt: Option<&'static str>,
     staging: Option<Name>,
+    staging_len: Option<u64>,
     journal: Option<Name>,
     problems: Vec<String>,
 }
@@ -69,7 +70,8 @@ impl WithinRecord {
     fn new(found: &Within) -> WithinRecord {
         WithinRecord {
             attempt: name_of(found.attempt),
-            staging: found.staging.as_deref().map(Name::from),
+            staging: found.staging.as_ref().map(|(path, _)| Name::from(path.as_path())),
+            staging_len: found.staging.as_ref().map(|(_, len)| *len),
             journal: found.journal.as_deref().map(Name::from),
             problems: found.problems.clone(),
         }
@@ -123,9 +125,7 @@ fn sentence(target: &Path, found: &Leftovers) -> String {
         return within_lines(&target, within).join("\n");
     }
     let mut lines = vec![format!("{target}: {}", headline(found))];
-    if let Some((path, len)) = &found.staging {
-        lines.push(format!("  {}: {}", Name::from(path.as_path()), Size(*len)));
-    }
+    lines.extend(found.staging.as_ref().map(staging_line));
     if let Some(len) = found.durable_len {
         lines.push(format!("  of that, made durable: {}", Size(len)));
     }
@@ -168,10 +168,16 @@ fn within_lines(target: &Name, within: &Within) -> Vec<String> {
         _ => "what a restore into it has left is of no use; the next one removes it",
     };
     let mut lines = vec![format!("{target}: {is}")];
-    lines.extend(within.staging.iter().map(|path| format!("  {}", Name::from(path.as_path()))));
+    lines.extend(within.staging.as_ref().map(staging_line));
     lines.extend(within.journal.iter().map(|path| format!("  {}: the journal", Name::from(path.as_path()))));
     lines.extend(within.problems.iter().map(|problem| format!("  {problem}")));
     lines
+}
+
+/// How much is there: of a directory, what its files take up.
+fn staging_line((path, len): &(PathBuf, u64)) -> String {
+    let allocated = if path.symlink_metadata().is_ok_and(|found| found.is_dir()) { " allocated" } else { "" };
+    format!("  {}: {}{allocated}", Name::from(path.as_path()), Size(*len))
 }
 
 fn headline(found: &Leftovers) -> &'static str {

@@ -80,7 +80,7 @@ fn a_base_backup_is_unpacked_verified_started_and_asked() {
         place.recipient
     );
     user.shell(&make).assert_done();
-    fs::write(user.directory.join("check.sh"), CHECK).unwrap();
+    place.write_program(user.directory.join("check.sh"), CHECK);
     fs::set_permissions(user.directory.join("check.sh"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(user.directory.join("drill.toml"), DRILL).unwrap();
     if is_root() {

@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
@@ -170,6 +171,7 @@ fn a_signal_ends_a_command_that_waits_for_a_key() {
 /// As `timeout` does it: to the program, and to all of its group.
 #[test]
 fn a_signal_that_comes_twice_at_once_is_one() {
+    let mut told = 0;
     // Of two that are sent before the first has been taken the kernel makes one, so not each round tells.
     for _ in 0..20 {
         let place = Place::with_sealed(6);
@@ -177,11 +179,20 @@ fn a_signal_that_comes_twice_at_once_is_one() {
         let restoring = place.spawn(["restore", "-i", "key.txt", "fifo", "target"]);
         fifo.write_all(&place.read("sealed.cfd")[..3 * SEGMENT_LEN]).unwrap();
         wait_until("the staging file", || place.path(".target.cofferdam-staging").exists());
+        let begun = Instant::now();
         // As timeout(1) does: to the program, and to its group.
         send(&restoring, Signal::TERM);
         send(&restoring, Signal::TERM);
-        end_of(restoring).assert_failed(143, "The target is as it was");
+        let is_at_once = begun.elapsed() < AT_ONCE;
+        let ran = end_of(restoring);
+        assert_eq!(ran.code, 143, "{}", ran.stderr);
+        // On a busy machine the second may come so late that it is another one.
+        if is_at_once {
+            ran.assert_failed(143, "The target is as it was");
+            told += 1;
+        }
     }
+    assert!(told > 0, "none came at once");
 }
 
 #[test]
@@ -246,3 +257,6 @@ pub(crate) fn catches_interrupts(child: &Child) -> bool {
 fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
+
+/// Half of the time within which the program takes the second for the first.
+const AT_ONCE: Duration = Duration::from_millis(100);

@@ -40,8 +40,7 @@ fn place_with_service() -> Option<Place> {
 
 /// A script of that name.
 fn program(place: &Place, name: &str, lines: &str) {
-    fs::write(place.path(name), format!("#!/bin/sh\n{lines}\n")).unwrap();
-    fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o700)).unwrap();
+    place.write_program(name, &format!("#!/bin/sh\n{lines}\n"));
 }
 
 fn seal(place: &Place, program: &str, output: &str) -> Ran {

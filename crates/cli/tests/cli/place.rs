@@ -125,6 +125,14 @@ impl Place {
         String::from_utf8(shown.stdout).unwrap()
     }
 
+    /// Makes a program of a script. A process of its own writes it: a child that another test starts meanwhile would have the file open
+    /// to write until it has become its program, and nobody could run it.
+    pub(crate) fn write_program(&self, name: impl AsRef<OsStr>, script: &str) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf %s \"$2\" >\"$1\" && chmod 700 \"$1\"", "sh"]).arg(name).arg(script);
+        assert!(shell.current_dir(self.directory.path()).status().unwrap().success());
+    }
+
     /// Starts it with every standard stream a pipe.
     pub(crate) fn spawn(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Child {
         spawned(&mut self.command(arguments))
@@ -226,7 +234,8 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} has not come");
-        thread::yield_now();
+        // Who spins takes a processor from who is waited for.
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

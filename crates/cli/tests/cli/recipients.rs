@@ -186,8 +186,7 @@ fn the_environment_adds_nobody_where_some_are_only_taken_out() {
 fn a_service_is_taken_out_by_its_name_and_one_comes_in_for_another() {
     let place = place();
     let new = identity(&place, "new.txt");
-    fs::write(place.path("xor"), "#!/bin/sh\ntr '\\000-\\377' '\\200-\\377\\000-\\177'\n").unwrap();
-    fs::set_permissions(place.path("xor"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    place.write_program("xor", "#!/bin/sh\ntr '\\000-\\377' '\\200-\\377\\000-\\177'\n");
     rewrap(&place, &["--add", "--new-key-command", "kms=./xor"]).assert_done();
     place.run(["verify", "--key-command", "kms=./xor", "sealed.cfd"]).assert_done();
     rewrap(&place, &["--remove", "kms", "--add", "-r", &new]).assert_done();
@@ -199,8 +198,7 @@ fn a_service_is_taken_out_by_its_name_and_one_comes_in_for_another() {
 #[test]
 fn a_number_that_is_a_services_name_too_is_refused() {
     let place = place();
-    fs::write(place.path("xor"), "#!/bin/sh\ntr '\\000-\\377' '\\200-\\377\\000-\\177'\n").unwrap();
-    fs::set_permissions(place.path("xor"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    place.write_program("xor", "#!/bin/sh\ntr '\\000-\\377' '\\200-\\377\\000-\\177'\n");
     rewrap(&place, &["--add", "--new-key-command", "1=./xor"]).assert_done();
     let before = place.read("sealed.cfd");
     rewrap(&place, &["--remove", "1", "--generation", "3"]).assert_failed(2, "the name of a key service");
@@ -214,8 +212,7 @@ fn a_number_that_is_a_services_name_too_is_refused() {
 #[test]
 fn who_is_taken_out_is_looked_up_in_the_list_that_a_key_vouches_for() {
     let place = place();
-    fs::write(place.path("xor"), "#!/bin/sh\ntr '\\000-\\377' '\\200-\\377\\000-\\177'\n").unwrap();
-    fs::set_permissions(place.path("xor"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    place.write_program("xor", "#!/bin/sh\ntr '\\000-\\377' '\\200-\\377\\000-\\177'\n");
     for name in ["kms", "hsm"] {
         rewrap(&place, &["--add", "--new-key-command", &format!("{name}=./xor")]).assert_done();
     }
@@ -286,8 +283,7 @@ fn of_two_rewraps_at_once_one_is_refused() {
     let xor = "exec tr '\\000-\\377' '\\200-\\377\\000-\\177'";
     let waits = format!("#!/bin/sh\n: >asked\nuntil [ -e answer ]; do sleep 0.05; done\n{xor}\n");
     for (name, script) in [("xor", format!("#!/bin/sh\n{xor}\n")), ("slow", waits)] {
-        fs::write(place.path(name), script).unwrap();
-        fs::set_permissions(place.path(name), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        place.write_program(name, &script);
     }
     rewrap(&place, &["--add", "--new-key-command", "kms=./xor"]).assert_done();
     let first = place.spawn(["rewrap", "--key-command", "kms=./slow", "--add", "-r", &new, "sealed.cfd"]);

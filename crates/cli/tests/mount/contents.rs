@@ -26,7 +26,7 @@ fn a_tree_is_what_was_sealed_in_content_and_metadata() {
     assert_eq!((shown.nlink(), sealed.nlink()), (3, 3));
     assert_eq!(mounted.mounted["content"], "tree");
     assert_eq!(mounted.mounted["entries"].as_u64(), Some(expected.len() as u64));
-    mounted.end(Signal::TERM).assert_done("clean");
+    mounted.end_unused(Signal::TERM).assert_done("clean");
 }
 
 /// Programs pass over names that a listing gives no number.
@@ -115,7 +115,7 @@ fn a_stream_that_is_no_tree_is_one_file_of_its_name() {
     let room = statvfs(place.path("mnt")).unwrap();
     assert_eq!((room.f_bfree, room.f_files), (0, 1));
     assert_eq!(room.f_blocks * room.f_frsize, (bytes.len() as u64).next_multiple_of(4096));
-    mounted.end(Signal::INT).assert_done("clean");
+    mounted.end_unused(Signal::INT).assert_done("clean");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn an_empty_tree_and_an_empty_stream_are_mounted_too() {
     let Some(place) = Place::with_tree(|_| ()) else { return };
     let mounted = place.mount("tree.cfd");
     assert_eq!(fs::read_dir(place.path("mnt")).unwrap().count(), 0);
-    mounted.end(Signal::TERM).assert_done("clean");
+    mounted.end_unused(Signal::TERM).assert_done("clean");
     place.seal_bytes(b"", "empty.cfd");
     let _mounted = place.mount("empty.cfd");
     assert_eq!(fs::read(place.path("mnt/empty")).unwrap(), b"");
@@ -179,5 +179,5 @@ fn a_tree_on_a_server_is_mounted_without_being_fetched() {
     let nginx = Nginx::start(&place.path("www")).unwrap();
     let mounted = place.mount(&nginx.url("tree.cfd"));
     assert_eq!(difference(&list(&place.path("tree")), &list(&place.path("mnt"))), None);
-    mounted.end(Signal::TERM).assert_done("clean");
+    mounted.end_unused(Signal::TERM).assert_done("clean");
 }

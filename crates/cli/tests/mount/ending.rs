@@ -20,7 +20,7 @@ fn a_signal_unmounts_it() {
         let mounted = place.mount("tree.cfd");
         assert_eq!(place.mounts().len(), 1);
         fs::read(place.path("mnt/a.txt")).unwrap();
-        let ended = mounted.end(signal);
+        let ended = mounted.end_unused(signal);
         ended.assert_done("clean");
         assert_eq!(ended.errors, "");
         assert!(place.mounts().is_empty());

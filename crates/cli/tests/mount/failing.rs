@@ -101,15 +101,16 @@ fn a_server_that_does_not_answer_is_an_io_error_in_time_and_can_be_unmounted() {
     let mounted = place.mount_with(&proxy.url("/tree.cfd"), &["--timeout", "2s", "--memory", "16MiB"]);
     let file = File::open(place.path("mnt/big")).unwrap();
     let mut buffer = vec![0; FRAME_LEN];
-    file.read_exact_at(&mut buffer, 0).unwrap();
+    // On a busy machine a read may come to its limit on its own: it is made again.
+    wait_until("the first bytes", || file.read_exact_at(&mut buffer, 0).is_ok());
     proxy.set_outage(true);
     assert!(is_eio(file.read_at(&mut buffer, 30 * SEGMENT_LEN as u64)));
     // What ended it is its own limit, however many times the kernel has asked.
     wait_until("the warning", || mounted.said().contains("it had not come after 2 s, and was given up"));
     // It comes back, and so does the file.
     proxy.set_outage(false);
-    file.read_exact_at(&mut buffer, 30 * SEGMENT_LEN as u64).unwrap();
+    wait_until("the others", || file.read_exact_at(&mut buffer, 30 * SEGMENT_LEN as u64).is_ok());
     assert!(buffer == fs::read(place.path("tree/big")).unwrap()[30 * SEGMENT_LEN..][..FRAME_LEN]);
     drop(file);
-    mounted.end(Signal::TERM).assert_done("clean");
+    mounted.end_unused(Signal::TERM).assert_done("clean");
 }

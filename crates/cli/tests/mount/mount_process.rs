@@ -58,6 +58,14 @@ impl MountProcess {
         self.wait()
     }
 
+    /// The same, once nobody has anything of it open. What this process had, another test's child has until it has become its program.
+    pub(crate) fn end_unused(self, signal: Signal) -> Ended {
+        let directory = PathBuf::from(self.mounted["directory"].as_str().unwrap());
+        let own = self.id().to_string();
+        wait_until("an end of its use", || !is_used(&directory, &own));
+        self.end(signal)
+    }
+
     /// Waits for the end, which comes by itself.
     pub(crate) fn wait(mut self) -> Ended {
         let mut child = self.child.take().unwrap();
@@ -84,6 +92,15 @@ impl Ended {
         assert_eq!(self.code, Some(0), "{self:?}");
         assert_eq!((&self.last["event"], &self.last["how"]), (&"unmounted".into(), &how.into()), "{self:?}");
     }
+}
+
+/// Whether a process other than this one has something open in a directory.
+fn is_used(directory: &Path, except: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let others = processes.filter(|process| process.file_name() != except);
+    let open = others.filter_map(|process| fs::read_dir(process.path().join("fd")).ok()).flatten().flatten();
+    open.filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
+        .any(|path| path.starts_with(directory))
 }
 
 /// What is mounted on a directory, as the kernel says: options and type, of each mount there.

@@ -1,7 +1,6 @@
 //! The recipes of `examples/many-machines`: the manifest is what Kubernetes takes, and what it has a cluster run restores; so do the scripts.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -101,8 +100,12 @@ fn with_programs(place: &Place, sbatch: Option<&str>) -> String {
     fs::create_dir(&programs).unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_cofferdam"), programs.join("cofferdam")).unwrap();
     if let Some(sbatch) = sbatch {
-        fs::write(programs.join("sbatch"), sbatch).unwrap();
-        fs::set_permissions(programs.join("sbatch"), fs::Permissions::from_mode(0o755)).unwrap();
+        // By a process of its own: a child that another test starts meanwhile would have it open to write until it has become its program,
+        // and nobody could run it.
+        let write = "printf %s \"$2\" >\"$1\" && chmod 755 \"$1\"";
+        let mut shell = Command::new("sh");
+        shell.args(["-c", write, "sh"]).arg(programs.join("sbatch")).arg(sbatch);
+        assert!(shell.status().unwrap().success());
     }
     format!("{}:{}", programs.display(), std::env::var("PATH").unwrap())
 }

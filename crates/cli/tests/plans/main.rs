@@ -4,10 +4,15 @@
 
 mod between;
 mod examples;
+#[path = "../../../tree/tests/fixture/mod.rs"]
+mod fixture;
 mod kept;
 mod killed;
 mod place;
 mod seeds;
 mod shards;
 mod steps;
+mod tree_watch;
+mod trees;
+mod trees_killed;
 mod watch;

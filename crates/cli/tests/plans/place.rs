@@ -43,6 +43,19 @@ impl Place {
         Place::new(&plaintext(16 * 16 * 1024 + 77), "16KiB", "4KiB")
     }
 
+    /// With the directory `plain`, which `make` fills, sealed into `sealed.cfd`.
+    pub(crate) fn of_tree(make: impl Fn(&Path), segment: &str, frame: &str) -> Place {
+        let place = Place { directory: tempfile::tempdir().unwrap() };
+        fs::write(place.at("stream.key"), STREAM_KEY).unwrap();
+        fs::create_dir(place.at("plain")).unwrap();
+        make(&place.at("plain"));
+        let sizes = ["--no-zstd", "--frame-size", frame, "--segment-size", segment];
+        place
+            .run([&["seal", "--key-file", "stream.key", "-o", "sealed.cfd", "plain"][..], &sizes].concat())
+            .assert_done();
+        place
+    }
+
     pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -145,7 +158,8 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} has not come");
-        thread::yield_now();
+        // Who spins takes a processor from who is waited for.
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

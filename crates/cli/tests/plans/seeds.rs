@@ -12,13 +12,15 @@ use std::time::Duration;
 use fastrand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::fixture::{Listing, difference, list, make_tree};
 use crate::place::{Place, Ran, end_of, plaintext, started};
+use crate::tree_watch::TreeWatch;
 use crate::watch::Watch;
 
 /// A run: its place, and the workers that it has started.
 struct Stage {
     place: Place,
-    plain: Arc<Vec<u8>>,
+    plain: Plain,
     rng: Rng,
     parts: u64,
     workers: Vec<Worker>,
@@ -29,39 +31,112 @@ struct Worker {
     is_paused: bool,
 }
 
+/// What was sealed.
+#[derive(Clone)]
+enum Plain {
+    File(Arc<Vec<u8>>),
+    Tree(Arc<Listing>),
+}
+
+impl Plain {
+    fn is_at(&self, place: &Place, name: &str) -> bool {
+        match self {
+            Plain::File(plain) => place.read(name) == **plain,
+            Plain::Tree(plain) => difference(&list(&place.at(name)), plain).is_none(),
+        }
+    }
+}
+
+/// Whoever looks at the target meanwhile.
+enum Watching {
+    File(Watch),
+    Tree(TreeWatch),
+}
+
+impl Watching {
+    fn end(self) {
+        match self {
+            Watching::File(watch) => watch.end(),
+            Watching::Tree(watch) => watch.end(),
+        }
+    }
+}
+
+/// One of everything, and 64 MiB of files of all lengths.
+fn make_large(root: &std::path::Path) {
+    make_tree(root);
+    let mut rng = Rng::with_seed(64);
+    let mut left = 56 << 20;
+    for number in 0.. {
+        let bits = rng.u32(1..24);
+        let len = rng.usize(0..1 << bits).min(left);
+        let directory = root.join(format!("large/{}", number % 9));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(format!("{number}")), plaintext(len)).unwrap();
+        left -= len;
+        if left == 0 {
+            break;
+        }
+    }
+}
+
 #[test]
 fn whoever_is_killed_or_paused_the_target_is_the_old_one_or_the_new_one() {
     let number = |variable: &str| env::var(variable).ok().map(|value| value.parse::<u64>().unwrap());
     let (first, runs) =
         (number("COFFERDAM_PLANS_SEED").unwrap_or(1), number("COFFERDAM_PLANS_RUNS").unwrap_or(20));
     // Sealed once; each run has a copy, for each is in a directory of its own.
-    let plain = Arc::new(plaintext((64 << 20) - 5));
-    let sealed = Place::new(&plain, "2MiB", "256KiB");
+    let bytes = Arc::new(plaintext((64 << 20) - 5));
+    let file = (Place::new(&bytes, "2MiB", "256KiB"), Plain::File(bytes));
+    let tree = Place::of_tree(make_large, "2MiB", "256KiB");
+    let listing = Plain::Tree(Arc::new(list(&tree.at("plain"))));
+    let tree = (tree, listing);
     for seed in first..first + runs {
+        let (sealed, plain) = if seed % 2 == 0 { &tree } else { &file };
         println!("seed {seed}");
-        run(seed, &sealed, &plain);
+        run(seed, sealed, plain);
     }
 }
 
-fn run(seed: u64, sealed: &Place, plain: &Arc<Vec<u8>>) {
+fn run(seed: u64, sealed: &Place, plain: &Plain) {
     let mut rng = Rng::with_seed(seed);
     let place = Place::small();
     for name in ["sealed.cfd", "stream.key"] {
         fs::copy(sealed.at(name), place.at(name)).unwrap();
     }
-    let old = rng.bool().then(|| plaintext(rng.usize(0..5_000_000)));
-    if let Some(old) = &old {
-        fs::write(place.at("target"), old).unwrap();
-    }
+    let is_replaced = rng.bool();
+    let watch = watched(plain, &place, is_replaced.then(|| rng.usize(0..5_000_000)));
     let parts = rng.u64(2..=8);
-    let watch = Watch::begin(place.at("target"), old.clone(), plain.clone());
-    place.plan(parts, if old.is_some() { &["--force"] } else { &[] }).assert_done();
+    let force: &[&str] = if is_replaced { &["--force"] } else { &[] };
+    let set_id: &[&str] = if let Plain::Tree(_) = plain { &["--set-id"] } else { &[] };
+    place.plan(parts, &[force, set_id].concat()).assert_done();
     let mut stage = Stage { place, plain: plain.clone(), rng, parts, workers: Vec::new() };
     for _ in 0..stage.rng.usize(10..25) {
         stage.act();
     }
     stage.finish();
     watch.end();
+}
+
+/// Puts an old target of about `old` bytes there, if there is to be one, and begins to watch.
+fn watched(plain: &Plain, place: &Place, old: Option<usize>) -> Watching {
+    let target = place.at("target");
+    match plain {
+        Plain::File(plain) => {
+            let old = old.map(plaintext);
+            if let Some(old) = &old {
+                fs::write(&target, old).unwrap();
+            }
+            Watching::File(Watch::begin(target, old, plain.clone()))
+        }
+        Plain::Tree(plain) => {
+            if let Some(len) = old {
+                fs::create_dir_all(target.join("of/old")).unwrap();
+                fs::write(target.join("of/old/file"), plaintext(len)).unwrap();
+            }
+            Watching::Tree(TreeWatch::begin(target, old.is_some(), plain.clone()))
+        }
+    }
 }
 
 impl Stage {
@@ -170,7 +245,7 @@ impl Stage {
                 _ => panic!("{ran:?}"),
             }
         }
-        let is_new = |place: &Place| place.read("target") == *self.plain;
+        let is_new = |place: &Place| self.plain.is_at(place, "target");
         assert!(is_new(&self.place), "what was committed is not what was sealed");
         for worker in std::mem::take(&mut self.workers) {
             if worker.is_paused {

@@ -388,8 +388,11 @@ fn what_no_step_can_mean_is_2() {
     refused(&["--plan", "plan", "--parts", "2", "--restart", "sealed.cfd", "target"], "cannot be used with");
     refused(&["--plan", "plan", "--parts", "2", "sealed.cfd"], "required arguments");
     refused(&["--plan", "plan", "--parts", "2", "-", "target"], "not for standard input");
-    refused(&["--plan", "plan", "--parts", "2", "sealed.cfd", "-"], "a plan is for a file");
-    refused(&["--plan", "plan", "--parts", "2", "sealed.cfd", "tcp://host:1"], "a plan is for a file");
+    refused(&["--plan", "plan", "--parts", "2", "sealed.cfd", "-"], "a plan is for a file or a directory");
+    refused(
+        &["--plan", "plan", "--parts", "2", "sealed.cfd", "tcp://host:1"],
+        "a plan is for a file or a directory",
+    );
     refused(&["--plan", "plan", "--parts", "2", "--force", "sealed.cfd", "sealed.cfd"], "the same file");
     assert_eq!(place.names(), ["plain", "sealed.cfd", "stream.key"]);
     place.plan(2, &[]).assert_done();
@@ -410,16 +413,6 @@ fn a_stream_whose_digest_fixes_nothing_is_not_planned() {
     place.run([&sealed[..], &["plain"]].concat()).assert_done();
     place.plan(1, &[]).assert_failed(7, "`tags`");
     place.plan(1, &[]).assert_failed(7, "sealed.cfd");
-}
-
-#[test]
-fn a_tree_is_not_planned() {
-    let place = Place::small();
-    fs::create_dir(place.at("directory")).unwrap();
-    fs::write(place.at("directory/file"), "content").unwrap();
-    place.run(["seal", "--force", "--key-file", "stream.key", "-o", "sealed.cfd", "directory"]).assert_done();
-    place.plan(1, &[]).assert_failed(7, "a tree is not restored by parts");
-    assert_eq!(place.names(), ["directory", "plain", "plan.key", "sealed.cfd", "stream.key"]);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{XattrFlags, setxattr};
 
-use crate::place::Place;
+use crate::injected::injected_at;
+use crate::place::{Place, Ran};
+use crate::programs::has;
 use crate::{extract, open, records, with_sealed_tree};
 
 /// The lines of a comparison that finds something.
@@ -118,4 +120,41 @@ fn what_is_on_one_side_or_of_another_type_is_told_and_globs_leave_it_out() {
         "b/",
     ];
     open(&place, "diff", &[&["tree"], &excluded[..]].concat()).assert_done();
+}
+
+/// A file may be another user's, or lie on a bad sector: whoever compares a million files wants to hear of the others, too.
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_the_rest_is_compared() {
+    if !has("strace") {
+        return;
+    }
+    let place = with_sealed_tree();
+    let whole = &records(&open(&place, "diff", &["--json", "tree"]).stdout, "compared")[0]["paths"];
+    let file = place.path("tree/a/b/6");
+    let was = fs::metadata(place.path("tree/a.txt")).unwrap().permissions();
+    for (path, fault, error) in [
+        ("a/b/6", "openat2:error=EACCES", "Permission denied"),
+        (file.to_str().unwrap(), "pread64:error=EIO", "Input/output error"),
+    ] {
+        for differs in [false, true] {
+            let mode = if differs { Permissions::from_mode(0o601) } else { was.clone() };
+            fs::set_permissions(place.path("tree/a.txt"), mode).unwrap();
+            let run = |more: &[&str]| {
+                let arguments = [&["diff", "-i", "key.txt"], more, &["tree.cfd", "tree"]].concat();
+                Ran::of(injected_at(&place, &[path], &[fault], &arguments).output().unwrap())
+            };
+            let ran = run(&["--json"]);
+            ran.assert_failed(1, "the bytes of 1 file could not be read");
+            let unread = &records(&ran.stdout, "unread")[..];
+            assert_eq!((unread.len(), &unread[0]["path"]), (1, &"a/b/6".into()), "{}", ran.text());
+            assert!(unread[0]["error"].as_str().unwrap().contains(error), "{}", ran.text());
+            let compared = &records(&ran.stdout, "compared")[0];
+            assert_eq!((&compared["paths"], &compared["unread"]), (whole, &1.into()));
+            let paths: Vec<_> =
+                records(&ran.stdout, "difference").iter().map(|it| it["path"].clone()).collect();
+            assert_eq!(paths, if differs { vec!["a.txt"] } else { vec![] });
+            assert_eq!(compared["differences"], u64::from(differs));
+            assert!(run(&[]).text().contains("could not be read: a/b/6: "));
+        }
+    }
 }

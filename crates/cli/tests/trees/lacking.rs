@@ -9,9 +9,14 @@ use crate::programs::{has, skipped};
 
 /// Runs lines of shell with mounts of their own, where `cofferdam` is the program. None: this user may not, as it then says.
 fn with_mounts(place: &Place, lines: &str) -> Option<Ran> {
+    in_namespaces(place, &["--user", "--map-root-user", "--mount"], lines)
+}
+
+/// The same, in these namespaces.
+fn in_namespaces(place: &Place, namespaces: &[&str], lines: &str) -> Option<Ran> {
     let program = format!("cofferdam() {{ {} \"$@\"; }}\n", env!("CARGO_BIN_EXE_cofferdam"));
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    command.args(namespaces).args(["sh", "-c"]);
     command.arg(["exec 2>&1\n", &program, lines].concat()).current_dir(place.directory.path());
     let ran = Ran::of(command.env("XDG_STATE_HOME", place.states.path()).stdin(Stdio::null()).output().ok()?);
     if ran.code == 77 || ran.text().contains("unshare failed") {
@@ -117,4 +122,74 @@ fn a_thread_that_the_system_does_not_give_is_no_panic() {
         }
         assert!(done > 0, "{command:?}");
     }
+}
+
+/// Root in a user namespace may give files to others, and make no device.
+#[test]
+fn device_files_that_cannot_be_made_are_refused_before_anything_is_written() {
+    if !has("unshare") || !has("strace") {
+        return;
+    }
+    let place = Place::new();
+    for tree in ["with", "without"] {
+        fs::create_dir(place.path(tree)).unwrap();
+        fs::write(place.path(tree).join("file"), "file").unwrap();
+    }
+    let (kind, mode) = (rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::RUSR);
+    let device = rustix::fs::makedev(1, 3);
+    if rustix::fs::mknodat(rustix::fs::CWD, place.path("with/null"), kind, mode, device).is_err() {
+        return skipped("this user may make no device");
+    }
+    for tree in ["with", "without"] {
+        let command = ["seal", "-r", &place.recipient, tree];
+        place.run(command.into_iter().chain(SMALL)).assert_done();
+    }
+    let program = env!("CARGO_BIN_EXE_cofferdam");
+    let lines = format!(
+        "set -e; mkdir at
+        refused() {{ code=0; cofferdam restore -i key.txt --devices with.cfd at/target || code=$?; test $code = 1; }}
+        refused; test -z \"$(ls -A at)\"
+        cofferdam restore -i key.txt --devices without.cfd at/other
+        ! strace -f -qq -o strace.log -e inject=syncfs:signal=SIGKILL {program} restore -i key.txt with.cfd at/target
+        refused; test -f at/.target.cofferdam-staging/file
+        cofferdam restore -i key.txt with.cfd at/target; echo; ls -A at at/target"
+    );
+    let Some(ran) = with_mounts(&place, &lines) else { return };
+    ran.assert_done();
+    assert_eq!(ran.text().matches("no device file can be made here").count(), 2, "{}", ran.text());
+    assert!(ran.text().ends_with("\nat:\nother\ntarget\n\nat/target:\nfile\n"), "{}", ran.text());
+    // Who may make them gets them.
+    place.run(["restore", "-i", "key.txt", "--devices", "with.cfd", "made"]).assert_done();
+    let made = fs::symlink_metadata(place.path("made/null")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::rdev(&made), device);
+}
+
+/// A file system that does not tell upper from lower case would have two directories be one.
+#[test]
+fn paths_that_differ_in_case_alone_are_refused_where_case_is_not_told_apart() {
+    if !has("lowntfs-3g") || !has("mkntfs") || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    for (tree, names) in [("alike", ["A", "a"]), ("apart", ["A", "b"])] {
+        for name in names {
+            fs::create_dir_all(place.path(tree).join(name)).unwrap();
+            fs::write(place.path(tree).join(name).join(format!("of-{name}")), name).unwrap();
+        }
+        let command = ["seal", "-r", &place.recipient, tree];
+        place.run(command.into_iter().chain(SMALL)).assert_done();
+    }
+    let lines = "mkdir at; truncate -s 16M volume; mkntfs -F -Q -q volume >mkntfs.log || exit 77
+        lowntfs-3g -o ignore_case,permissions volume at >mount.log || exit 77
+        for tree in alike apart; do cofferdam restore -i key.txt $tree.cfd at/target; echo $tree: $?; done
+        ls -A at | grep -q cofferdam && echo something is left; umount at";
+    let Some(ran) = in_namespaces(&place, &["--mount"], lines) else { return };
+    let text = ran.text();
+    let (alike, apart) = text.split_once("alike: 1\n").unwrap_or_else(|| panic!("{text}"));
+    assert!(alike.contains("at/target/a: ") && alike.contains("upper and lower case alone"), "{text}");
+    // That one is refused for what else it lacks: it exchanges no names.
+    assert!(apart.contains("exchange their names") && !apart.contains("--force"), "{text}");
+    assert!(!apart.contains("lower case") && !apart.contains("is left"), "{text}");
+    // Where case is told apart there is nothing to refuse.
+    place.run(["restore", "-i", "key.txt", "alike.cfd", "alike.out"]).assert_done();
 }

@@ -19,6 +19,7 @@ mod reading;
 mod recovering;
 mod resuming;
 mod sealing;
+mod synced;
 mod vanishing;
 
 use std::ffi::OsStr;

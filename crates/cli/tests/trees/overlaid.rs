@@ -74,3 +74,31 @@ fn a_directory_on_an_overlay_is_replaced_removed_moved_into_gone_on_with_and_dis
     assert!(!ran.text().contains("mounted"), "{}", ran.text());
     assert!(ran.text().ends_with("\ng\ninto\nresumed\nwhole\nx\n"), "{}", ran.text());
 }
+
+/// Without `redirect_dir` an overlay renames no directory that is in a lower layer, whether it has come up since or not.
+#[test]
+fn a_directory_of_a_lower_layer_is_refused_before_anything_is_written() {
+    if !has("unshare") {
+        return;
+    }
+    let place = Place::new();
+    let lines = format!(
+        "cofferdam seal -r {} {} -o over.cfd over/x
+        mkdir up/upper2 up/work2 over2
+        mount -t overlay none -o lowerdir=low,upperdir=up/upper2,workdir=up/work2,xino=off,userxattr over2
+        for target in over/x over2/x; do
+            code=0; cofferdam restore --force -i key.txt over.cfd $target || code=$?; test $code = 1
+        done
+        ls -A over over2; cat over2/x/f
+        cofferdam restore --into --force -i key.txt over.cfd over2/x; cat over2/x/h
+        cofferdam restore -i key.txt over.cfd over2/new
+        cofferdam restore --force -i key.txt over.cfd over2/new; ls -A over2",
+        place.recipient,
+        SMALL.join(" ")
+    );
+    let Some(ran) = in_overlay(&place, &lines) else { return };
+    ran.assert_done();
+    assert_eq!(ran.text().matches("in a lower layer of its overlay").count(), 2, "{}", ran.text());
+    assert!(ran.text().contains("\nover:\ng\nx\n\nover2:\ng\nx\nlow\n"), "{}", ran.text());
+    assert!(ran.text().ends_with("\ng\nnew\nx\n"), "{}", ran.text());
+}

@@ -78,6 +78,25 @@ fn long_lines_say_what_ls_says_and_names_do_not_steer_the_terminal() {
     assert!(names.contains(&b"z.d/\xff\xfe not text\n".to_vec()), "{names:?}");
 }
 
+/// JSON goes to terminals, too.
+#[test]
+fn no_name_in_json_steers_a_terminal_and_each_is_told_exactly() {
+    let place = with_tree();
+    let name = "c1\u{9b}31m del\u{7f} turned\u{202e}txt";
+    fs::write(place.path("tree").join(name), "").unwrap();
+    seal(&place, &[]).assert_done();
+    let listed = open(&place, "ls", &["--json", name]);
+    assert_eq!(records(&listed.stdout, "entry")[0]["path"], name);
+    fs::remove_file(place.path("tree").join(name)).unwrap();
+    let compared = open(&place, "diff", &["--json", "tree"]);
+    assert!(records(&compared.stdout, "difference").iter().any(|record| record["path"] == name));
+    for told in [listed.stdout, compared.stdout] {
+        let told = String::from_utf8(told).unwrap();
+        assert!(told.contains(r"c1\u009b31m del\u007f turned\u202etxt"), "{told}");
+        assert!(told.chars().all(|it| it == '\n' || !it.is_control() && it != '\u{202e}'), "{told}");
+    }
+}
+
 #[test]
 fn each_file_is_printed_by_its_path_and_nothing_else_is() {
     let place = with_sealed_tree();

@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::injected::injected;
 use crate::place::{Place, Ran, SMALL, wait_until};
 use crate::programs::has;
@@ -124,7 +126,96 @@ fn what_comes_to_the_private_directorys_name_while_a_restore_begins_is_not_remov
     assert_eq!(place.read("at/.target.cofferdam-staging/precious"), b"precious");
 }
 
-/// After the exchange come some syncs, and then what was replaced is removed.
+/// A journal that says no more than that an attempt began vouches for nothing: what is there may have come since.
+#[test]
+fn what_no_journal_names_is_not_removed_and_not_discarded() {
+    if !has("strace") {
+        return;
+    }
+    let staging = "at/.target.cofferdam-staging";
+    for refused in [
+        &["restore", "-i", "key.txt", "one.cfd"][..],
+        &["restore", "-i", "key.txt", "--restart", "one.cfd"],
+        &["discard"],
+    ] {
+        let place = place();
+        fs::create_dir_all(place.path("at/data")).unwrap();
+        fs::write(place.path("at/data/precious"), "precious").unwrap();
+        // The journal is there by then, and the private directory is not.
+        kill(&place, "mkdirat:when=1", &["one.cfd", "at/target"]);
+        assert_eq!(left(&place, "at"), [".target.cofferdam-journal"]);
+        fs::rename(place.path("at/data"), place.path(staging)).unwrap();
+        assert!(place.run(["status", "at/target"]).text().contains("the next run refuses"));
+        place.run([refused, &["at/target"]].concat()).assert_failed(1, ".target.cofferdam-staging");
+        assert_eq!(place.read("at/.target.cofferdam-staging/precious"), b"precious");
+        // Without anything in it it is nobody's.
+        fs::remove_file(place.path(staging).join("precious")).unwrap();
+        restore(&place, &["one.cfd", "at/target"]).assert_done();
+        assert_is(&place, "at/target", "one");
+        assert_eq!(left(&place, "at"), [""; 0]);
+    }
+}
+
+/// As long as some of it is there, the journal vouches for what is to be removed.
+#[test]
+fn what_a_kill_leaves_of_a_removal_goes_with_the_next_run() {
+    if !has("strace") {
+        return;
+    }
+    let target = "at/target";
+    for removing in [&["discard", target][..], &["restore", "-i", "key.txt", "--restart", "one.cfd", target]]
+    {
+        for next in [&["discard", target][..], &["restore", "-i", "key.txt", "one.cfd", target]] {
+            let place = place();
+            fs::create_dir(place.path("at")).unwrap();
+            // All of it is there by then.
+            kill(&place, "renameat2:when=3", &["one.cfd", target]);
+            let staging = place.path("at/.target.cofferdam-staging");
+            assert_eq!(fs::read_dir(&staging).unwrap().count(), 5);
+            let killed = injected(&place, &["unlinkat:signal=SIGKILL:when=3"], removing).output().unwrap();
+            assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
+            let count = fs::read_dir(&staging).unwrap().count();
+            assert!((1..5).contains(&count), "{count} are left");
+            let status = place.run(["status", target]);
+            assert!(status.text().contains("of no use; the next run replaces it"), "{}", status.text());
+            place.run(next).assert_done();
+            assert_eq!(left(&place, "at"), [""; 0]);
+            match next[0] {
+                "discard" => assert!(!place.path(target).exists()),
+                _ => assert_is(&place, target, "one"),
+            }
+        }
+    }
+}
+
+/// A power cut keeps what was synced: that must be the place before it is anything that is in it.
+#[test]
+fn which_directory_is_filled_is_durable_before_anything_is_in_it() {
+    if !has("strace") {
+        return;
+    }
+    let place = place();
+    fs::create_dir(place.path("at")).unwrap();
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-qq", "-o", "calls", "-e", "trace=pwrite64,fsync,mkdirat,openat2", "--"]);
+    command.arg(env!("CARGO_BIN_EXE_cofferdam")).args(["restore", "-i", "key.txt", "one.cfd", "at/target"]);
+    assert!(command.current_dir(place.directory.path()).status().unwrap().success());
+    let calls = String::from_utf8(place.read("calls")).unwrap();
+    let calls: Vec<&str> = calls.lines().collect();
+    let first = |what: &[&str]| {
+        let found = calls.iter().position(|call| what.iter().all(|part| call.contains(part)));
+        found.unwrap_or_else(|| panic!("no {what:?} in {calls:#?}"))
+    };
+    let journal = ".target.cofferdam-journal>";
+    let place_noted = first(&["pwrite64(", journal, "CFDTPLC"]);
+    let made = first(&["(", "at/.target.cofferdam-staging>, \""]);
+    let synced = calls.iter().skip(place_noted).take(made.saturating_sub(place_noted));
+    let synced: Vec<_> = synced.filter(|call| call.contains("fsync(")).collect();
+    assert!(synced.iter().any(|call| call.contains(journal)), "{calls:#?}");
+    assert!(synced.iter().any(|call| call.contains("/at>")), "{calls:#?}");
+}
+
+/// After the exchange come some syncs, and then what was replaced is removed. The program is held at the first of them.
 #[test]
 fn what_comes_to_the_old_trees_name_while_a_restore_ends_is_not_removed() {
     if !has("strace") {
@@ -133,13 +224,33 @@ fn what_comes_to_the_old_trees_name_while_a_restore_ends_is_not_removed() {
     let place = place();
     fs::create_dir_all(place.path("at/target/old")).unwrap();
     fs::create_dir_all(place.path("at/data/precious")).unwrap();
-    let faults = ["fsync:delay_enter=700000"];
-    let arguments = ["restore", "-i", "key.txt", "--force", "one.cfd", "at/target"];
-    let mut command = injected(&place, &faults, &arguments);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("the target is the new one", || place.path("at/target/a").exists());
+    let mut command = Command::new("strace");
+    // Two of the place, two of the intent: this one is after the exchange.
+    command.args([
+        "-f",
+        "-qq",
+        "-o",
+        "calls",
+        "-e",
+        "trace=fsync",
+        "-e",
+        "inject=fsync:signal=SIGSTOP:when=5",
+        "--",
+    ]);
+    command.arg(env!("CARGO_BIN_EXE_cofferdam"));
+    command.args(["restore", "-i", "key.txt", "--force", "one.cfd", "at/target"]);
+    command.current_dir(place.directory.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let mut calls = String::new();
+    wait_until("the program is held", || {
+        calls = fs::read_to_string(place.path("calls")).unwrap_or_default();
+        calls.contains("--- stopped by SIGSTOP ---")
+    });
+    assert!(place.path("at/target/a").exists() && place.path("at/.target.cofferdam-staging/old").is_dir());
     fs::rename(place.path("at/.target.cofferdam-staging"), place.path("at/moved")).unwrap();
     fs::rename(place.path("at/data"), place.path("at/.target.cofferdam-staging")).unwrap();
+    let held = calls.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+    kill_process(held.unwrap(), Signal::CONT).unwrap();
     Ran::of(child.wait_with_output().unwrap()).assert_done();
     assert!(place.path("at/.target.cofferdam-staging/precious").is_dir());
     assert!(place.path("at/moved/old").is_dir());

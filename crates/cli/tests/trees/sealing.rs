@@ -3,9 +3,12 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::process::Command;
 
 use crate::fixture::{difference, list};
-use crate::place::{Place, Ran, plaintext};
+use crate::injected::injected_at;
+use crate::place::{Place, Ran, SMALL, plaintext};
+use crate::programs::has;
 use crate::vanishing::seal_while;
 use crate::{extract, open, records, seal, with_sealed_tree, with_tree, write};
 
@@ -205,4 +208,37 @@ fn what_only_files_or_pipes_can_is_refused_for_directories() {
     command.env_remove("XDG_STATE_HOME").env_remove("HOME");
     Ran::of(command.output().unwrap()).assert_failed(2, "--state-dir");
     assert_eq!(place.names(), ["key.txt", "tree"]);
+}
+
+/// A directory server may be away. That is not the same as that nobody has the number.
+#[test]
+fn files_whose_owners_the_name_services_cannot_name_are_counted_and_told() {
+    if !has("strace") {
+        return;
+    }
+    let place = with_tree();
+    let state_dir = place.states.path().to_str().unwrap();
+    let command =
+        ["seal", "--json", "--state-dir", state_dir, "-r", &place.recipient, "tree", "-o", "tree.cfd"];
+    let arguments = [&command[..], &SMALL].concat();
+    // Where they are to be asked cannot be read; or is not said, and is then the list of users.
+    for (fault, is_down) in [("openat:error=EIO", true), ("openat:error=ENOENT", false)] {
+        let sealed = injected_at(&place, &["/etc/nsswitch.conf"], &[fault], &arguments).output().unwrap();
+        let sealed = Ran::of(sealed);
+        sealed.assert_done();
+        let tree = &records(&sealed.stdout, "sealed")[0]["tree"];
+        let number = |field: &str| tree[field].as_u64().unwrap();
+        let all = number("files") + number("directories") + number("symlinks") + number("others");
+        assert_eq!(tree["left_out"]["owner_names"], if is_down { all } else { 0 }, "{fault}");
+        let told = format!("{all} files: sealed with the numbers of owner and group alone");
+        assert_eq!(sealed.stderr.contains(&told), is_down, "{}", sealed.stderr);
+        let archive = open(&place, "cat", &["--tar"]);
+        write(&place, "archive.tar", &archive.stdout);
+        let listed =
+            Command::new("tar").args(["tvf", "archive.tar"]).current_dir(place.directory.path()).output();
+        let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+        let owner = if is_down { " 0/0 " } else { " root/root " };
+        assert!(listed.lines().next().unwrap().contains(owner), "{listed}");
+        fs::remove_file(place.path("tree.cfd")).unwrap();
+    }
 }

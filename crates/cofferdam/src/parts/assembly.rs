@@ -3,31 +3,20 @@
 
 use std::fs::File;
 use std::io;
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
-use ::parts::{Piece, PieceHasher};
+use ::parts::Piece;
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, StreamingSink as _};
 use local::StagedFile;
 use storage::Seed;
 
-use crate::{CancelToken, Error, ErrorKind};
+use super::comparison::{COPY_LEN, Comparison, Found, PartBytes, Stopped, interrupted};
+use crate::Error;
 
 /// A staged file that parts go into, in order.
 pub(super) struct Assembly<'a> {
     pub(super) sink: StagedFile,
-    pub(super) hasher: PieceHasher,
-    pub(super) threads: NonZeroUsize,
-    pub(super) cancel: &'a CancelToken,
-}
-
-/// Whether a file has what its receipt says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Found {
-    Right,
-    Wrong,
+    pub(super) comparison: Comparison<'a>,
 }
 
 impl Assembly<'_> {
@@ -63,35 +52,18 @@ impl Assembly<'_> {
         Ok(found)
     }
 
-    /// Looks at the file of an attempt, and takes nothing.
-    pub(super) fn check_alone(&self, number: u64, file: File, pieces: &[Piece]) -> Result<Found, Error> {
-        let unread = |error| Error::io(format!("the file of part {number} could not be read"), error);
-        let len: u64 = pieces.iter().map(|piece| piece.len).sum();
-        if file.metadata().map_err(unread)?.len() != len {
-            return Ok(Found::Wrong);
-        }
-        match self.check(&PartFile(Seed::from(file)), pieces) {
-            Ok(found) => Ok(found),
-            Err(Stopped::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Found::Wrong),
-            Err(Stopped::Io(error)) => Err(unread(error)),
-            Err(Stopped::Cancelled) => Err(interrupted()),
-        }
-    }
-
     fn take_checked(&mut self, seed: &Seed, at: u64, len: u64, pieces: &[Piece]) -> Result<Found, Stopped> {
         let writer = self.sink.positioned().expect("a staged file takes positioned writes");
         let shared = self.share(&*writer, seed, at, len)?;
         let taken = Taken { seed, writer: &*writer, written: &*self.sink.tentative(), at, shared };
-        self.check(&taken, pieces)
+        self.comparison.check(&taken, pieces)
     }
 
     /// Has the staged file share the bytes of `seed`, as many from its first on as the file system shares.
     fn share(&self, writer: &dyn WriteAt, seed: &Seed, at: u64, len: u64) -> Result<u64, Stopped> {
         let mut done = 0;
         while done < len {
-            if self.cancel.is_cancelled() {
-                return Err(Stopped::Cancelled);
-            }
+            self.comparison.check_cancelled()?;
             let data = seed.data_in(done..len).unwrap_or(len..len);
             if data.start > done {
                 // A hole: zeros, which the staged file leaves out again.
@@ -107,81 +79,6 @@ impl Assembly<'_> {
             }
         }
         Ok(done)
-    }
-
-    /// Compares the bytes with the digests of `pieces`, on as many threads as are allowed.
-    fn check(&self, bytes: &dyn PartBytes, pieces: &[Piece]) -> Result<Found, Stopped> {
-        let mut end = 0;
-        let places: Vec<(u64, &Piece)> = pieces
-            .iter()
-            .map(|piece| {
-                let start = end;
-                end += piece.len;
-                (start, piece)
-            })
-            .collect();
-        // Relaxed, both: threads that are joined have been seen; until then each only says what need not be done any more.
-        let (next, is_wrong) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let work = || -> Result<(), Stopped> {
-            let mut buffer = vec![0; COPY_LEN];
-            while let Some((start, piece)) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if is_wrong.load(Ordering::Relaxed) {
-                    break;
-                }
-                if self.cancel.is_cancelled() {
-                    return Err(Stopped::Cancelled);
-                }
-                if self.digest(bytes, *start, piece.len, &mut buffer)? != piece.digest {
-                    is_wrong.store(true, Ordering::Relaxed);
-                }
-            }
-            Ok(())
-        };
-        let threads = self.threads.get().min(places.len().max(1));
-        thread::scope(|scope| {
-            // A thread that the system does not give is done without.
-            let others: Vec<_> =
-                (1..threads).map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
-            let ours = work();
-            others
-                .into_iter()
-                .map(|other| other.join().expect("a check does not panic"))
-                .fold(ours, Result::and)
-        })?;
-        Ok(if is_wrong.into_inner() { Found::Wrong } else { Found::Right })
-    }
-
-    fn digest(
-        &self,
-        bytes: &dyn PartBytes,
-        start: u64,
-        len: u64,
-        buffer: &mut [u8],
-    ) -> io::Result<::parts::PieceDigest> {
-        self.hasher.digest(|feed| {
-            let mut done = 0;
-            while done < len {
-                let count = (len - done).min(buffer.len() as u64) as usize;
-                bytes.read(start + done, &mut buffer[..count])?;
-                feed(&buffer[..count]);
-                done += count as u64;
-            }
-            Ok(())
-        })
-    }
-}
-
-/// The bytes of a part, counted from its first.
-trait PartBytes: Sync {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
-}
-
-/// The file of an attempt.
-struct PartFile(Seed);
-
-impl PartBytes for PartFile {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
     }
 }
 
@@ -208,22 +105,3 @@ impl PartBytes for Taken<'_> {
         self.written.read_exact_at(self.at + offset, buffer)
     }
 }
-
-/// Why no answer came.
-enum Stopped {
-    Io(io::Error),
-    Cancelled,
-}
-
-impl From<io::Error> for Stopped {
-    fn from(error: io::Error) -> Stopped {
-        Stopped::Io(error)
-    }
-}
-
-fn interrupted() -> Error {
-    Error::new(ErrorKind::Cancelled, "interrupted")
-}
-
-/// Bytes that are copied or read back at once.
-const COPY_LEN: usize = 1 << 20;

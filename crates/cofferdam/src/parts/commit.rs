@@ -1,7 +1,7 @@
 //! The commit of a plan: once, whoever tries, and whatever a commit before it has left.
 //! It needs the plan's key, and none of the stream.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,9 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use storage::{FileStamp, FileTime, OnPartial, Room, StageOptions, TargetDir, TargetError};
 use stream::PARTS_ID;
 
-use super::assembly::{Assembly, Found};
+use super::assembly::Assembly;
 use super::attempts::AttemptsDir;
+use super::comparison::{Comparison, Found};
 use super::planning::exists;
 use super::{PlannedRestore, Receipts, committed_path, put};
 use crate::{CancelToken, Error, ErrorKind, Kept, Remedy};
@@ -21,8 +22,11 @@ use crate::{CancelToken, Error, ErrorKind, Kept, Remedy};
 /// What came of a commit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// The target is in place.
+    /// The target, a file, is in place.
     Published,
+    /// The target, a directory, is in place.
+    #[cfg(feature = "tree")]
+    TreePublished(tree_sink::Restored),
     /// It had been put in place before. Whatever has become of it since is not looked at.
     AlreadyCommitted,
     /// These parts have no receipt whose file is right; they are to be run, and then this again. The target is as it was.
@@ -34,7 +38,8 @@ impl PlannedRestore {
     ///
     /// Each part's bytes are taken over from its attempt's file into the target's own, shared where the file system can (XFS, btrfs) and copied
     /// elsewhere; are read back there on as many `threads`; and have to have the digests of the receipt. An attempt whose file is wrong is
-    /// removed, and another one of the same part is taken. Then the target's file gets its name, durably, and the plan is noted as committed in
+    /// removed, and another one of the same part is taken. Of a tree they are written to the directory's files, and what is written is what was compared.
+    /// Then the target gets its name, durably, and the plan is noted as committed in
     /// a file beside it. All that attempts have written is then removed, as far as it can be: see [`left_beside`](PlannedRestore::left_beside).
     ///
     /// It may be killed at any moment, and run again: what it finds tells it whether the target is in place.
@@ -67,7 +72,17 @@ impl PlannedRestore {
                 if !missing.is_empty() {
                     return Ok(Outcome::Missing(missing));
                 }
-                self.assemble(&target_dir, &attempts, &receipts, threads, cancel)?
+                let run = Committing {
+                    target_dir: &target_dir,
+                    attempts: &attempts,
+                    receipts: &receipts,
+                    threads,
+                    cancel,
+                };
+                match self.plan.content().tree {
+                    None => self.assemble(&run)?,
+                    Some(tree) => self.make_tree(&run, tree)?,
+                }
             }
         };
         if let Outcome::Missing(_) = outcome {
@@ -88,29 +103,24 @@ impl PlannedRestore {
         Ok(AttemptsDir::open(&self.target_dir()?, self.plan.id())?.map(|attempts| attempts.path().to_owned()))
     }
 
-    fn assemble(
-        &self,
-        target_dir: &TargetDir,
-        attempts: &AttemptsDir,
-        receipts: &Receipts,
-        threads: NonZeroUsize,
-        cancel: &CancelToken,
-    ) -> Result<Outcome, Error> {
+    fn assemble(&self, run: &Committing<'_>) -> Result<Outcome, Error> {
         let Some(sink) = self.stage()? else { return Ok(Outcome::AlreadyCommitted) };
+        let attempts = run.attempts;
         // A commit before this one has published nothing, and its file may be given up from now on.
         attempts.remove(OsStr::new(PUBLISHING))?;
         let hasher = PieceHasher::new(&self.key, self.plan.id());
-        let mut assembly = Assembly { sink, hasher, threads, cancel };
+        let comparison = Comparison { hasher, threads: run.threads, cancel: run.cancel };
+        let mut assembly = Assembly { sink, comparison };
         let mut missing = Vec::new();
         for (part, extent) in (0..).zip(self.plan.parts()) {
             let mut is_there = false;
-            for attempt in &receipts.by_part[part as usize] {
+            for attempt in &run.receipts.by_part[part as usize] {
                 let receipt = self.read_receipt(attempts, part, *attempt)?;
                 let found = match (attempts.open_part(part, *attempt)?, &receipt) {
                     (None, _) | (_, None) => Found::Wrong,
                     // After a gap nothing is taken any more, and all that is wrong is found.
                     (Some(file), Some(receipt)) if !missing.is_empty() => {
-                        assembly.check_alone(part, file, receipt.pieces())?
+                        assembly.comparison.check_alone(part, file, receipt.pieces())?
                     }
                     (Some(file), Some(receipt)) => {
                         assembly.take(part, extent.plaintext.start, file, receipt.pieces())?
@@ -127,7 +137,7 @@ impl PlannedRestore {
             }
         }
         if missing.is_empty() {
-            self.publish(assembly.sink, target_dir, attempts)?;
+            self.publish(assembly.sink, run)?;
             return Ok(Outcome::Published);
         }
         let discarded = assembly.sink.discard();
@@ -183,24 +193,31 @@ impl PlannedRestore {
     }
 
     /// Notes which file it is that gets the name, then gives it the name. From then on the note says that it is done.
-    fn publish(
-        &self,
-        mut sink: StagedFile,
-        target_dir: &TargetDir,
-        attempts: &AttemptsDir,
-    ) -> Result<(), Error> {
-        let staged = sink.staging_path();
-        let stamp = target_dir.storage.stamp_at(staged.file_name().unwrap_or_default());
-        let stamp = stamp.map_err(|error| Error::io("the target's file could not be examined", error))?;
-        let Some(stamp) = stamp else {
-            return Err(Error::io("the target's file was taken away", std::io::ErrorKind::NotFound.into()));
-        };
-        let note = Publishing { file: identity_of(&stamp) };
-        attempts.put(OsStr::new(PUBLISHING), note.to_text(&self.key, self.plan.id()).as_bytes())?;
-        sink.publish(self.plan.plaintext_len()).map_err(Error::publish)
+    fn publish(&self, mut sink: StagedFile, run: &Committing<'_>) -> Result<(), Error> {
+        self.note_publishing(run, sink.staging_path().file_name().unwrap_or_default())?;
+        let len = self.plan.target_len();
+        if len < self.plan.plaintext_len() {
+            let cut = sink.roll_back_to(len);
+            cut.map_err(|error| Error::io("the target's file could not be cut to its length", error))?;
+        }
+        sink.publish(len).map_err(Error::publish)
     }
 
-    /// Whether the file that a commit was about to publish has the target's name.
+    /// Notes what is `staged` beside the target as what is about to get its name.
+    pub(super) fn note_publishing(&self, run: &Committing<'_>, staged: &OsStr) -> Result<(), Error> {
+        let stamp = run.target_dir.storage.stamp_at(staged);
+        let stamp = stamp.map_err(|error| Error::io("what was put together could not be examined", error))?;
+        let Some(stamp) = stamp else {
+            return Err(Error::io(
+                "what was put together was taken away",
+                std::io::ErrorKind::NotFound.into(),
+            ));
+        };
+        let note = Publishing { file: identity_of(&stamp) };
+        run.attempts.put(OsStr::new(PUBLISHING), note.to_text(&self.key, self.plan.id()).as_bytes())
+    }
+
+    /// Whether what a commit was about to publish has the target's name.
     ///
     /// # Errors
     /// [`ErrorKind::JournalMismatch`]: it stands nowhere any more. A rename alone takes its first name from it, so it may have been the target,
@@ -214,17 +231,32 @@ impl PlannedRestore {
             self.finish_published()?;
             return Ok(true);
         }
-        let staged = StagedFile::paths_beside(self.plan.target()).map_err(Error::target)?.staging;
-        let stamp = target_dir.storage.stamp_at(staged.file_name().unwrap_or_default());
-        let stamp = stamp.map_err(|error| Error::io("the target's file could not be examined", error))?;
-        match stamp.map(|stamp| identity_of(&stamp)) == Some(note.file) {
+        let staged = self.staged_name()?;
+        let stamp = staged.map(|staged| target_dir.storage.stamp_at(&staged)).transpose();
+        let stamp =
+            stamp.map_err(|error| Error::io("what is beside the target could not be examined", error))?;
+        match stamp.flatten().map(|stamp| identity_of(&stamp)) == Some(note.file) {
             true => Ok(false),
             false => Err(replaced_since(self.plan.target())),
         }
     }
 
+    /// The name of what is staged beside the target, or of what would be.
+    fn staged_name(&self) -> Result<Option<OsString>, Error> {
+        #[cfg(feature = "tree")]
+        if self.plan.content().tree.is_some() {
+            return self.staged_tree();
+        }
+        let staged = StagedFile::paths_beside(self.plan.target()).map_err(Error::target)?.staging;
+        Ok(staged.file_name().map(OsStr::to_owned))
+    }
+
     /// Of what stands at the target: its mode may be due, and its journal is in the way of others.
     fn finish_published(&self) -> Result<(), Error> {
+        #[cfg(feature = "tree")]
+        if let Some(tree) = self.plan.content().tree {
+            return self.finish_tree(tree).map(drop);
+        }
         match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
             Ok(Opened::Published(published)) => {
                 published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
@@ -238,6 +270,10 @@ impl PlannedRestore {
 
     /// Removes what a commit of this plan has left beside the target.
     pub(super) fn discard_staged(&self) -> Result<(), Error> {
+        #[cfg(feature = "tree")]
+        if let Some(tree) = self.plan.content().tree {
+            return self.discard_tree(tree);
+        }
         match StagedFile::open(self.plan.target(), &self.options(), &self.attempt_id()) {
             Ok(Opened::Resumable { mut sink, attempt_id }) if attempt_id == self.attempt_id() => sink
                 .discard()
@@ -280,10 +316,24 @@ impl PlannedRestore {
             .room(Room::Shared)
     }
 
-    fn attempt_id(&self) -> AttemptId {
+    #[cfg(not(feature = "tree"))]
+    fn make_tree(&self, _run: &Committing<'_>, _tree: ::parts::TreeTarget) -> Result<Outcome, Error> {
+        Err(super::no_trees())
+    }
+
+    pub(super) fn attempt_id(&self) -> AttemptId {
         let label = [PARTS_ID, &self.key.target_label(self.plan.id())].concat();
         AttemptId::new(&label).expect("a label of ours is within the limit")
     }
+}
+
+/// A commit that has the lock.
+pub(super) struct Committing<'a> {
+    pub(super) target_dir: &'a TargetDir,
+    pub(super) attempts: &'a AttemptsDir,
+    pub(super) receipts: &'a Receipts,
+    pub(super) threads: NonZeroUsize,
+    pub(super) cancel: &'a CancelToken,
 }
 
 fn missing(receipts: &Receipts) -> Vec<u64> {
@@ -307,7 +357,7 @@ fn identity_of(stamp: &FileStamp) -> FileIdentity {
     FileIdentity { inode: stamp.inode, created: stamp.created.and_then(nanos) }
 }
 
-/// The note of which file is about to be published, in the directory of attempts.
-const PUBLISHING: &str = "publishing";
+/// The note of what is about to be published, in the directory of attempts.
+pub(super) const PUBLISHING: &str = "publishing";
 /// How often other restores may come in between.
 const ATTEMPTS_MAX: usize = 3;

@@ -1,4 +1,4 @@
-//! One stream restored by many processes or machines into one file on a file system that they share.
+//! One stream restored by many processes or machines into one file or directory on a file system that they share.
 //! It starts no process and speaks to none: they meet in files, and each call here is one step of one of them.
 //!
 //! 1. Somebody [plans](PlannedRestore::create): the stream is cut into parts, whole segments each, and the plan is written to a file,
@@ -6,7 +6,8 @@
 //! 2. Workers [run parts](PlannedRestore::run_part), on any machine, in any order, as often as they like. Each attempt writes a file
 //!    that is its alone, in a private directory beside the target, and then leaves a receipt, under a MAC with the plan's key.
 //! 3. Somebody [commits](PlannedRestore::commit), once there is a receipt for each part: the target's file is put together from those
-//!    of the attempts, in a file that nobody else has open, read back, compared with the receipts, and published by one rename.
+//!    of the attempts, in a file that nobody else has open, read back, compared with the receipts, and published by one rename. Of a tree
+//!    the parts' bytes are compared as they are written to the directory's files.
 //!
 //! Before the commit the target is what it was, after it what was sealed. A worker that was paused and comes back has open a file
 //! that has never been the target's; and once the plan is committed, it can make no other.
@@ -51,9 +52,16 @@
 mod assembly;
 mod attempts;
 mod commit;
+mod comparison;
 mod digested_sink;
 mod planning;
 mod run_part;
+#[cfg(feature = "tree")]
+mod tree_commit;
+#[cfg(feature = "tree")]
+mod tree_target;
+#[cfg(feature = "tree")]
+mod whole;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -61,7 +69,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ::parts::{AttemptName, Committed, NOTE_LEN_MAX, PLAN_LEN_MAX, PartReceipt, RECEIPT_LEN_MAX};
-pub use ::parts::{PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, RecordError};
+pub use ::parts::{PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, RecordError, TreeOwners, TreeTarget};
 use contract::IfExists;
 use storage::{Disk, TargetDir};
 
@@ -310,6 +318,12 @@ fn not_ours(path: &Path, error: RecordError) -> Error {
 fn given_up() -> Error {
     Error::new(ErrorKind::JournalMismatch, "nothing is kept for this plan: it was given up")
         .advise("Make another plan, under another name.")
+}
+
+/// Of a stream, or of a plan of one, where no directories can be made.
+#[cfg(not(feature = "tree"))]
+fn no_trees() -> Error {
+    Error::new(ErrorKind::Unsupported, "a tree is not restored by this build, which has no trees")
 }
 
 const NO_KEY: &str = "a key for the plan could not be made";

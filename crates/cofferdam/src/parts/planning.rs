@@ -6,7 +6,7 @@ use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Modified, NewPlan, Plan, UnusablePlan};
+use ::parts::{Modified, NewPlan, Plan, TreeTarget, UnusablePlan};
 use contract::IfExists;
 use sources::Source;
 use storage::{FileTime, TargetDir};
@@ -15,7 +15,7 @@ use stream::{ChainedSegments, Partition};
 use super::attempts::AttemptsDir;
 use super::{PartExtent, PlanKey, PlannedRestore, put};
 use crate::files::refuse_same_file;
-use crate::{Attributes, Error, ErrorKind, InTheWay, Opener, Remedy};
+use crate::{Attributes, Error, ErrorKind, InTheWay, Opener, Reader, Remedy};
 
 /// What came of making a plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,12 +34,16 @@ impl PlannedRestore {
     /// whether a new one gets mode and time of the file that was sealed. All entries of the stream's index are read and their chain is
     /// compared with its digest; the plan has the chain around each part.
     ///
+    /// A stream that is a tree becomes a directory as the opener says (`Opener::trees`): new, or in place of one that is there, as a whole. One without a
+    /// catalog becomes a file of its archive.
+    ///
     /// If a plan is at `path` already that says the same, that is the plan.
     ///
     /// # Errors
     /// As of a stream that is opened, for what stands before and after its segments. [`ErrorKind::Usage`]: the stream has fewer segments
-    /// than `parts`, or cannot be read at offsets; `target` is no file. [`ErrorKind::TargetExists`]. [`ErrorKind::JournalMismatch`]: what
-    /// is at `path` says something else, or was given up. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree.
+    /// than `parts`, or cannot be read at offsets; `target` is no file; a tree is to be moved into a directory, or the directory that it replaces has the
+    /// plan or the stream in it. [`ErrorKind::TargetExists`]. [`ErrorKind::JournalMismatch`]: what is at `path` says something else, or was
+    /// given up. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree and `opener` does not say what becomes of those.
     pub fn create(
         path: impl AsRef<Path>,
         key: PlanKey,
@@ -53,14 +57,14 @@ impl PlannedRestore {
         opener.require_identities()?;
         opener.refuse_seed("what parts take over is their own")?;
         refuse_same_file(Path::new(described), target.as_ref())?;
-        let target_dir = TargetDir::resolve(target.as_ref(), opener.if_exists).map_err(Error::target)?;
+        let (partition, reader) = opener.stream().partition_read(parts, source)?;
+        let planning = planning_of(opener, &partition, reader)?;
+        let target_dir = planning.resolve(target.as_ref(), opener)?;
         let found = PlannedRestore::find(path, &key)?;
         if found.is_none() {
-            target_dir.check().and_then(|()| target_dir.check_writable()).map_err(Error::target)?;
+            planning.check(&target_dir, opener, path, Path::new(described))?;
         }
-        let partition = opener.stream().partition(parts, source)?;
-        refuse_tree(&partition)?;
-        let content = content_of(partition, opener, described, absolute(target_dir.path())?);
+        let content = content_of(partition, planning, opener, described, absolute(target_dir.path())?);
         if let Some(found) = found {
             let found = found.if_the_same(&content)?;
             found.state()?;
@@ -95,8 +99,54 @@ impl PlannedRestore {
     }
 }
 
-fn content_of(partition: Partition, opener: &Opener, described: &OsStr, target: PathBuf) -> NewPlan {
-    let keeps = opener.attributes == Attributes::Restore;
+/// What the plaintext becomes.
+pub(super) enum Planning {
+    /// A file, of so many bytes where it has not all of them.
+    File { len: Option<u64> },
+    #[cfg_attr(not(feature = "tree"), allow(dead_code, reason = "there are no trees"))]
+    Tree(TreeTarget),
+}
+
+impl Planning {
+    fn resolve(&self, target: &Path, opener: &Opener) -> Result<TargetDir, Error> {
+        let resolved = match self {
+            Planning::File { .. } => TargetDir::resolve(target, opener.if_exists),
+            // As whoever names a directory may: a slash at the end is none of its name. A link there is never replaced.
+            Planning::Tree(_) => TargetDir::resolve(target.components().as_path(), IfExists::Refuse),
+        };
+        resolved.map_err(Error::target)
+    }
+
+    fn check(
+        &self,
+        target_dir: &TargetDir,
+        _opener: &Opener,
+        _plan: &Path,
+        _source: &Path,
+    ) -> Result<(), Error> {
+        #[cfg(feature = "tree")]
+        if let Planning::Tree(_) = self {
+            return _opener.check_tree_target(target_dir, _plan, _source);
+        }
+        target_dir.check().and_then(|()| target_dir.check_writable()).map_err(Error::target)
+    }
+
+    fn tree(&self) -> Option<TreeTarget> {
+        match self {
+            Planning::File { .. } => None,
+            Planning::Tree(tree) => Some(*tree),
+        }
+    }
+}
+
+fn content_of(
+    partition: Partition,
+    planning: Planning,
+    opener: &Opener,
+    described: &OsStr,
+    target: PathBuf,
+) -> NewPlan {
+    let keeps = opener.attributes == Attributes::Restore && planning.tree().is_none();
     NewPlan {
         stream_id: partition.stream_id.0,
         stream_digest: partition.stream_digest.0,
@@ -108,19 +158,26 @@ fn content_of(partition: Partition, opener: &Opener, described: &OsStr, target: 
             .modified
             .filter(|_| keeps)
             .map(|FileTime { seconds, nanos }| Modified { seconds, nanos }),
+        tree: planning.tree(),
+        len: match planning {
+            Planning::File { len } => len,
+            Planning::Tree(_) => None,
+        },
         parts: partition.parts.into_iter().map(extent_of).collect(),
     }
 }
 
-/// Parts make a file; an archive that stands where a directory is expected is not what was sealed.
-fn refuse_tree(partition: &Partition) -> Result<(), Error> {
+#[cfg(feature = "tree")]
+fn planning_of(opener: &Opener, partition: &Partition, reader: Option<Reader>) -> Result<Planning, Error> {
+    opener.planned_content(partition, reader)
+}
+
+/// An archive that stands where a directory is expected is not what was sealed.
+#[cfg(not(feature = "tree"))]
+fn planning_of(_opener: &Opener, partition: &Partition, _reader: Option<Reader>) -> Result<Planning, Error> {
     match partition.content {
-        None => Ok(()),
-        // Of another kind than this, what is made of it is not known either.
-        Some(_) => {
-            let what = "a stream that is a tree is not restored by parts";
-            Err(Error::new(ErrorKind::Unsupported, what).advise("Restore it by one process, without a plan."))
-        }
+        None => Ok(Planning::File { len: None }),
+        Some(_) => Err(super::no_trees()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -98,9 +99,10 @@ impl Agent {
         command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null());
         let agent = Agent { process: command.spawn().unwrap(), socket };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !agent.socket.exists() {
+        // The socket is there a moment before anybody listens.
+        while UnixStream::connect(&agent.socket).is_err() {
             assert!(Instant::now() < deadline, "the agent has not come");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
         agent
     }

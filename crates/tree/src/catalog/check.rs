@@ -7,16 +7,6 @@ use crate::{
     path::{FoldedPaths, PathOrder},
 };
 
-/// Whether paths that differ in upper and lower case alone can be in one tree.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum PathCase {
-    /// They can, as on Linux.
-    #[default]
-    Sensitive,
-    /// They cannot. Takes at least 16 bytes of memory for each member.
-    Insensitive,
-}
-
 /// A catalog all of which has been looked at: its members tile the archive, no two have one path, none lies below what is no directory,
 /// and hard links lead to earlier members.
 #[derive(Debug)]
@@ -39,6 +29,8 @@ pub struct EntryCounts {
     pub directories: u64,
     /// Devices and FIFOs.
     pub others: u64,
+    /// Devices alone.
+    pub devices: u64,
     /// Files that changed while they were read, those that were gone among them.
     pub changed: u64,
     /// Files that were gone when they were read: zeros stand for them, or for the rest of them.
@@ -54,8 +46,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`TreeError::Catalog`] where it lies, [`TreeError::Name`] where its paths cannot be in one tree; the medium's own.
-    pub fn check(self, case: PathCase) -> Result<CheckedCatalog, TreeError> {
-        let mut folded = (case == PathCase::Insensitive).then(FoldedPaths::default);
+    pub fn check(self) -> Result<CheckedCatalog, TreeError> {
         let mut counts = EntryCounts::default();
         let mut order = Some(PathOrder::default());
         for index in 0..self.pages() {
@@ -65,9 +56,6 @@ impl Catalog {
             }
             for entry in &page.entries {
                 counts.add(entry);
-                if let Some(folded) = &mut folded {
-                    folded.push(&entry.path)?;
-                }
                 if let Some(order) = &mut order {
                     order.push(&entry.path, entry.kind == EntryKind::Directory)?;
                 }
@@ -148,6 +136,23 @@ impl CheckedCatalog {
         &self.catalog
     }
 
+    /// A path that differs from another one in upper and lower case alone, if the tree has such paths; directories that are no members count. Takes
+    /// at least 24 bytes of memory for each member.
+    ///
+    /// # Errors
+    /// The medium's own.
+    pub fn same_but_for_case(&self) -> Result<Option<TreePath>, TreeError> {
+        let mut folded = FoldedPaths::default();
+        for index in 0..self.catalog.pages() {
+            let page = self.catalog.page(index)?;
+            let found = page.entries.iter().find_map(|entry| folded.push(&entry.path));
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
     /// What the tree is made of.
     pub fn counts(&self) -> EntryCounts {
         self.counts
@@ -164,6 +169,7 @@ impl EntryCounts {
             EntryKind::CharDevice | EntryKind::BlockDevice | EntryKind::Fifo => &mut self.others,
         };
         *count += 1;
+        self.devices += u64::from(matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice));
         self.changed += u64::from(entry.changed);
         self.gone += u64::from(entry.gone);
         // Pages tile the archive, whose length is a number.

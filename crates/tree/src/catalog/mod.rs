@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use self::tail::{INDEX_NUMBER_LEN, PageRecord, parse_directory};
 pub use self::{
-    check::{CheckedCatalog, EntryCounts, PathCase},
+    check::{CheckedCatalog, EntryCounts},
     in_order::InOrder,
     page::Page,
     writer::{CatalogWriter, WrittenCatalog},

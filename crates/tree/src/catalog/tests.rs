@@ -16,7 +16,7 @@ fn written(entries: impl IntoIterator<Item = Entry>) -> Result<Arc<WrittenCatalo
 
 fn checked(entries: impl IntoIterator<Item = Entry>) -> Result<CheckedCatalog, TreeError> {
     match Catalog::open(written(entries)?.into_plaintext())? {
-        Content::Tree(catalog) => catalog.check(PathCase::Sensitive),
+        Content::Tree(catalog) => catalog.check(),
         Content::PlainFile { .. } => panic!("there is a catalog"),
     }
 }
@@ -115,14 +115,13 @@ fn an_archive_without_its_end_has_no_catalog() {
 }
 
 #[test]
-fn case_is_told_apart_unless_it_is_asked_not_to() {
-    let open = || match Catalog::open(
-        written(["A", "a"].map(|path| entry(path, EntryKind::File, 0))).unwrap().into_plaintext(),
-    ) {
-        Ok(Content::Tree(catalog)) => catalog,
-        other => panic!("{other:?}"),
+fn paths_that_differ_in_case_alone_are_in_one_tree_and_are_found() {
+    let found = |paths: [&str; 3]| {
+        let plaintext = written(paths.map(|path| entry(path, EntryKind::File, 0))).unwrap().into_plaintext();
+        let Content::Tree(catalog) = Catalog::open(plaintext).unwrap() else { panic!("it is a tree") };
+        catalog.check().unwrap().same_but_for_case().unwrap().map(|path| path.to_string())
     };
-    assert!(open().check(PathCase::Sensitive).is_ok());
-    let refused = open().check(PathCase::Insensitive);
-    assert!(matches!(refused, Err(TreeError::Name { fault: NameFault::SameButForCase, .. })));
+    assert_eq!(found(["A", "B", "a"]), Some("a".to_owned()));
+    assert_eq!(found(["A/1", "a/2", "b"]), Some("a".to_owned()));
+    assert_eq!(found(["A/1", "A/2", "b"]), None);
 }

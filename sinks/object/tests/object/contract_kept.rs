@@ -4,7 +4,7 @@
 use object::{ExpectedLen, ObjectOptions, ObjectSink};
 use testing::conformance::{SinkUnderTest, check_all};
 
-use crate::stores::{Bucket, MEMORY, Server, impatient};
+use crate::stores::{Bucket, MEMORY, Server, short_waits};
 
 fn check_with(server: Server, expected_len: ExpectedLen, memory: usize) {
     let bucket = std::sync::Arc::new(Bucket::of(server));
@@ -13,7 +13,7 @@ fn check_with(server: Server, expected_len: ExpectedLen, memory: usize) {
         count += 1;
         let key = format!("contract/{count}");
         let mut options = ObjectOptions::new(memory);
-        (options.expected_len, options.upload.retry) = (expected_len, impatient());
+        (options.expected_len, options.upload.retry) = (expected_len, short_waits());
         let sink = ObjectSink::open(&bucket.place(&key), &options).unwrap();
         let bucket = bucket.clone();
         SinkUnderTest::new(sink, move || bucket.read(&key))

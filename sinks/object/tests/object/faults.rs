@@ -12,8 +12,8 @@ use remote::upload::{UploadFaultKind, UploadNotice};
 use servers::{Fault, FaultKind, Plan, Request};
 
 use crate::stores::{
-    Bucket, MIB, Server, THREE_PARTS, each_store, fault, impatient, kind, options, replacing, stream, upload,
-    write,
+    Bucket, MIB, Server, THREE_PARTS, each_store, fault, kind, options, replacing, short_waits, stream,
+    upload, write,
 };
 
 fn puts(request: &Request) -> bool {
@@ -199,7 +199,7 @@ fn a_cancelled_upload_ends_soon_says_so_and_leaves_nothing() {
     let cancelled = Arc::new(AtomicBool::new(false));
     let seen = cancelled.clone();
     let mut options = options(bytes.len());
-    options.upload.retry = impatient();
+    options.upload.retry = short_waits();
     options.upload.retry.no_progress = Duration::from_secs(600);
     options.upload.is_cancelled = Arc::new(move || seen.load(Ordering::Relaxed));
     let mut sink = ObjectSink::open(&bucket.place("cancelled"), &options).unwrap();

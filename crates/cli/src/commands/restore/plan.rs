@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use cofferdam::parts::{Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
-use cofferdam::{ErrorKind, StreamDigest, is_pipe};
+use cofferdam::{ErrorKind, StreamDigest, TreeOutcome, is_pipe};
 use serde::Serialize;
 
 use super::Restore;
@@ -22,6 +22,7 @@ use crate::plan_args::Step;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::{Channel, Report};
+use crate::restored_tree::TreeRecord;
 use crate::sealed::Sealed;
 use crate::size::Size;
 use crate::text::{count, hex, pace};
@@ -41,19 +42,25 @@ impl Restore {
 
     fn make_plan(&mut self, plan: &Path, parts: NonZeroU64, report: Report) -> Result<(), Failure> {
         let Goal::Here(End::Path(target)) = self.target.clone() else {
-            return Err(Failure::usage("a plan is for a file as TARGET").advise("Name a file."));
+            return Err(Failure::usage(NO_PATH).advise(NAME_ONE));
         };
+        self.tree.check_planning()?;
         let described = self.described()?;
+        let key_path = self.plan.key_path(plan)?;
         let mut files = self.files()?;
         files.writes("the plan", &End::Path(plan.to_owned()))?;
+        if self.force && target.is_dir() {
+            self.refuse_key_within(&target, &key_path)?;
+        }
         self.resources.begin(RunInfo::opening(self.command), &files, report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "planning", Warnings::AtOnce);
-        let opener = self.opener(&cancel, watch.clone(), report)?;
+        let outcome = TreeOutcome::default();
+        let opener = self.tree.opener(self.opener(&cancel, watch.clone(), report)?, &outcome);
         let (opener, _) = self.signed_by.demand(opener, &self.sealed, &cancel, report)?;
         let source = self.sealed.source(&cancel, report)?;
         interrupt::roll_back_from_now_on();
-        let key = open_or_create_key(self.plan.key_path(plan)?)?;
+        let key = open_or_create_key(key_path)?;
         let made = PlannedRestore::create(plan, key, &opener, source, &described, &target, parts);
         let (planned, made) = made.map_err(|error| {
             Failure::from(error).of_input(&self.sealed).advise_also("The target is as it was.")
@@ -135,20 +142,28 @@ impl Restore {
             _ => target.explain(error, "target"),
         }
         };
-        let was_there = match committed.map_err(explained)? {
-            Outcome::Published => false,
-            Outcome::AlreadyCommitted => true,
+        let (was_there, tree) = match committed.map_err(explained)? {
+            Outcome::Published => (false, None),
+            Outcome::TreePublished(restored) => (false, Some(TreeRecord::new(&restored))),
+            Outcome::AlreadyCommitted => (true, None),
             Outcome::Missing(parts) => return Err(missing(&parts)),
         };
         // The target is in place, and what could not be removed beside it is no reason to fail.
         if let Ok(Some(left)) = planned.left_beside() {
             report.warning(format_args!("{} could not be removed: see what is in it", Name::from(&*left)));
         }
-        let record = PlanRecord::new("committed", plan, &planned, was_there);
-        let sentence = match was_there {
-            false => format!("{target}: {} in {}", Size(record.plaintext_len), count(record.parts, "part")),
-            true => format!("{target} has been put in place before"),
+        tree.iter().for_each(|tree| tree.warn(report));
+        let mut record = PlanRecord::new("committed", plan, &planned, was_there);
+        record.tree = tree;
+        let made = (Size(record.plaintext_len), count(record.parts, "part"));
+        let mut sentence = match (was_there, &record.tree) {
+            (true, _) => format!("{target} has been put in place before"),
+            (false, None) => format!("{target}: {} in {}", made.0, made.1),
+            (false, Some(tree)) => format!("{target}: {}, {} in {}", tree.contents(), made.0, made.1),
         };
+        if let Some(old) = record.tree.as_ref().and_then(TreeRecord::kept_old) {
+            sentence.push_str(&format!("\nthe directory that was there is {old}"));
+        }
         report.done(Channel::Stdout, &record, sentence, target.done())
     }
 
@@ -210,6 +225,15 @@ impl Restore {
         }
     }
 
+    /// A key in a directory that is replaced is gone when the plan is committed.
+    fn refuse_key_within(&self, target: &Path, key: &Path) -> Result<(), Failure> {
+        let beside = key.parent().filter(|parent| !parent.as_os_str().is_empty());
+        cofferdam::refuse_within(target, beside.unwrap_or(Path::new("."))).map_err(|_| {
+            Failure::usage("the plan's key would lie in the directory that is to be replaced")
+                .advise("Name another file for it with --plan-key.")
+        })
+    }
+
     fn opened_files(&self) -> Result<NamedFiles, Failure> {
         let mut files = NamedFiles::default();
         self.sealed.name_files(&mut files)?;
@@ -226,6 +250,9 @@ impl Restore {
             return Err(Failure::usage("--force: the plan says whether a target is replaced")
                 .advise("Leave it out, or make another plan with it."));
         }
+        if !is_planning {
+            self.tree.refuse_planned()?;
+        }
         #[cfg(feature = "signatures")]
         if self.shards.manifest {
             return Err(Failure::usage("--manifest: a plan is of one stream")
@@ -234,7 +261,7 @@ impl Restore {
         match &self.target {
             Goal::Here(End::Standard) if !is_planning => Ok(()),
             Goal::Here(End::Path(path)) if is_planning && !is_pipe(path) => Ok(()),
-            _ if is_planning => Err(Failure::usage("a plan is for a file as TARGET").advise("Name a file.")),
+            _ if is_planning => Err(Failure::usage(NO_PATH).advise(NAME_ONE)),
             _ => Err(Failure::usage("the plan has the target").advise("Leave TARGET out.")),
         }
     }
@@ -284,6 +311,9 @@ struct PlanRecord {
     parts: u64,
     plaintext_len: u64,
     was_there: bool,
+    /// Of a commit that has put a directory in place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tree: Option<TreeRecord>,
 }
 
 impl PlanRecord {
@@ -299,6 +329,7 @@ impl PlanRecord {
             parts: plan.parts().len() as u64,
             plaintext_len: plan.plaintext_len(),
             was_there,
+            tree: None,
         }
     }
 }
@@ -325,6 +356,8 @@ struct StateRecord {
     strange: u64,
 }
 
+const NO_PATH: &str = "a plan is for a file or a directory as TARGET";
+const NAME_ONE: &str = "Name one.";
 const UNTOUCHED: &str = "A part touches no target; run the same command again.";
 /// More ranges than this are not read by anybody; `--json` has all of them.
 const RANGES_SHOWN: usize = 20;

@@ -1,0 +1,277 @@
+//! The commit of a plan whose target is a directory: the parts' bytes go into the sink of the tree, and each piece is compared as it goes.
+//! It knows no lock and no note that a plan is done: whoever commits has them.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use ::parts::{AttemptName, PieceHasher, TreeTarget};
+use cofferdam_io::WriteAt;
+use contract::{AttemptId, CommitError, StreamingSink as _};
+use storage::{Seed, TargetError};
+use tree_sink::{Attempt, Opened, Placement, Restored, Room, TreeSink};
+
+use super::commit::{Committing, Outcome, PUBLISHING};
+use super::comparison::{Comparison, Found, PartBytes, Stopped, interrupted};
+use super::planning::exists;
+use super::tree_target::options_of;
+use super::whole::WholePlaintext;
+use super::{PlannedRestore, Receipts};
+use crate::trees::{said_of_tree, tree_sink_error};
+use crate::{Error, ErrorKind, Kept, Remedy};
+
+impl PlannedRestore {
+    /// Makes the tree of the parts, and gives it the target's name.
+    pub(super) fn make_tree(&self, run: &Committing<'_>, tree: TreeTarget) -> Result<Outcome, Error> {
+        let hasher = PieceHasher::new(&self.key, self.plan.id());
+        let comparison = Comparison { hasher, threads: run.threads, cancel: run.cancel };
+        let mut candidates = Candidates::of(run.receipts);
+        // Each round but the last finds an attempt that is wrong.
+        loop {
+            let Some(chosen) = candidates.chosen() else {
+                self.check_rest(run, &comparison, &mut candidates)?;
+                return Ok(Outcome::Missing(candidates.missing()));
+            };
+            let last = std::sync::Mutex::default();
+            let whole = WholePlaintext {
+                planned: self,
+                attempts: run.attempts,
+                chosen: &chosen,
+                comparison: &comparison,
+                last,
+            };
+            let mut sink = match self.tree_sink(&whole, tree) {
+                Ok(Some(sink)) => sink,
+                Ok(None) => return Ok(Outcome::AlreadyCommitted),
+                Err(error) => match whole.wrong() {
+                    Some(part) => {
+                        candidates.refuse(run, part)?;
+                        continue;
+                    }
+                    None => return Err(error),
+                },
+            };
+            // A commit before this one has published nothing, and its directory may be given up from now on.
+            run.attempts.remove(OsStr::new(PUBLISHING))?;
+            if self.fill(run, &comparison, &mut candidates, &sink)? == Found::Right {
+                return self.publish_tree(sink, run).map(Outcome::TreePublished);
+            }
+            let discarded = sink.discard();
+            discarded.map_err(|error| Error::io("what was put together could not be removed", error))?;
+        }
+    }
+
+    /// What there is of parts where one is missing: all that is wrong is found.
+    fn check_rest(
+        &self,
+        run: &Committing<'_>,
+        comparison: &Comparison<'_>,
+        candidates: &mut Candidates,
+    ) -> Result<(), Error> {
+        for part in 0..self.plan.parts().len() as u64 {
+            while let Some(attempt) = candidates.first(part) {
+                if self.with_file(run, part, attempt, |file, pieces| {
+                    comparison.check_alone(part, file, pieces)
+                })? == Found::Right
+                {
+                    break;
+                }
+                candidates.refuse(run, part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has `check` look at the file of an attempt and its receipt's pieces, if both are there.
+    fn with_file(
+        &self,
+        run: &Committing<'_>,
+        part: u64,
+        attempt: AttemptName,
+        check: impl FnOnce(File, &[::parts::Piece]) -> Result<Found, Error>,
+    ) -> Result<Found, Error> {
+        let receipt = self.read_receipt(run.attempts, part, attempt)?;
+        match (run.attempts.open_part(part, attempt)?, receipt) {
+            (Some(file), Some(receipt)) => check(file, receipt.pieces()),
+            _ => Ok(Found::Wrong),
+        }
+    }
+
+    /// The tree's sink, over nothing or over what a commit before this one has left. None: that one has put the tree in place.
+    fn tree_sink(&self, whole: &WholePlaintext<'_>, tree: TreeTarget) -> Result<Option<TreeSink>, Error> {
+        let (target, ours) = (self.plan.target(), self.attempt_id());
+        let options = options_of(tree, self.plan.content().replaces).room(Room::Assume);
+        let is_ours = |found: &AttemptId| *found == ours;
+        let attempt = Attempt { id: &ours, is_ours: &is_ours };
+        for _ in 0..ATTEMPTS_MAX {
+            match TreeSink::open(target, whole, &options, &attempt).map_err(tree_sink_error)? {
+                Opened::Fresh(sink) => return Ok(Some(sink)),
+                Opened::Resumable { mut sink, attempt_id } if is_ours(&attempt_id) => {
+                    let begun = sink.last_commit().and_then(|_| sink.resume_at(0, 0));
+                    begun
+                        .map_err(|error| Error::io("what a commit has left could not be given up", error))?;
+                    return Ok(Some(sink));
+                }
+                Opened::Resumable { .. } => {
+                    let what = "an interrupted restore of something else is kept beside the target";
+                    return Err(Error::new(ErrorKind::JournalMismatch, what)
+                        .remedied(Remedy::ResumeOrDiscard(Kept::Restore)));
+                }
+                Opened::Published { sink, attempt_id } => {
+                    sink.tidy().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
+                    if is_ours(&attempt_id) {
+                        return Ok(None);
+                    }
+                    if !self.plan.content().replaces {
+                        return Err(exists(target));
+                    }
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::TargetLocked, "other restores of the same target keep coming in between"))
+    }
+
+    /// Gives the sink all parts. Where one is wrong, nothing more is written, and all that is wrong is found.
+    fn fill(
+        &self,
+        run: &Committing<'_>,
+        comparison: &Comparison<'_>,
+        candidates: &mut Candidates,
+        sink: &TreeSink,
+    ) -> Result<Found, Error> {
+        let tree = sink.positioned().expect("a tree takes bytes at any place");
+        let mut all = Found::Right;
+        for (part, extent) in (0..).zip(self.plan.parts()) {
+            let Some(attempt) = candidates.first(part) else { continue };
+            let found = self.with_file(run, part, attempt, |file, pieces| match all {
+                Found::Right => give(comparison, part, file, pieces, tree.clone(), extent.plaintext.start),
+                Found::Wrong => comparison.check_alone(part, file, pieces),
+            })?;
+            if found == Found::Wrong {
+                candidates.refuse(run, part)?;
+                all = Found::Wrong;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Notes which directory it is that gets the name, then gives it the name. From then on the note says that it is done.
+    fn publish_tree(&self, mut sink: TreeSink, run: &Committing<'_>) -> Result<Restored, Error> {
+        let staged = sink.staging_path();
+        self.note_publishing(run, staged.file_name().unwrap_or_default())?;
+        let restored = sink.restored();
+        sink.publish(self.plan.plaintext_len()).map_err(|error| {
+            if let CommitError::NotCommitted(_) = error {
+                // Before the directory goes: that it is nowhere is not to say that it may have been the target.
+                let _ = run.attempts.remove(OsStr::new(PUBLISHING));
+            }
+            said_of_tree(Error::publish(error))
+        })?;
+        let restored = restored.lock().clone();
+        restored.ok_or_else(|| Error::new(ErrorKind::Io, "nothing was restored"))
+    }
+
+    /// Of a tree that has the target's name: what is left to do.
+    pub(super) fn finish_tree(&self, tree: TreeTarget) -> Result<bool, Error> {
+        let options = options_of(tree, self.plan.content().replaces);
+        let finished = tree_sink::finish_published(self.plan.target(), &options, &self.attempt_id());
+        finished.map_err(|error| match error {
+            TargetError::Held { .. } => Error::target(error),
+            error => {
+                let what =
+                    "the target is in place, but what a commit has left beside it could not be put away";
+                Error::new(ErrorKind::DurabilityUnknown, what)
+                    .advise("Run this again, as soon as nothing is in its way.")
+                    .because(Error::target(error))
+            }
+        })
+    }
+
+    /// Removes what a commit of this plan has left beside the target. Of one that has put the tree in place, it does what is left to do.
+    pub(super) fn discard_tree(&self, tree: TreeTarget) -> Result<(), Error> {
+        if self.finish_tree(tree)? {
+            return Ok(());
+        }
+        tree_sink::remove_attempt(self.plan.target(), &self.attempt_id()).map(drop).map_err(Error::target)
+    }
+
+    /// The name of what is staged beside the target, if anything is.
+    pub(super) fn staged_tree(&self) -> Result<Option<std::ffi::OsString>, Error> {
+        let found = tree_sink::look(self.plan.target(), Placement::Whole).map_err(Error::target)?;
+        Ok(found.and_then(|found| found.staging).and_then(|path| path.file_name().map(OsStr::to_owned)))
+    }
+}
+
+/// Attempts that have left a receipt, by part: the first of each is taken, as long as it is right.
+struct Candidates(Vec<Vec<AttemptName>>);
+
+impl Candidates {
+    fn of(receipts: &Receipts) -> Candidates {
+        let mut by_part = receipts.by_part.clone();
+        by_part.iter_mut().for_each(|attempts| attempts.reverse());
+        Candidates(by_part)
+    }
+
+    fn first(&self, part: u64) -> Option<AttemptName> {
+        self.0[part as usize].last().copied()
+    }
+
+    /// One for each part; none if a part has none.
+    fn chosen(&self) -> Option<Vec<AttemptName>> {
+        self.0.iter().map(|attempts| attempts.last().copied()).collect()
+    }
+
+    /// Removes the attempt that was taken of `part`.
+    fn refuse(&mut self, run: &Committing<'_>, part: u64) -> Result<(), Error> {
+        match self.0[part as usize].pop() {
+            Some(attempt) => run.attempts.remove_attempt(part, attempt),
+            None => Ok(()),
+        }
+    }
+
+    fn missing(&self) -> Vec<u64> {
+        (0..).zip(&self.0).filter(|(_, attempts)| attempts.is_empty()).map(|(part, _)| part).collect()
+    }
+}
+
+/// Gives `tree` all of `file`, the part `number`, which begins at `at`.
+fn give(
+    comparison: &Comparison<'_>,
+    number: u64,
+    file: File,
+    pieces: &[::parts::Piece],
+    tree: Arc<dyn WriteAt>,
+    at: u64,
+) -> Result<Found, Error> {
+    let failed = |error| Error::io(format!("part {number} could not be put in its place"), error);
+    let len: u64 = pieces.iter().map(|piece| piece.len).sum();
+    if file.metadata().map_err(failed)?.len() != len {
+        return Ok(Found::Wrong);
+    }
+    match comparison.check(&Given { file: Seed::from(file), tree, at }, pieces) {
+        Ok(found) => Ok(found),
+        // It became shorter.
+        Err(Stopped::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Found::Wrong),
+        Err(Stopped::Io(error)) => Err(failed(error)),
+        Err(Stopped::Cancelled) => Err(interrupted()),
+    }
+}
+
+/// A part that goes into a tree as it is read: what is compared is what was written, from the same memory.
+struct Given {
+    file: Seed,
+    tree: Arc<dyn WriteAt>,
+    /// Where it begins.
+    at: u64,
+}
+
+impl PartBytes for Given {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)?;
+        self.tree.write_all_at(self.at + offset, buffer)
+    }
+}
+
+/// How often other restores may come in between.
+const ATTEMPTS_MAX: usize = 3;

@@ -1,0 +1,108 @@
+//! What is left to do when a tree is the target: its root gets its attributes, the tree that it replaced goes, and the journal after it.
+//! Knows nothing of what else is in the tree.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use contract::AttemptId;
+use local::journal_header::Header;
+use rustix::fs::{fchmod, fsync};
+use storage::TargetError;
+use tree::Member;
+
+use crate::{
+    attributes::{Attributes, LeftOut},
+    directory_id::DirectoryId,
+    file_sync::FileSync,
+    journal::{Journal, RootNote},
+    members::IMPLICIT_MODE,
+    options::{OldTree, Placement, TreeOptions},
+    owner_numbers::OwnerNumbers,
+    recovery::{Evidence, Recovery, decide},
+    target::Target,
+};
+
+/// Does what the attempt `attempt_id` at `target` has left to do, if it has put its tree in place: the root gets its attributes, and what it replaced
+/// is removed or kept, as it was to be. Whatever has become of the rest of the tree since is not looked at. False: it has not, or it has
+/// tidied up; then nothing is done.
+///
+/// # Errors
+/// [`TargetError::Held`] where a writer is at work. The tree is in place, whatever fails.
+pub fn finish_published(
+    target: impl AsRef<Path>,
+    options: &TreeOptions,
+    attempt_id: &AttemptId,
+) -> Result<bool, TargetError> {
+    let target = Target::open(target.as_ref(), Placement::Whole)?;
+    let Some(journal) = target.find_journal()? else { return Ok(false) };
+    let records = journal.read().map_err(|error| TargetError::io(&target.journal_path(), "read", error))?;
+    if records.header != Header::Valid(attempt_id.clone()) {
+        return Ok(false);
+    }
+    let [staging, at_target] = target.ids()?;
+    let found = decide(&Evidence { records, staging, target: at_target });
+    let (Recovery::Published { intent, is_old_tree_there, .. }, Some(place)) = (found, at_target) else {
+        return Ok(false);
+    };
+    let directory = target.open_published(place)?;
+    let in_place = InPlace { target: &target, journal: &journal, directory: &directory, options };
+    let finished = in_place.settle_noted_root().and_then(|()| {
+        let replaced = intent.replaced.filter(|_| is_old_tree_there);
+        in_place.put_away(intent.old_tree, replaced)
+    });
+    finished.map(|_| true).map_err(|error| TargetError::io(&target.path, "tidy up beside", error))
+}
+
+/// A tree that has the target's name.
+pub(crate) struct InPlace<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) journal: &'a Journal,
+    pub(crate) directory: &'a OwnedFd,
+    pub(crate) options: &'a TreeOptions,
+}
+
+impl InPlace<'_> {
+    /// Gives the root what its header says, and makes all names durable.
+    pub(crate) fn settle_root(&self, root: Option<Member>) -> io::Result<LeftOut> {
+        let numbers = OwnerNumbers::default();
+        let mut attributes = Attributes::new(self.options, &numbers, FileSync::of(self.directory));
+        match root {
+            Some(root) => attributes.set(self.directory, ".".as_ref(), &root)?,
+            None => fchmod(self.directory, IMPLICIT_MODE.into())?,
+        }
+        fsync(self.directory)?;
+        self.target.sync()?;
+        // The syncs of directories are not enough: XFS that has shut down says yes to them, and no to a file's.
+        self.journal.sync()?;
+        Ok(attributes.left_out())
+    }
+
+    /// The same, by what the journal says. Where it is not known what the root is to have, it stays its owner's alone.
+    pub(crate) fn settle_noted_root(&self) -> io::Result<()> {
+        match self.journal.root()? {
+            RootNote::Unknown => Ok(()),
+            RootNote::Implicit => self.settle_root(None).map(drop),
+            RootNote::Member(root) => self.settle_root(Some(*root)).map(drop),
+        }
+    }
+
+    /// The old tree goes, and the journal after it: as long as that is there, it is known what is at the private directory's name.
+    pub(crate) fn put_away(
+        &self,
+        old_tree: OldTree,
+        replaced: Option<DirectoryId>,
+    ) -> io::Result<(Option<PathBuf>, Option<String>)> {
+        let old = match replaced {
+            Some(replaced) => self.target.dispose_of(replaced, old_tree),
+            None => (None, None),
+        };
+        self.target.sync()?;
+        self.journal.remove(&self.target.parent)?;
+        self.target.sync()?;
+        self.target.unlock(self.directory)?;
+        Ok(old)
+    }
+}
