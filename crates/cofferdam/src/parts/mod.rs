@@ -54,6 +54,7 @@ mod attempts;
 mod commit;
 mod comparison;
 mod digested_sink;
+mod giving_up;
 mod planning;
 mod run_part;
 #[cfg(feature = "tree")]
@@ -76,6 +77,7 @@ use storage::{Disk, TargetDir};
 pub(crate) use self::attempts::beside;
 use self::attempts::{AttemptsDir, receipt_name};
 pub use self::commit::Outcome;
+pub use self::giving_up::GivenUp;
 pub use self::planning::Planned;
 pub use self::run_part::PartRun;
 use crate::{Error, ErrorKind, record_file};
@@ -94,6 +96,8 @@ pub struct PlannedRestore {
 pub struct PartsState {
     /// Whether it has been committed: the target is in place. Then nothing else is known any more.
     pub is_committed: bool,
+    /// Whether a commit has put the target in place, and was interrupted before that was noted: to commit again notes it.
+    pub is_published: bool,
     /// Of each part, whether there is a receipt. Its file is read when the plan is committed.
     pub has_receipt: Vec<bool>,
     /// Files that have the name of a receipt and are none of this plan.
@@ -139,33 +143,21 @@ impl PlannedRestore {
     /// # Errors
     /// Something cannot be read; [`ErrorKind::JournalMismatch`] where the plan was given up.
     pub fn state(&self) -> Result<PartsState, Error> {
-        let found = self.attempts(&self.target_dir()?).and_then(|attempts| self.receipts(&attempts));
+        let target_dir = self.target_dir()?;
+        let found = self.attempts(&target_dir).and_then(|attempts| {
+            // What a commit would refuse, it says.
+            let is_published = self.stands_published(&target_dir, &attempts).unwrap_or(false);
+            Ok((is_published, self.receipts(&attempts)?))
+        });
         // Last: with a commit the directory goes, also while it is read, and what was found there says nothing then.
         if self.is_committed()? {
             let parts = self.plan.parts().len();
-            return Ok(PartsState { is_committed: true, has_receipt: vec![true; parts], strange: 0 });
+            let has_receipt = vec![true; parts];
+            return Ok(PartsState { is_committed: true, is_published: true, has_receipt, strange: 0 });
         }
-        let found = found?;
+        let (is_published, found) = found?;
         let has_receipt = found.by_part.iter().map(|receipts| !receipts.is_empty()).collect();
-        Ok(PartsState { is_committed: false, has_receipt, strange: found.strange })
-    }
-
-    /// Gives the plan up: removes what attempts have written, and what an interrupted commit has left. The target stays what it is, and no part
-    /// can be run any more. Of a plan that is committed, it removes what is left beside the target.
-    ///
-    /// # Errors
-    /// [`ErrorKind::TargetLocked`]: somebody is committing. [`ErrorKind::JournalMismatch`]: it is not the plan that was made. Something cannot
-    /// be removed.
-    pub fn give_up(&self) -> Result<(), Error> {
-        let target_dir = self.target_dir()?;
-        let Some(attempts) = self.attempts_left(&target_dir)? else { return Ok(()) };
-        let lock = attempts.lock()?;
-        if !self.is_committed()? {
-            self.discard_staged()?;
-        }
-        attempts.remove_all(&target_dir, self.plan.id())?;
-        drop(lock);
-        Ok(())
+        Ok(PartsState { is_committed: false, is_published, has_receipt, strange: found.strange })
     }
 
     /// Whether a commit has been done to its end.
@@ -196,8 +188,17 @@ impl PlannedRestore {
     }
 
     fn attempts(&self, target_dir: &TargetDir) -> Result<AttemptsDir, Error> {
-        let attempts = self.attempts_left(target_dir)?.ok_or_else(given_up)?;
-        if attempts.has_plan()? { Ok(attempts) } else { Err(given_up()) }
+        let attempts = self.attempts_left(target_dir)?.ok_or_else(|| self.nothing_kept())?;
+        if attempts.has_plan()? { Ok(attempts) } else { Err(self.nothing_kept()) }
+    }
+
+    fn nothing_kept(&self) -> Error {
+        let what = format!(
+            "there is nothing beside {} for this plan: it was given up, or its file system is not mounted here, or its directory was moved",
+            self.plan.target().display()
+        );
+        Error::new(ErrorKind::JournalMismatch, what)
+            .advise("Look whether the target's directory is the one of the other machines. If it is, make another plan, under another name.")
     }
 
     /// The directory of attempts, and if somebody was removing it, what is left.
@@ -313,11 +314,6 @@ fn committed_path(path: &Path) -> PathBuf {
 fn not_ours(path: &Path, error: RecordError) -> Error {
     Error::new(ErrorKind::JournalMismatch, format!("{} is not of this plan: {error}", path.display()))
         .advise("Remove it if you know who put it there.")
-}
-
-fn given_up() -> Error {
-    Error::new(ErrorKind::JournalMismatch, "nothing is kept for this plan: it was given up")
-        .advise("Make another plan, under another name.")
 }
 
 /// Of a stream, or of a plan of one, where no directories can be made.
