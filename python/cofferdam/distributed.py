@@ -1,4 +1,4 @@
-"""One stream restored into one file or directory by the workers of a cluster of Dask (extra ``distributed``): :mod:`cofferdam.parts`, and tasks that make its calls.
+"""One stream restored into one file, directory or object by the workers of a cluster of Dask (extra ``distributed``): :mod:`cofferdam.parts`, and tasks that make its calls.
 
     import cofferdam.distributed
     from distributed import Client
@@ -9,7 +9,8 @@
 What passes through the scheduler are names and numbers of parts. No bytes do, and no keys: ``identity`` is the name of a file that each worker
 has, or is left out, and each worker's own environment names it in ``COFFERDAM_IDENTITY``. Credentials of stores are in the workers' environment, too.
 
-The workers share a file system with ``target`` and ``plan`` on it, under the same paths, and run as the same user. The client needs neither those files nor a key.
+The workers share a file system with ``target`` and ``plan`` on it, under the same paths, and run as the same user. Where ``target`` is the URL of an object in a
+store, small files alone are on that file system, beside ``plan``. The client needs neither those files nor a key.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Progress:
 class Restored:
     """What was restored."""
 
-    #: The absolute path of the target.
+    #: The absolute path of the target, or its URL.
     target: str
     #: The stream's digest, in hexadecimal digits.
     stream_digest: str
@@ -94,14 +95,14 @@ def restore(
     lock_timeout: float = 600.0,
     progress: Callable[[Progress], object] | None = None,
 ) -> Restored:
-    """Restores ``sealed`` to ``target``, a file or, of a tree, a directory, by the workers of ``client``, all or nothing: the target is as it was, or what was sealed.
+    """Restores ``sealed`` to ``target``, a file, of a tree a directory, or the URL of an object in a store, by the workers of ``client``, all or nothing: the target is as it was, or what was sealed.
 
     ``plan`` is where the plan is kept, ``plan_key`` its key: by default the file that ``COFFERDAM_PLAN_KEY`` names on the workers, or the plan's name with
     ``.key`` behind it. **The same call goes on** from what an earlier one has left, also one that was killed, and also while another one is at work. Once the plan has been
     committed it does nothing: for another restore, name another plan, or remove its files.
 
     ``parts`` is into how many the stream is cut: by default those of the plan that is there, or else four for each thread of the workers, and at most one for each
-    segment. Each task uses ``threads`` threads and at most ``memory`` bytes; where a worker has fewer threads than its machine has cores, give more. ``workers`` are
+    segment; of an object each has 5 MiB at least, but for the last. Each task uses ``threads`` threads and at most ``memory`` bytes; where a worker has fewer threads than its machine has cores, give more. ``workers`` are
     those that may be asked, all by default. The other keywords are those of :func:`cofferdam.restore`.
 
     A part whose worker dies is run again by Dask, and one that fails for what may pass (storage, network, threads) ``retries`` times more. For whatever else the first failure
@@ -129,8 +130,8 @@ def restore(
         retries,
     )
     request = {
-        "sealed": _place(sealed),
-        "target": _shared(target),
+        "sealed": _place(sealed, "sealed"),
+        "target": _place(target, "target"),
         "force": force,
         "keep_old": keep_old,
         "numeric_owner": numeric_owner,
@@ -363,11 +364,11 @@ def _parts_for(client: Any, workers: list[str] | None) -> int:
     return _PARTS_PER_THREAD * max(1, sum(threads.values()))
 
 
-def _place(sealed: str | os.PathLike[str]) -> str:
-    """Where workers find the stream."""
-    if not isinstance(sealed, (str, os.PathLike)):
-        raise cofferdam.UsageError("`sealed` is a path or a URL by which each worker finds the stream")
-    name = os.fspath(sealed)
+def _place(given: str | os.PathLike[str], called: str) -> str:
+    """Where workers find the stream, or put it."""
+    if not isinstance(given, (str, os.PathLike)):
+        raise cofferdam.UsageError(f"`{called}` is a path or a URL by which each worker finds it")
+    name = os.fspath(given)
     scheme, is_url, rest = name.partition("://")
     if not is_url:
         return os.path.abspath(name)

@@ -1,4 +1,4 @@
-"""One stream restored into one file or directory by many processes, on one machine or on many, which share a file system and nothing else.
+"""One stream restored into one file or directory, or one object in a store, by many processes, on one machine or on many, which share a file system and nothing else.
 
 >>> import cofferdam
 >>> from cofferdam import parts
@@ -17,6 +17,9 @@ False
 It starts no process and speaks to none: :mod:`cofferdam.distributed` does, and any engine that runs tasks can. The calls are the command's steps
 (``restore --plan``), on the same files, and go together with them. Each may be killed, made again, and made twice at once; until :func:`commit` the
 target is as it was.
+
+Where the target is the URL of an object, parts are sent to one upload, and the store puts them together when the plan is committed; credentials are
+those of each process's environment. The files between the processes are then beside the plan.
 
 The plan's key is in a file: the one that ``COFFERDAM_PLAN_KEY`` names, or else the plan's name with ``.key`` behind it. Whoever has it can have any bytes taken for a part; it opens no stream.
 """

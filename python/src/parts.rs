@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use cofferdam::parts::{Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
 use cofferdam::{StreamDigest, TreeOutcome};
@@ -15,18 +16,18 @@ use crate::number::{Number, count, seconds};
 use crate::open::{Asked, opener};
 use crate::seal::if_exists;
 use crate::signed::signed_by;
-use crate::source::{Given, Opened};
-use crate::target::Target;
+use crate::source::{self, Given, Opened};
+use crate::target::{Target, object};
 use crate::{error, keys, tree_options};
 
-/// What is planned: a stream, its parts, and the file or directory that it becomes.
+/// What is planned: a stream, its parts, and the file, directory or object that it becomes.
 #[pyclass(frozen, get_all, module = "cofferdam.parts")]
 pub(crate) struct Plan {
     /// The plan's own id, in hexadecimal digits.
     id: String,
     /// Where workers find the stream: a path or a URL, without what is secret in it.
     sealed: OsString,
-    /// The absolute path of what it becomes.
+    /// The absolute path of what it becomes, or its URL.
     target: OsString,
     /// The stream's digest, in hexadecimal digits.
     stream_digest: String,
@@ -56,7 +57,7 @@ impl Plan {
         Plan {
             id: plan.id().to_string(),
             sealed: plan.content().source.clone(),
-            target: plan.target().as_os_str().to_owned(),
+            target: plan.target().name().to_owned(),
             stream_digest: StreamDigest(plan.content().stream_digest).to_string(),
             plaintext_len: plan.plaintext_len(),
             part_lens: plan.parts().iter().map(|extent| extent.len()).collect(),
@@ -86,10 +87,12 @@ impl State {
     }
 }
 
-/// Plans the restore of ``sealed`` to ``target``, a file or, of a tree, a directory, in so many ``parts``, whole segments each, and writes that to a file at ``plan``.
+/// Plans the restore of ``sealed`` to ``target``, a file, of a tree a directory, or the URL of an object in a store, in so many ``parts``, whole segments each, and writes that to a file at ``plan``.
 ///
 /// ``sealed`` is a path, or a URL without a secret in it, by which workers find the stream. The plan's key is in the file ``plan_key``, which is made if it is
 /// not there: by default the plan's name with ``.key`` behind it. If a plan is at ``plan`` already that says the same, that is the plan.
+///
+/// An object has one upload, which is begun now; parts shorter than 5 MiB are joined with the next one, so there may be fewer.
 ///
 /// With ``force`` the commit replaces a target that exists. The other keywords are those of :func:`cofferdam.restore`; the plan keeps what they say of a
 /// tree, for whoever commits.
@@ -107,7 +110,7 @@ pub(crate) fn plan_restore(
     py: Python<'_>,
     plan: PathBuf,
     sealed: &Bound<'_, PyAny>,
-    target: PathBuf,
+    target: &Bound<'_, PyAny>,
     parts: Number<u64>,
     identities: Option<&Bound<'_, PyAny>>,
     plan_key: Option<PathBuf>,
@@ -131,12 +134,19 @@ pub(crate) fn plan_restore(
     let asked = Asked { expect_digest, min_sequence, signed, threads, memory };
     let opener =
         opener(py, keys::identities(py, identities, passphrase)?, asked)?.if_exists(if_exists(force));
-    let source = Given::new(sealed, seconds(py, timeout)?)?;
+    let timeout = seconds(py, timeout)?;
+    let source = Given::new(sealed, timeout)?;
+    let target = match Target::new(target)? {
+        Target::File(_) => {
+            return Err(error::usage(py, "a plan is for a file, a directory or an object: a path or a URL"));
+        }
+        target => target,
+    };
     let tree = tree_options::Asked { force, keep_old, into: false, numeric_owner, no_owner, set_id, devices };
     let mut files = tree_options::files(identities, [signed_by, signature])?;
     // Where it is, or is going to be.
     files.extend(key_path(&plan, plan_key.clone()).parent().map(Path::to_owned));
-    tree.check(py, (&source, &Target::Path(target.clone())), files)?;
+    tree.check(py, (&source, &target), files)?;
     let outcome = TreeOutcome::default();
     let opener = tree.opener(opener, &outcome);
     let described = described(py, &source)?;
@@ -144,8 +154,16 @@ pub(crate) fn plan_restore(
         let opener = opener.cancel(cancel.clone()).observer(observer);
         let Opened { source, lease: _lease } = source.open(&cancel)?;
         let key = open_or_create_key(key_path(&plan, plan_key))?;
-        let (planned, made) =
-            PlannedRestore::create(&plan, key, &opener, source, &described, &target, parts)?;
+        let (planned, made) = match target {
+            Target::Place(place) => {
+                let target = object(place, timeout);
+                PlannedRestore::create_for_object(&plan, key, &opener, source, &described, &target, parts)?
+            }
+            Target::Path(target) => {
+                PlannedRestore::create(&plan, key, &opener, source, &described, &target, parts)?
+            }
+            Target::File(_) => unreachable!("it has been refused"),
+        };
         Ok::<_, Failed>(Plan::new(&planned, made == Planned::Before))
     })
 }
@@ -160,7 +178,7 @@ pub(crate) fn read_plan(py: Python<'_>, plan: PathBuf, plan_key: Option<PathBuf>
 }
 
 /// Runs ``part`` of the plan, from 0 on, as often as one likes, on any machine: opens its segments into a file of this call's own beside the
-/// target, and leaves a receipt. Returns ``"written"``; ``"written before"`` where it has a receipt already, or ``"committed"`` where the plan has been
+/// target, or sends them to the upload of an object, and leaves a receipt. Returns ``"written"``; ``"written before"`` where it has a receipt already, or ``"committed"`` where the plan has been
 /// committed: then nothing was done.
 ///
 /// ``identities`` are what opens the stream. ``sealed`` is where this machine finds it, if that is elsewhere than the plan says: that it is the planned
@@ -189,7 +207,7 @@ pub(crate) fn run_part(
     let asked = Asked { threads, memory, ..Asked::default() };
     let opener = opener(py, keys::identities(py, identities, passphrase)?, asked)?;
     let timeout = seconds(py, timeout)?;
-    let planned = call::run(py, None, move |_| open(&plan, plan_key))?;
+    let planned = reached(py, call::run(py, None, move |_| open(&plan, plan_key))?, timeout)?;
     let source = match sealed {
         Some(sealed) => Given::new(sealed, timeout)?,
         None => Given::new(planned.plan().content().source.as_os_str().into_pyobject(py)?.as_any(), timeout)?,
@@ -210,7 +228,7 @@ pub(crate) fn run_part(
 /// ``False`` where that had been done before: whatever has become of the target since, nothing is done then.
 ///
 /// What the parts have written is put together, read back on as many ``threads`` (all by default), and compared with the receipts; then the target
-/// changes once. It may be killed, and called again.
+/// changes once. Of an object, the store is asked what it has, and puts that together. It may be killed, and called again.
 ///
 /// Raises :exc:`PartsMissingError`, whose ``parts`` are to be run again, :exc:`TargetLockedError` where somebody else is committing, and other kinds of
 /// :exc:`Error`; then the target is as it was, unless it is a :exc:`DurabilityUnknownError`.
@@ -224,8 +242,9 @@ pub(crate) fn commit_plan(
 ) -> PyResult<bool> {
     let threads = count(py, threads, "threads")?;
     let threads = threads.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    let planned = reached(py, call::run(py, None, move |_| open(&plan, plan_key))?, None)?;
     let outcome = call::run(py, None, move |Control { cancel, .. }| {
-        Ok::<_, Failed>(open(&plan, plan_key)?.commit(threads, &cancel)?)
+        Ok::<_, Failed>(planned.commit(threads, &cancel)?)
     })?;
     match outcome {
         Outcome::Published | Outcome::TreePublished(_) => Ok(true),
@@ -251,11 +270,21 @@ pub(crate) fn state_of_plan(py: Python<'_>, plan: PathBuf, plan_key: Option<Path
 #[pyfunction]
 #[pyo3(signature = (plan, *, plan_key = None))]
 pub(crate) fn give_up_plan(py: Python<'_>, plan: PathBuf, plan_key: Option<PathBuf>) -> PyResult<()> {
-    call::run(py, None, move |_| Ok::<_, Failed>(open(&plan, plan_key)?.give_up()?))
+    let planned = reached(py, call::run(py, None, move |_| open(&plan, plan_key))?, None)?;
+    call::run(py, None, move |_| Ok::<_, Failed>(planned.give_up()?))
 }
 
 fn open(plan: &Path, key: Option<PathBuf>) -> Result<PlannedRestore, Failed> {
     Ok(PlannedRestore::open(plan, open_key(key_path(plan, key))?)?)
+}
+
+/// The plan with how its object is reached, if it is for one: as this process's environment says.
+fn reached(py: Python<'_>, planned: PlannedRestore, timeout: Option<Duration>) -> PyResult<PlannedRestore> {
+    let Some(url) = planned.object_url().map(str::to_owned) else { return Ok(planned) };
+    match source::place(url.into_pyobject(py)?.as_any())? {
+        Some(place) => call::run(py, None, move |_| Ok(planned.with_object(object(place, timeout))?)),
+        None => Err(error::usage(py, "the plan's target is no URL of a store")),
+    }
 }
 
 /// Where the plan's key is, as the command has it: named, or by the environment, or beside the plan.

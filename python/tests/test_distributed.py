@@ -13,6 +13,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -28,6 +31,8 @@ import cofferdam.distributed as many  # noqa: E402
 MIB = 1 << 20
 #: Four segments: as many parts, each of 8 MiB.
 PLAIN = random.Random(29).randbytes(32 * MIB)
+#: A bucket of a server of S3 that the step `python` has started; `AWS_…` say how it is reached.
+BUCKET = os.environ.get("COFFERDAM_TEST_BUCKET")
 RUNS = int(os.environ.get("COFFERDAM_TEST_RUNS", "2"))
 
 
@@ -93,7 +98,8 @@ class Place:
 
     def restore(self, client, sealed=None, **options):
         options = {"plan": self.plan, "identity": self.key, **options}
-        return many.restore(client, sealed or self.sealed, self.target, **options)
+        target = options.pop("target", self.target)
+        return many.restore(client, sealed or self.sealed, target, **options)
 
     def missing(self):
         return parts.state(self.plan).missing
@@ -282,6 +288,35 @@ def test_a_part_whose_worker_is_killed_is_run_again(place, client, server):
 async def give_up(address, dask_scheduler):
     """What a scheduler does with a worker that it has not heard of for too long; how long that is, is not waited for: a busy machine takes it, too."""
     await dask_scheduler.restart_workers([address], wait_for_workers=False, stimulus_id="not heard of")
+@pytest.mark.skipif(BUCKET is None, reason="COFFERDAM_TEST_BUCKET names no bucket of a test server")
+def test_an_object_is_made_by_workers_of_which_one_is_killed(place, client, server):
+    name = f"dask-{uuid.uuid4()}"
+    place.target = f"s3://{BUCKET}/{name}"
+
+    def stored():
+        # Who may read without a signature gets the very bytes.
+        try:
+            with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT']}/{BUCKET}/{name}") as answer:
+                return answer.read()
+        except urllib.error.HTTPError:
+            return None
+
+    thread, came = in_background(lambda: place.restore(client, server.url, progress=close_when_planned(server)))
+    in_the_middle(client, place, server)
+    os.kill(next(iter(pids(client).values())), signal.SIGKILL)
+    assert stored() is None
+    server.gate.set()
+    thread.join(120)
+    assert isinstance(came[0], many.Restored), came
+    assert (came[0].target, came[0].parts, came[0].was_there) == (place.target, 4, False)
+    assert stored() == PLAIN
+    assert sorted(path.name for path in place.home.glob(".*")) == []
+    # The second call does nothing, whatever has become of the object since; and another plan does not replace it unasked.
+    assert place.restore(client, server.url).was_there
+    with pytest.raises(cofferdam.TargetExistsError):
+        place.restore(client, server.url, plan=place.home / "another")
+    assert place.restore(client, server.url, plan=place.home / "third", force=True).parts == 4
+    assert stored() == PLAIN
 
 
 def test_a_worker_that_comes_back_after_the_commit_writes_nothing_of_the_target(place, server):
@@ -467,6 +502,7 @@ def test_no_key_is_in_what_the_scheduler_has(place, client, server):
         ({"sealed": "https://host/a.cfd?sig=sesame"}, "secret"),
         ({"sealed": "https://user:sesame@host/a.cfd"}, "secret"),
         ({"sealed": b"bytes"}, "path or a URL"),
+        ({"target": "s3://user:sesame@bucket/a"}, "secret"),
     ],
 )
 def test_secrets_are_no_arguments(place, client, options, word):

@@ -4,6 +4,7 @@ import io
 import os
 import random
 import tarfile
+import urllib.error
 import urllib.request
 import uuid
 
@@ -114,3 +115,33 @@ def test_a_directory_is_sealed_looked_into_and_restored(tmp_path, key, name):
     cofferdam.restore(url, copy, key)
     with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT']}/{BUCKET}/copy-{name}") as answer, tarfile.open(fileobj=answer, mode="r|") as tar:
         assert [member.name.removeprefix("./").rstrip("/") for member in tar] == [".", "a", "a/large", "b"]
+
+
+def test_a_plan_for_an_object_is_run_part_by_part_and_given_up_or_committed(tmp_path, key, name):
+    from cofferdam import parts
+
+    def stored():
+        try:
+            with urllib.request.urlopen(f"{os.environ['AWS_ENDPOINT']}/{BUCKET}/{name}") as answer:
+                return answer.read()
+        except urllib.error.HTTPError:
+            return None
+
+    url, sealed = f"s3://{BUCKET}/{name}", tmp_path / "a.cfd"
+    cofferdam.seal(PLAIN, sealed, recipient(key))
+    for plan, ends in [(tmp_path / "first", parts.give_up), (tmp_path / "second", parts.commit)]:
+        made = parts.plan(plan, sealed, url, 1, key)
+        assert (made.target, len(made), made.plaintext_len) == (url, 1, len(PLAIN))
+        assert parts.plan(plan, sealed, url, 1, key).was_there and parts.read(plan).id == made.id
+        with pytest.raises(cofferdam.PartsMissingError):
+            parts.commit(plan)
+        assert [parts.run_part(plan, 0, key), parts.run_part(plan, 0, key)] == ["written", "written before"]
+        assert stored() is None
+        ends(plan)
+        assert not list(tmp_path.glob(".*"))
+    assert stored() == PLAIN
+    assert parts.commit(plan) is False and parts.state(plan).committed
+    with pytest.raises(cofferdam.JournalMismatchError):
+        parts.commit(tmp_path / "first")
+    with pytest.raises(cofferdam.UsageError):
+        parts.plan(tmp_path / "third", sealed, io.BytesIO(), 1, key)

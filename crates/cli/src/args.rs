@@ -211,8 +211,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   rewrapped file, generation, slots, room_bytes, removed
   status    target, attempt (\"restore\", \"sealing\", \"receiving\", \"published\", \"moving\", \"shards\", \"parts\",
             \"in-the-way\", \"unknown\"), staging, staging_len, durable_len, journal, state, stream_id, input_len,
-            plan, shards, parts (directories of plans), problems, within (a directory: attempt, staging, staging_len, journal, problems of
-            what is in it); staging_len of a directory: bytes that are allocated to the files beneath it
+            plan, shards, parts (directories of plans), problems, within (a directory: attempt, staging, staging_len, journal, problems of what is in it);
+            staging_len of a directory: bytes that are allocated to the files beneath it
   discarded target, removed, parts (directories of plans, which stay)
   upload    key, id, begun, age_seconds, aborted: of a store
   uploads   listed, aborted: after them

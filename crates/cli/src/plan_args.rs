@@ -19,7 +19,7 @@ pub(crate) struct PlanArgs {
     ///
     /// One process plans, with --parts; any number of them run parts, each with --part, on any machine; then one commits, with --commit.
     /// Each step may be killed and run again, and run twice at once. Before the commit TARGET is as it was. FILE and the directory of
-    /// TARGET are on a file system that all of them share, under the same paths.
+    /// TARGET are on a file system that all of them share, under the same paths; where TARGET is an object in a store, FILE alone.
     #[arg(
         long,
         value_name = "FILE",
@@ -32,7 +32,7 @@ pub(crate) struct PlanArgs {
     /// Plan the restore of SEALED to TARGET in N parts, at most one for each segment: FILE and its key are made, and nothing is restored
     ///
     /// What decides how TARGET is made is given here, and kept in the plan: --force, and what is said of directories below, --into and --path apart.
-    /// If FILE is there already and plans the same, that is the plan.
+    /// If FILE is there already and plans the same, that is the plan. An object is made of at most as many parts as have 5 MiB, the last one aside.
     #[arg(long, value_name = "N", requires = "plan", group = "plan_step")]
     parts: Option<NonZeroU64>,
 

@@ -99,6 +99,24 @@ impl Uploading {
         opener.restore_to_object(source, &self.target(url, report))
     }
 
+    /// The object at `url` as the target of a plan: several processes send to it, and what is lost with one of them is its part alone.
+    #[cfg(feature = "remote")]
+    pub(crate) fn planned(&self, url: &Url, report: Report) -> cofferdam::ObjectTarget {
+        let target = url.target(report);
+        self.spool.iter().fold(target, |target, spool| target.spool(spool))
+    }
+
+    /// Refuses what a plan's parts cannot heed; where no object is written, all of it.
+    pub(crate) fn check_planned(&self, goal: &Goal) -> Result<(), Failure> {
+        self.check(goal)?;
+        match self.max_size {
+            Some(_) => {
+                Err(Failure::usage("--max-size: a plan knows how long the object is").advise("Leave it out."))
+            }
+            None => Ok(()),
+        }
+    }
+
     #[cfg(feature = "remote")]
     fn target(&self, url: &Url, report: Report) -> cofferdam::ObjectTarget {
         interrupt::writes_object(url);

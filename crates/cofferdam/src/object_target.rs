@@ -8,8 +8,13 @@ use std::sync::Arc;
 
 use contract::{CommitError, IfExists};
 use object::{ExpectedLen, NoRoom, ObjectOptions, ObjectSink};
+#[cfg(feature = "parts")]
+use object::{ObjectRange, SentTags};
+#[cfg(feature = "parts")]
+use remote::upload::SharedUpload;
 use remote::upload::{UploadFault, UploadFaultKind, UploadNotice, UploadOptions};
 use remote::{Place, PlaceKind, Retry, RetryPolicy};
+use segment_worker::CancelToken;
 use sources::Source;
 use stream::{FileInput, Opening, Resources, SealedLen};
 
@@ -97,19 +102,50 @@ impl ObjectTarget {
         if_exists: IfExists,
         expected_len: ExpectedLen,
     ) -> Result<ObjectSink, Error> {
-        let mut options = ObjectOptions::new(resources.memory_len() / SHARE.1 * SHARE.0);
+        let mut options = ObjectOptions::new(upload_memory(resources));
         options.if_exists = if_exists;
         options.expected_len = match (expected_len, self.len_max) {
             (ExpectedLen::Unknown, Some(len_max)) => ExpectedLen::AtMost(len_max),
             (expected_len, _) => expected_len,
         };
         options.spool.clone_from(&self.spool);
-        options.upload = self.upload.clone();
-        let cancel = resources.cancel.clone();
-        options.upload.is_cancelled = Arc::new(move || cancel.is_cancelled());
+        options.upload = self.upload_options(&resources.cancel);
         resources.tell_staging();
         ObjectSink::open(&self.place, &options).map_err(|error| refused(error, &self.place))
     }
+
+    /// Tells that parts may stay at the store.
+    #[cfg(feature = "parts")]
+    pub(crate) fn tell_left(&self, error: &io::Error) {
+        (self.upload.on_notice)(&UploadNotice::Left { what: error.to_string() });
+    }
+
+    /// How its requests are made until `cancel`.
+    pub(crate) fn upload_options(&self, cancel: &CancelToken) -> UploadOptions {
+        let mut options = self.upload.clone();
+        let cancel = cancel.clone();
+        options.is_cancelled = Arc::new(move || cancel.is_cancelled());
+        options
+    }
+
+    /// A sink of a range of the object that `upload` becomes.
+    #[cfg(feature = "parts")]
+    pub(crate) fn range_sink(
+        &self,
+        resources: &Resources,
+        upload: SharedUpload,
+        range: ObjectRange,
+    ) -> Result<(ObjectSink, SentTags), Error> {
+        let mut options = ObjectOptions::new(upload_memory(resources));
+        options.spool.clone_from(&self.spool);
+        resources.tell_staging();
+        ObjectSink::join(upload, range, &options).map_err(|error| refused(error, &self.place))
+    }
+}
+
+/// Of the memory budget, what an upload may take.
+pub(crate) fn upload_memory(resources: &Resources) -> usize {
+    resources.memory_len() / SHARE.1 * SHARE.0
 }
 
 /// Uploads.
@@ -192,7 +228,7 @@ pub fn upload_error(error: io::Error) -> Error {
 }
 
 /// Why a sink could not be opened.
-fn refused(error: io::Error, place: &Place) -> Error {
+pub(crate) fn refused(error: io::Error, place: &Place) -> Error {
     if let Some(no_room) = NoRoom::within(&error) {
         let needed = (no_room.needed / SHARE.0 + 1).saturating_mul(SHARE.1) as u64;
         return Error::new(ErrorKind::Usage, format!("{place}: {no_room}"))
@@ -209,9 +245,8 @@ fn refused(error: io::Error, place: &Place) -> Error {
 }
 
 /// An upload's fault as what it is to a caller, whichever call it ended.
-fn explain(error: Error) -> Error {
-    let fault = faults_under(&error).find_map(|cause| UploadFault::within(cause).cloned());
-    if let Some(fault) = fault {
+pub(crate) fn explain(error: Error) -> Error {
+    if let Some(fault) = fault_under(&error) {
         return of_fault(&fault);
     }
     let is_too_long = faults_under(&error).any(|cause| cause.kind() == io::ErrorKind::FileTooLarge);
@@ -219,6 +254,11 @@ fn explain(error: Error) -> Error {
         true => Error::new(ErrorKind::Limit, "the object gets too long").because(error),
         false => error,
     }
+}
+
+/// The upload's fault among the causes.
+pub(crate) fn fault_under(error: &Error) -> Option<UploadFault> {
+    faults_under(error).find_map(|cause| UploadFault::within(cause).cloned())
 }
 
 /// The errors of input and output among the causes.

@@ -10,14 +10,14 @@
 //! of its part. So as many receipts as the plan has parts, one for each, are the whole stream.
 //!
 //! ```
-//! use parts::{NewPlan, PartExtent, Plan, PlanKey};
+//! use parts::{NewPlan, PartExtent, Plan, PlanKey, PlanTarget};
 //!
 //! let key = PlanKey::generate()?;
 //! let plan = Plan::new(NewPlan {
 //!     stream_id: [1; 16],
 //!     stream_digest: [3; 32],
 //!     source: "/backup/db.cfd".into(),
-//!     target: "/srv/db".into(),
+//!     target: PlanTarget::Path("/srv/db".into()),
 //!     replaces: false,
 //!     mode: Some(0o640),
 //!     modified: None,
@@ -47,19 +47,27 @@ mod plan;
 mod receipt;
 mod text;
 mod tree_target;
+mod upload;
 
 pub use error::RecordError;
 pub use extent::PartExtent;
 pub use key::{PlanKey, RandomError};
 pub use manifest::{Manifest, Shard, ShardName, UnusableManifest};
-pub use note::{Committed, FileIdentity, Publishing};
-pub use pieces::{Piece, PieceDigest, PieceHasher};
-pub use plan::{Modified, NewPlan, Plan, PlanId, UnusablePlan};
+pub use note::{Committed, Completing, FileIdentity, Publishing};
+pub use pieces::{Piece, PieceDigest, PieceDigester, PieceHasher};
+pub use plan::{Modified, NewPlan, Plan, PlanId, PlanTarget, UnusablePlan};
 pub use receipt::{AttemptName, PartReceipt};
 pub use tree_target::{TreeOwners, TreeTarget};
+pub use upload::{PartCut, PlannedUpload};
 
 /// The most parts that a plan has.
 pub const PARTS_MAX: usize = 10_000;
+/// The most pieces that stores take of one object (Amazon S3 User Guide, "Amazon S3 multipart upload limits").
+pub const UPLOAD_NUMBERS_MAX: u64 = 10_000;
+/// The fewest bytes that stores take of a piece of an object, unless it is the last (the same).
+pub const UPLOAD_PIECE_LEN_MIN: u64 = 5 << 20;
+/// The most bytes that stores take of a piece of an object (the same).
+pub const UPLOAD_PIECE_LEN_MAX: u64 = 5 << 30;
 /// The most shards that a manifest has.
 pub const SHARDS_MAX: usize = 10_000;
 /// The most bytes that the text of a manifest has.
@@ -75,8 +83,10 @@ pub const NOTE_LEN_MAX: usize = 4096;
 
 /// A line of a part: three words at most of 20 digits each, two digests, and what is between them.
 const PART_LINE_LEN_MAX: usize = 5 + 5 * 21 + 2 * 65;
+/// A line of a part's cut.
+const NUMBERS_LINE_LEN_MAX: usize = 8 + 4 * 21;
 /// What comes before them, paths included: each byte may take three.
-const HEAD_LEN_MAX: usize = 512 + 2 * 3 * PATH_LEN_MAX;
+const HEAD_LEN_MAX: usize = 512 + 2 * 3 * PATH_LEN_MAX + 2 * 3 * upload::STORE_NAME_LEN_MAX;
 /// Bytes of a path or a URL.
 const PATH_LEN_MAX: usize = 8192;
 /// What comes before the pieces of a receipt.
@@ -84,4 +94,4 @@ const RECEIPT_HEAD_LEN_MAX: usize = 1024;
 /// A line of a piece: its length and its digest.
 const PIECE_LINE_LEN_MAX: usize = 6 + 20 + 1 + 64 + 1;
 const _: () = assert!(RECEIPT_HEAD_LEN_MAX + RECEIPT_PIECES_MAX * PIECE_LINE_LEN_MAX < RECEIPT_LEN_MAX);
-const _: () = assert!(HEAD_LEN_MAX + PARTS_MAX * PART_LINE_LEN_MAX < PLAN_LEN_MAX);
+const _: () = assert!(HEAD_LEN_MAX + PARTS_MAX * (PART_LINE_LEN_MAX + NUMBERS_LINE_LEN_MAX) < PLAN_LEN_MAX);

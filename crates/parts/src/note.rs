@@ -1,4 +1,4 @@
-//! Two notes of whoever commits: which file is about to become the target, and that the plan is done.
+//! The notes of whoever commits: which file is about to become the target, that an upload is, and that the plan is done.
 //! They say nothing of a byte; they keep a second commit from doing anything again.
 
 use crate::text::{Hex, Lines, Writer};
@@ -43,6 +43,29 @@ impl Publishing {
         let created = lines.line_if_there::<1>("created")?.map(|created| created.number(0)).transpose()?;
         lines.end()?;
         Ok(Publishing { file: FileIdentity { inode, created } })
+    }
+}
+
+/// The store is about to be asked for the object. If the upload is gone, it may be that object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Completing;
+
+impl Completing {
+    /// Its text.
+    pub fn to_text(&self, key: &PlanKey, plan: PlanId) -> String {
+        let mut text = Writer::new(COMPLETING);
+        text.line("plan", &[&plan]);
+        text.finish(key)
+    }
+
+    /// Reads the note of a commit of `plan`.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn parse(text: &[u8], key: &PlanKey, plan: PlanId) -> Result<Completing, RecordError> {
+        let mut lines = Lines::of(text, COMPLETING, NOTE_LEN_MAX, key)?;
+        check_plan(&mut lines, plan)?;
+        lines.end().map(|()| Completing)
     }
 }
 
@@ -92,4 +115,5 @@ fn check_plan(lines: &mut Lines<'_>, plan: PlanId) -> Result<(), RecordError> {
 }
 
 const PUBLISHING: &str = "cofferdam-publishing";
+const COMPLETING: &str = "cofferdam-completing";
 const COMMITTED: &str = "cofferdam-committed";

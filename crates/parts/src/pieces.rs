@@ -58,9 +58,36 @@ impl PieceHasher {
         Ok(PieceDigest(hasher.finalize().into()))
     }
 
+    /// The digest of bytes that come by and by.
+    pub fn begin(&self) -> PieceDigester {
+        PieceDigester(blake3::Hasher::new_keyed(&self.0))
+    }
+
     /// The digest of `bytes`.
     pub fn digest_of(&self, bytes: &[u8]) -> PieceDigest {
         PieceDigest(blake3::keyed_hash(&self.0, bytes).into())
+    }
+}
+
+/// A digest in the making. A copy of it goes on from the same bytes.
+#[derive(Clone)]
+pub struct PieceDigester(blake3::Hasher);
+
+impl PieceDigester {
+    /// The next `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    pub fn digest(&self) -> PieceDigest {
+        PieceDigest(self.0.finalize().into())
+    }
+}
+
+impl fmt::Debug for PieceDigester {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("PieceDigester")
     }
 }
 

@@ -4,12 +4,13 @@
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::key::random_id;
 use crate::text::{Hex, Lines, Quoted, Values, Writer, parse_number};
 use crate::{
-    PARTS_MAX, PATH_LEN_MAX, PLAN_LEN_MAX, PartExtent, PlanKey, RandomError, RecordError, TreeTarget,
+    PARTS_MAX, PATH_LEN_MAX, PLAN_LEN_MAX, PartExtent, PlanKey, PlannedUpload, RandomError, RecordError,
+    TreeTarget,
 };
 
 /// A plan whose parts tile its stream: they meet, the first begins at its beginning, and the chain after the last is its digest.
@@ -28,13 +29,13 @@ pub struct NewPlan {
     pub stream_digest: [u8; 32],
     /// Where workers find the stream, in their caller's words: a path or a URL.
     pub source: OsString,
-    /// What the stream becomes, by an absolute path that is the same everywhere.
-    pub target: PathBuf,
+    /// What the stream becomes.
+    pub target: PlanTarget,
     /// Whether a target that exists is replaced.
     pub replaces: bool,
-    /// The mode that a new target gets.
+    /// The mode that a new file gets.
     pub mode: Option<u32>,
-    /// The time of modification that a new target gets.
+    /// The time of modification that a new file gets.
     pub modified: Option<Modified>,
     /// How the plaintext, a tree, becomes a directory. None: the target is a file.
     pub tree: Option<TreeTarget>,
@@ -42,6 +43,40 @@ pub struct NewPlan {
     pub len: Option<u64>,
     /// The parts, in order.
     pub parts: Vec<PartExtent>,
+}
+
+/// What a stream becomes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PlanTarget {
+    /// A file or directory, by an absolute path that is the same everywhere.
+    Path(PathBuf),
+    /// An object in a store.
+    Object {
+        /// Its URL, without anything secret.
+        url: String,
+        /// What attempts send to.
+        upload: PlannedUpload,
+    },
+}
+
+impl PlanTarget {
+    /// The path or the URL.
+    pub fn name(&self) -> &OsStr {
+        match self {
+            PlanTarget::Path(path) => path.as_os_str(),
+            PlanTarget::Object { url, .. } => url.as_ref(),
+        }
+    }
+
+    fn is_named(&self) -> bool {
+        let name = self.name();
+        !name.is_empty()
+            && name.len() <= PATH_LEN_MAX
+            && match self {
+                PlanTarget::Path(path) => path.is_absolute(),
+                PlanTarget::Object { url, .. } => is_url(url),
+            }
+    }
 }
 
 /// A time since 1970 in UTC.
@@ -66,13 +101,13 @@ impl Plan {
         if content.parts.len() > PARTS_MAX {
             return Err(UnusablePlan::TooManyParts);
         }
-        let usable = |path: &OsStr| !path.is_empty() && path.len() <= PATH_LEN_MAX;
-        if !usable(&content.source) || !usable(content.target.as_os_str()) || !content.target.is_absolute() {
+        let is_source = (1..=PATH_LEN_MAX).contains(&content.source.len());
+        if !is_source || !content.target.is_named() {
             return Err(UnusablePlan::Path);
         }
         let mode_fits = content.mode.is_none_or(|mode| mode <= MODE_MAX);
         let time_fits = content.modified.is_none_or(|modified| modified.nanos < NANOS);
-        if !tiles(&content) || !content.is_possible() || !mode_fits || !time_fits {
+        if !tiles(&content) || !fits_target(&content) || !mode_fits || !time_fits {
             return Err(UnusablePlan::Contradictory);
         }
         Ok(Plan { id: PlanId(random_id().map_err(UnusablePlan::Random)?), content })
@@ -86,7 +121,7 @@ impl Plan {
         text.line("stream", &[&Hex(&content.stream_id)]);
         text.line("digest", &[&Hex(&content.stream_digest)]);
         text.line("source", &[&Quoted(&content.source)]);
-        text.line("target", &[&Quoted(content.target.as_os_str())]);
+        text.line("target", &[&Quoted(content.target.name())]);
         text.line("exists", &[&exists_word(content.replaces)]);
         if let Some(mode) = content.mode {
             text.line("mode", &[&format_args!("{mode:04o}")]);
@@ -100,6 +135,10 @@ impl Plan {
         if let Some(len) = content.len {
             text.line("length", &[&len]);
         }
+        let upload = content.upload();
+        if let Some(upload) = upload {
+            upload.write_head(&mut text);
+        }
         text.line("parts", &[&content.parts.len()]);
         for (number, part) in content.parts.iter().enumerate() {
             let PartExtent { segments, plaintext, chain_before, chain_after } = part;
@@ -107,6 +146,9 @@ impl Plan {
                 [&number, &segments.start, &segments.end, &plaintext.start, &plaintext.end];
             let chain: [&dyn fmt::Display; 2] = [&Hex(chain_before), &Hex(chain_after)];
             text.line("part", &[&ranges[..], &chain[..]].concat());
+        }
+        if let Some(upload) = upload {
+            upload.write_cuts(&mut text);
         }
         text.finish(key)
     }
@@ -122,23 +164,31 @@ impl Plan {
         let stream_digest = lines.line::<1>("digest")?.bytes(0)?;
         let source = lines.line::<1>("source")?.path(0)?;
         let target = lines.line::<1>("target")?;
-        let target = Some(PathBuf::from(target.path(0)?))
-            .filter(|path| path.is_absolute())
-            .ok_or_else(|| target.malformed())?;
+        let (target, misnamed) = (target.path(0)?, target.malformed());
         let replaces = parse_exists(&lines.line::<1>("exists")?)?;
         let mode = lines.line_if_there::<1>("mode")?.map(|mode| parse_mode(&mode)).transpose()?;
         let modified =
             lines.line_if_there::<1>("modified")?.map(|modified| parse_modified(&modified)).transpose()?;
         let tree = lines.line_if_there::<4>("tree")?.map(|tree| TreeTarget::parse(&tree)).transpose()?;
         let len = lines.line_if_there::<1>("length")?.map(|len| len.number(0)).transpose()?;
+        let upload = PlannedUpload::parse_head(&mut lines)?;
         let parts = parse_parts(&mut lines)?;
+        let target = match upload {
+            None => PlanTarget::Path(target.into()),
+            Some(mut upload) => {
+                upload.parse_cuts(&mut lines, parts.len())?;
+                PlanTarget::Object { url: target.into_string().map_err(|_| misnamed)?, upload }
+            }
+        };
         lines.end()?;
+        if !target.is_named() {
+            return Err(misnamed);
+        }
         let content =
             NewPlan { stream_id, stream_digest, source, target, replaces, mode, modified, tree, len, parts };
-        if tiles(&content) && content.is_possible() {
-            Ok(Plan { id, content })
-        } else {
-            Err(RecordError::Contradictory)
+        match tiles(&content) && fits_target(&content) {
+            true => Ok(Plan { id, content }),
+            false => Err(RecordError::Contradictory),
         }
     }
 
@@ -152,8 +202,8 @@ impl Plan {
         &self.content
     }
 
-    /// The target, by its absolute path.
-    pub fn target(&self) -> &Path {
+    /// The target.
+    pub fn target(&self) -> &PlanTarget {
         &self.content.target
     }
 
@@ -178,11 +228,40 @@ impl NewPlan {
         self.parts.last().map_or(0, |part| part.plaintext.end)
     }
 
-    /// A directory has what its tree says, and all of it.
-    fn is_possible(&self) -> bool {
-        let is_of_file = self.mode.is_some() || self.modified.is_some() || self.len.is_some();
-        !(self.tree.is_some() && is_of_file) && self.len.is_none_or(|len| len < self.plaintext_len())
+    /// Whether both plan the same, however the parts are cut for a store, and whatever that calls the upload.
+    pub fn plans_as(&self, other: &NewPlan) -> bool {
+        self.target.name() == other.target.name()
+            && *self == NewPlan { target: self.target.clone(), ..other.clone() }
     }
+
+    /// The upload, of a plan for an object.
+    pub(crate) fn upload(&self) -> Option<&PlannedUpload> {
+        match &self.target {
+            PlanTarget::Path(_) => None,
+            PlanTarget::Object { upload, .. } => Some(upload),
+        }
+    }
+}
+
+/// Whether all that is said is of such a target. A directory has what its tree says, and all of it; an object has an upload of these parts,
+/// which replaces nothing that is not to be replaced.
+fn fits_target(content: &NewPlan) -> bool {
+    let is_of_file = content.mode.is_some() || content.modified.is_some() || content.len.is_some();
+    match (content.upload(), content.tree) {
+        (None, None) => content.len.is_none_or(|len| len < content.plaintext_len()),
+        (None, Some(_)) => !is_of_file,
+        (Some(_), Some(_)) => false,
+        (Some(upload), None) => {
+            !is_of_file && upload.fits(&content.parts) && (content.replaces || upload.replaces.is_none())
+        }
+    }
+}
+
+/// Whether it begins as a URL does; what more it has to be, whoever opens it knows.
+fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, rest)| {
+        !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !rest.is_empty()
+    })
 }
 
 /// Whether the parts are the whole stream, each once.
@@ -263,9 +342,9 @@ impl fmt::Debug for PlanId {
 pub enum UnusablePlan {
     /// It has more than [`PARTS_MAX`] parts.
     TooManyParts,
-    /// The source or the target has no path or too long a one, or the target's is not absolute.
+    /// The source or the target has no name or too long a one, or the target's is no absolute path and no URL.
     Path,
-    /// The parts do not tile the stream, or mode or time are none.
+    /// The parts do not tile the stream, or the upload is not of them, or mode or time are none.
     Contradictory,
     /// There are no random numbers for its id.
     Random(RandomError),
@@ -277,9 +356,11 @@ impl fmt::Display for UnusablePlan {
             UnusablePlan::TooManyParts => write!(out, "a plan has at most {PARTS_MAX} parts"),
             UnusablePlan::Path => write!(
                 out,
-                "the source or the target has no name, or one of more than {PATH_LEN_MAX} bytes, or the target's is not absolute"
+                "the source or the target has no name, or one of more than {PATH_LEN_MAX} bytes, or the target's is no absolute path and no URL"
             ),
-            UnusablePlan::Contradictory => out.write_str("the parts are not the whole stream"),
+            UnusablePlan::Contradictory => {
+                out.write_str("the parts are not the whole stream, or do not fit its target")
+            }
             UnusablePlan::Random(error) => error.fmt(out),
         }
     }

@@ -1,16 +1,17 @@
-//! A receipt: what an attempt at a part says it has written, once that is synced and closed.
-//! It knows no file; whoever takes what it says reads the file back.
+//! A receipt: what an attempt at a part says it has written, once that is synced and closed, or the store has it.
+//! It knows no file; whoever takes what it says reads the file back, or asks the store.
 
 use std::fmt;
 
 use crate::key::random_id;
-use crate::text::{Hex, Lines, Writer, parse_hex};
+use crate::text::{Hex, Lines, Quoted, Writer, parse_hex};
+use crate::upload::{STORE_NAME_LEN_MAX, store_name};
 use crate::{
     PartExtent, Piece, PieceDigest, Plan, PlanId, PlanKey, RECEIPT_LEN_MAX, RECEIPT_PIECES_MAX, RandomError,
     RecordError,
 };
 
-/// Says of one attempt that its file has a part, all of it.
+/// Says of one attempt that its file has a part, all of it, or that the store has.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartReceipt {
     plan: PlanId,
@@ -18,6 +19,7 @@ pub struct PartReceipt {
     attempt: AttemptName,
     extent: PartExtent,
     pieces: Vec<Piece>,
+    tags: Vec<String>,
 }
 
 /// Names an attempt: 16 random bytes, drawn by whoever makes it.
@@ -51,13 +53,39 @@ impl PartReceipt {
         attempt: AttemptName,
         pieces: Vec<Piece>,
     ) -> Result<PartReceipt, RecordError> {
+        PartReceipt::sent(plan, part, attempt, pieces, Vec::new())
+    }
+
+    /// The same of a plan whose target is an object: the store has taken these `pieces`, and calls them by these `tags`.
+    ///
+    /// # Errors
+    /// [`RecordError::Contradictory`]: there is no such part, or these are not the pieces that it is cut into.
+    pub fn sent(
+        plan: &Plan,
+        part: u64,
+        attempt: AttemptName,
+        pieces: Vec<Piece>,
+        tags: Vec<String>,
+    ) -> Result<PartReceipt, RecordError> {
         let extent = usize::try_from(part).ok().and_then(|part| plan.parts().get(part)).cloned();
         let extent = extent.ok_or(RecordError::Contradictory)?;
         if pieces.len() > RECEIPT_PIECES_MAX {
             return Err(RecordError::TooLong);
         }
         check_pieces(&pieces, &extent)?;
-        Ok(PartReceipt { plan: plan.id(), part, attempt, extent, pieces })
+        let receipt = PartReceipt { plan: plan.id(), part, attempt, extent, pieces, tags };
+        if receipt.is_sent_as(plan) { Ok(receipt) } else { Err(RecordError::Contradictory) }
+    }
+
+    /// Whether the pieces are those of the plan's upload, each with a tag; or there is none, and no tag.
+    fn is_sent_as(&self, plan: &Plan) -> bool {
+        let Some(upload) = plan.content().upload() else { return self.tags.is_empty() };
+        let Some(cut) = upload.cuts.get(self.part as usize) else { return false };
+        let is_tag = |tag: &String| (1..=STORE_NAME_LEN_MAX).contains(&tag.len());
+        let lens = self.pieces.iter().map(|piece| piece.len);
+        self.tags.len() == self.pieces.len()
+            && self.tags.iter().all(is_tag)
+            && lens.eq(cut.pieces(self.extent.len()).map(|(_, len)| len))
     }
 
     /// Its text.
@@ -73,6 +101,9 @@ impl PartReceipt {
         text.line("pieces", &[&self.pieces.len()]);
         for piece in &self.pieces {
             text.line("piece", &[&piece.len, &piece.digest]);
+        }
+        for tag in &self.tags {
+            text.line("tag", &[&Quoted(tag.as_ref())]);
         }
         text.finish(key)
     }
@@ -94,8 +125,15 @@ impl PartReceipt {
         let extent =
             PartExtent { segments, plaintext, chain_before: chain.bytes(0)?, chain_after: chain.bytes(1)? };
         let pieces = parse_pieces(&mut lines)?;
+        let tags = match plan.content().upload() {
+            None => Vec::new(),
+            Some(_) => {
+                let tag = |_: &Piece| store_name(&lines.line::<1>("tag")?, 0);
+                pieces.iter().map(tag).collect::<Result<_, _>>()?
+            }
+        };
         lines.end()?;
-        let receipt = PartReceipt::new(plan, part, attempt, pieces)?;
+        let receipt = PartReceipt::sent(plan, part, attempt, pieces, tags)?;
         if receipt.extent == extent { Ok(receipt) } else { Err(RecordError::Contradictory) }
     }
 
@@ -112,6 +150,11 @@ impl PartReceipt {
     /// What the part is.
     pub fn extent(&self) -> &PartExtent {
         &self.extent
+    }
+
+    /// What the store calls the pieces, in order; of a file there are none.
+    pub fn tags(&self) -> &[String] {
+        &self.tags
     }
 
     /// What the file has, from its first byte to its last.

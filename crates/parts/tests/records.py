@@ -1,4 +1,4 @@
-"""Makes plan.txt, receipt.txt, publishing.txt and committed.txt beside it, by docs/PARTS.md and not by this crate.
+"""Makes plan.txt, receipt.txt, publishing.txt, committed.txt and the like for an object beside it, by docs/PARTS.md and not by this crate.
 
 python3 crates/parts/tests/records.py; it needs the package `blake3`.
 """
@@ -59,3 +59,40 @@ record(
 )
 record("publishing.txt", "cofferdam-publishing 1", PLAN, "inode 12345", "created 1700000000123456789")
 record("committed.txt", "cofferdam-committed 1", PLAN, f"digest {THREES}", "length 2097153")
+
+# An object: pieces of the store's own numbers, 6 MiB and 5 MiB of the first part, and a byte.
+long_part = bytes(at // 7 % 256 for at in range(11 << 20))
+record(
+    "plan-object.txt",
+    "cofferdam-plan 1",
+    PLAN,
+    "stream " + "11" * 16,
+    f"digest {THREES}",
+    "source /srv/db.cfd",
+    "target s3://restored/db%2520of%2520may",
+    "exists replace",
+    "upload VXBsb2FkIElE%20%25",
+    "attempt " + "44" * 16,
+    'version "9b2cf535f27731c974343645a3985328"',
+    "parts 2",
+    f"part 0 0 2 0 11534336 {ZEROS} {TWOS}",
+    f"part 1 2 3 11534336 11534337 {TWOS} {THREES}",
+    "numbers 0 1 3 6291456",
+    "numbers 1 3 4 16777216",
+)
+record(
+    "receipt-object.txt",
+    "cofferdam-receipt 1",
+    PLAN,
+    "part 0",
+    "attempt " + "ab" * 16,
+    "segments 0 2",
+    "plaintext 0 11534336",
+    f"chain {ZEROS} {TWOS}",
+    "pieces 2",
+    piece(long_part[: 6 << 20]),
+    piece(long_part[6 << 20 :]),
+    'tag "a54357aff0632cce46d942af68356b38"',
+    'tag "0c78aef83f66abc1fa1e8477f296d394"',
+)
+record("completing.txt", "cofferdam-completing 1", PLAN)

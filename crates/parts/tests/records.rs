@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use parts::{
-    AttemptName, Committed, FileIdentity, Modified, NewPlan, PartExtent, PartReceipt, Piece, PieceHasher,
-    Plan, PlanId, PlanKey, Publishing, RECEIPT_PIECES_MAX, RecordError, TreeOwners, TreeTarget, UnusablePlan,
+    AttemptName, Committed, Completing, FileIdentity, Modified, NewPlan, PartCut, PartExtent, PartReceipt,
+    Piece, PieceHasher, Plan, PlanId, PlanKey, PlanTarget, PlannedUpload, Publishing, RECEIPT_PIECES_MAX,
+    RecordError, TreeOwners, TreeTarget, UnusablePlan,
 };
 
 /// `records.py` made them.
@@ -12,6 +13,9 @@ const PLAN: &str = include_str!("plan.txt");
 const RECEIPT: &str = include_str!("receipt.txt");
 const PUBLISHING: &str = include_str!("publishing.txt");
 const COMMITTED: &str = include_str!("committed.txt");
+const PLAN_OF_OBJECT: &str = include_str!("plan-object.txt");
+const RECEIPT_OF_OBJECT: &str = include_str!("receipt-object.txt");
+const COMPLETING: &str = include_str!("completing.txt");
 
 fn key() -> PlanKey {
     PlanKey::parse(b"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n").unwrap()
@@ -38,13 +42,29 @@ fn content() -> NewPlan {
         stream_id: [0x11; 16],
         stream_digest: [0x33; 32],
         source: "s3://backups/db of may.cfd".into(),
-        target: "/srv/db%".into(),
+        target: PlanTarget::Path("/srv/db%".into()),
         replaces: false,
         mode: Some(0o640),
         modified: Some(Modified { seconds: -2, nanos: 500_000_000 }),
         tree: None,
         len: None,
         parts: extents(),
+    }
+}
+
+fn plan_of_object() -> Plan {
+    Plan::parse(PLAN_OF_OBJECT.as_bytes(), &key()).unwrap()
+}
+
+fn upload() -> PlannedUpload {
+    PlannedUpload {
+        id: "VXBsb2FkIElE %".into(),
+        attempt: [0x44; 16],
+        replaces: Some("\"9b2cf535f27731c974343645a3985328\"".into()),
+        cuts: vec![
+            PartCut { numbers: 1..3, piece_len: 6 << 20 },
+            PartCut { numbers: 3..4, piece_len: 16 << 20 },
+        ],
     }
 }
 
@@ -177,12 +197,20 @@ fn notes_that_another_program_has_made_are_read_and_made_again_to_the_byte() {
 
 #[test]
 fn no_byte_of_a_record_can_be_changed_and_none_left_out() {
-    for (name, text) in
-        [("plan", PLAN), ("receipt", RECEIPT), ("publishing", PUBLISHING), ("committed", COMMITTED)]
-    {
+    for (name, text) in [
+        ("plan", PLAN),
+        ("plan", PLAN_OF_OBJECT),
+        ("receipt", RECEIPT),
+        ("receipt-object", RECEIPT_OF_OBJECT),
+        ("publishing", PUBLISHING),
+        ("completing", COMPLETING),
+        ("committed", COMMITTED),
+    ] {
         let refused = |text: &[u8]| match name {
             "plan" => Plan::parse(text, &key()).is_err(),
             "receipt" => PartReceipt::parse(text, &key(), &plan()).is_err(),
+            "receipt-object" => PartReceipt::parse(text, &key(), &plan_of_object()).is_err(),
+            "completing" => Completing::parse(text, &key(), plan().id()).is_err(),
             "publishing" => Publishing::parse(text, &key(), plan().id()).is_err(),
             _ => Committed::parse(text, &key(), plan().id()).is_err(),
         };
@@ -279,7 +307,7 @@ fn a_plan_that_cannot_be_is_not_made() {
     assert!(matches!(with(|plan| plan.parts.truncate(1)), Err(UnusablePlan::Contradictory)));
     assert!(matches!(with(|plan| plan.parts.swap(0, 1)), Err(UnusablePlan::Contradictory)));
     assert!(matches!(with(|plan| plan.mode = Some(0o1000)), Err(UnusablePlan::Contradictory)));
-    assert!(matches!(with(|plan| plan.target = "db".into()), Err(UnusablePlan::Path)));
+    assert!(matches!(with(|plan| plan.target = PlanTarget::Path("db".into())), Err(UnusablePlan::Path)));
     assert!(matches!(with(|plan| plan.source = "".into()), Err(UnusablePlan::Path)));
     let many = |plan: &mut NewPlan| plan.parts = vec![plan.parts[0].clone(); parts::PARTS_MAX + 1];
     assert!(matches!(with(many), Err(UnusablePlan::TooManyParts)));
@@ -293,7 +321,7 @@ fn a_plan_that_cannot_be_is_not_made() {
 fn a_plan_with_the_most_parts_and_the_longest_names_can_be_read_again() {
     let mut content = content();
     let name = "%".repeat(8000);
-    (content.source, content.target) = (name.clone().into(), format!("/{name}").into());
+    (content.source, content.target) = (name.clone().into(), PlanTarget::Path(format!("/{name}").into()));
     let chain = |number: u64| {
         let mut chain = [0xFF; 32];
         chain[..8].copy_from_slice(&number.to_le_bytes());
@@ -312,6 +340,126 @@ fn a_plan_with_the_most_parts_and_the_longest_names_can_be_read_again() {
     content.stream_digest = chain(parts::PARTS_MAX as u64);
     let plan = Plan::new(content).unwrap();
     assert_eq!(Plan::parse(plan.to_text(&key()).as_bytes(), &key()).unwrap(), plan);
+}
+
+#[test]
+fn records_of_an_object_that_another_program_has_made_are_read_and_made_again_to_the_byte() {
+    let plan = plan_of_object();
+    let expected = PlanTarget::Object { url: "s3://restored/db%20of%20may".into(), upload: upload() };
+    assert_eq!(plan.target(), &expected);
+    assert_eq!((plan.content().mode, plan.content().modified, plan.content().replaces), (None, None, true));
+    assert_eq!(plan.to_text(&key()), PLAN_OF_OBJECT);
+    let receipt = PartReceipt::parse(RECEIPT_OF_OBJECT.as_bytes(), &key(), &plan).unwrap();
+    assert_eq!(
+        receipt.tags(),
+        ["\"a54357aff0632cce46d942af68356b38\"", "\"0c78aef83f66abc1fa1e8477f296d394\""]
+    );
+    assert_eq!(receipt.to_text(&key()), RECEIPT_OF_OBJECT);
+    let part: Vec<u8> = (0..11_usize << 20).map(|at| (at / 7 % 256) as u8).collect();
+    let hasher = PieceHasher::new(&key(), plan.id());
+    for (piece, data) in receipt.pieces().iter().zip(part.chunks(6 << 20)) {
+        let mut digester = hasher.begin();
+        data.chunks(100_000).for_each(|bytes| digester.update(bytes));
+        assert_eq!((piece.len, piece.digest), (data.len() as u64, digester.digest()));
+    }
+    assert_eq!(Completing::parse(COMPLETING.as_bytes(), &key(), plan.id()), Ok(Completing));
+    assert_eq!(Completing.to_text(&key(), plan.id()), COMPLETING);
+    let other = Plan::new(content()).unwrap();
+    assert_eq!(Completing::parse(COMPLETING.as_bytes(), &key(), other.id()), Err(RecordError::OtherPlan));
+    // A note of one kind is none of another.
+    assert_eq!(Publishing::parse(COMPLETING.as_bytes(), &key(), plan.id()), Err(RecordError::OtherKind));
+    assert_eq!(Completing::parse(PUBLISHING.as_bytes(), &key(), plan.id()), Err(RecordError::OtherKind));
+}
+
+/// Amazon S3 User Guide, "Amazon S3 multipart upload limits"; and what cannot be of these parts.
+#[test]
+fn an_upload_that_is_not_of_its_parts_or_beyond_what_stores_take_is_refused_under_a_right_mac_too() {
+    for (from, to) in [
+        ("numbers 0 1 3 6291456", "numbers 0 2 4 6291456"),
+        ("numbers 0 1 3 6291456", "numbers 0 1 2 6291456"),
+        ("numbers 0 1 3 6291456", "numbers 0 1 4 6291456"),
+        ("numbers 0 1 3 6291456", "numbers 0 3 1 6291456"),
+        ("numbers 0 1 3 6291456", "numbers 0 1 3 6291457"),
+        ("numbers 0 1 3 6291456", "numbers 0 1 4 5242879"),
+        ("numbers 0 1 3 6291456", "numbers 0 1 3 0"),
+        ("numbers 1 3 4", "numbers 1 4 5"),
+        ("numbers 1 3 4 16777216", "numbers 1 3 5 1"),
+        ("exists replace", "exists refuse"),
+        ("parts 2", "mode 0640\nparts 2"),
+    ] {
+        let text = sealed_again(PLAN_OF_OBJECT, from, to);
+        assert!(Plan::parse(text.as_bytes(), &key()).is_err(), "{from} → {to}");
+    }
+    for (from, to, line) in [
+        ("target s3://restored", "target /restored", 6),
+        ("target s3://restored", "target s3:/restored", 6),
+        ("numbers 0 1", "numbers 1 1", 14),
+        ("upload VX", "uploads VX", 8),
+        ("attempt 44", "attempt 4", 9),
+    ] {
+        let text = sealed_again(PLAN_OF_OBJECT, from, to);
+        let refused = Plan::parse(text.as_bytes(), &key());
+        assert_eq!(refused, Err(RecordError::Malformed { line }), "{from} → {to}");
+    }
+    // The shortest and the longest piece, by hand: 5 MiB, and 5 GiB.
+    let of = |lens: [u64; 2], cuts: [(u64, u64, u64); 2]| {
+        let [first, second] = lens;
+        let mut content = NewPlan { mode: None, modified: None, ..content() };
+        (content.parts[0].plaintext, content.parts[1].plaintext) = (0..first, first..first + second);
+        let cuts = cuts.map(|(start, end, piece_len)| PartCut { numbers: start..end, piece_len }).to_vec();
+        let upload = PlannedUpload { cuts, replaces: None, ..upload() };
+        content.target = PlanTarget::Object { url: "s3://b/k".into(), upload };
+        Plan::new(content).is_ok()
+    };
+    const GIB: u64 = 1 << 30;
+    assert!(of([5 << 20, 1], [(1, 2, 5 << 20), (2, 3, 5 << 20)]));
+    assert!(!of([(5 << 20) - 1, 1], [(1, 2, 5 << 20), (2, 3, 5 << 20)]));
+    assert!(
+        !of([(5 << 20) + 1, 1], [(1, 3, 5 << 20), (3, 4, 5 << 20)]),
+        "the last piece of a part is too short"
+    );
+    assert!(
+        of([10 << 20, (5 << 20) + 1], [(1, 3, 5 << 20), (3, 5, 5 << 20)]),
+        "the object's last may be short"
+    );
+    assert!(!of([10 << 20, 8 << 20], [(1, 3, 5 << 20), (3, 5, 4 << 20)]));
+    assert!(of([5 * GIB, 5 * GIB], [(1, 2, 5 * GIB), (2, 3, 6 * GIB)]));
+    assert!(!of([5 * GIB + 1, 1], [(1, 2, 5 * GIB + 1), (2, 3, 1)]));
+    assert!(of([9_999 * 5 << 20, 1], [(1, 10_000, 5 << 20), (10_000, 10_001, 1)]), "10,000 of them");
+    assert!(!of([10_000 * 5 << 20, 1], [(1, 10_001, 5 << 20), (10_001, 10_002, 1)]));
+}
+
+#[test]
+fn a_receipt_that_is_not_of_the_pieces_of_its_upload_is_refused_under_a_right_mac_too() {
+    let tag = "tag \"0c78aef83f66abc1fa1e8477f296d394\"\n";
+    for (from, to) in [
+        (tag, ""),
+        (tag, "tag\n"),
+        (tag, "tag 1\ntag 2\n"),
+        ("piece 6291456", "piece 6291455"),
+        ("part 0", "part 1"),
+    ] {
+        let text = sealed_again(RECEIPT_OF_OBJECT, from, to);
+        let refused = PartReceipt::parse(text.as_bytes(), &key(), &plan_of_object());
+        assert!(refused.is_err(), "{from:?} → {to:?}");
+    }
+    // A receipt of a file is none of an object, and the other way round, also under one plan's id.
+    assert!(PartReceipt::parse(RECEIPT.as_bytes(), &key(), &plan_of_object()).is_err());
+    assert!(PartReceipt::parse(RECEIPT_OF_OBJECT.as_bytes(), &key(), &plan()).is_err());
+}
+
+#[test]
+fn two_plans_for_one_object_are_the_same_however_the_store_calls_their_uploads() {
+    let content = plan_of_object().content().clone();
+    let mut other = content.clone();
+    let PlanTarget::Object { upload, .. } = &mut other.target else { panic!("it is an object's") };
+    (upload.id, upload.attempt, upload.replaces) = ("another".into(), [9; 16], None);
+    assert!(content.plans_as(&other) && other != content);
+    let PlanTarget::Object { url, .. } = &mut other.target else { panic!("it is an object's") };
+    url.push('x');
+    assert!(!content.plans_as(&other));
+    assert!(!content.plans_as(&NewPlan { replaces: false, ..content.clone() }));
+    assert!(!content.plans_as(&NewPlan { target: PlanTarget::Path("/srv/db".into()), ..content.clone() }));
 }
 
 #[test]

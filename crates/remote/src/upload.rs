@@ -10,6 +10,7 @@ mod listing;
 mod options;
 mod persist;
 mod settle;
+mod shared;
 mod verdict;
 mod wire;
 mod xml;
@@ -28,6 +29,7 @@ pub use self::listing::{UnfinishedUpload, UnfinishedUploads};
 pub use self::options::{IfThere, UploadNotice, UploadOptions};
 use self::persist::{Cause, OnCancel, Patience};
 use self::settle::{Put, give_up};
+pub use self::shared::{ObjectState, SharedUpload, StoredPart, UploadName};
 use self::verdict::{Refusal, Verdict};
 pub use self::wire::{Body, CONNECTION_LEN};
 use crate::{Place, runtime};
@@ -44,6 +46,8 @@ pub struct Upload {
     /// Whether it was not to be seen whether an object is there: then only the store's own condition protects it.
     unseen: bool,
     id: Option<Arc<str>>,
+    /// Others send to it, too: it is not given up with this.
+    is_shared: bool,
     tags: Vec<Option<String>>,
     in_flight: InFlight,
     lanes: Arc<Lanes>,
@@ -68,22 +72,26 @@ impl Upload {
     /// An [`UploadFault`], which names the place: an object is there and [`IfThere::Refuse`]; it may not be written.
     /// [`io::ErrorKind::Unsupported`] for an HTTP server. [`io::ErrorKind::InvalidInput`] for settings that make no sense.
     pub fn open(place: &Place, options: &UploadOptions) -> io::Result<Upload> {
+        let mut upload = Upload::new(place, options, AttemptName::new()?)?;
+        upload.look_before(options.if_exists)?;
+        Ok(upload)
+    }
+
+    fn new(place: &Place, options: &UploadOptions, attempt: AttemptName) -> io::Result<Upload> {
         Upload::check(place)?;
         let Address { dialect, object, wire, settings, .. } = Address::of(place, &options.retry)?;
-        let attempt = AttemptName::new()?;
-        let mut upload = Upload {
+        Ok(Upload {
             calls: Arc::new(Calls { wire, dialect, object, attempt, settings }),
             patience: Patience::of(place, options),
             shown: place.to_string(),
             condition: Condition::Absent,
             unseen: false,
             id: None,
+            is_shared: false,
             tags: Vec::new(),
             in_flight: InFlight::new(),
             lanes: Lanes::new(),
-        };
-        upload.look_before(options.if_exists)?;
-        Ok(upload)
+        })
     }
 
     /// Refuses a place that no uploads go to. Nothing is asked for.
@@ -225,7 +233,19 @@ impl Upload {
             return Err(PublishError::NotDone(self.fault(UploadFaultKind::Other, what)));
         };
         self.look_again().map_err(PublishError::NotDone)?;
-        self.settle(Put::Parts { id, tags })
+        self.settle(Put::Parts { id, tags, is_shared: false })
+    }
+
+    /// Waits until the store has all that was sent of a [shared](SharedUpload) upload: what it calls each part, in the order of their
+    /// numbers. What becomes of the upload is decided elsewhere.
+    ///
+    /// # Errors
+    /// As [`Upload::wait`].
+    pub fn finish(mut self) -> io::Result<Vec<String>> {
+        while self.in_flight() > 0 {
+            self.wait()?;
+        }
+        Ok(self.tags.drain(..).flatten().collect())
     }
 
     /// Makes `body` the object, in one request. Nothing has been sent before.
@@ -247,6 +267,9 @@ impl Upload {
     /// The store may still have parts.
     pub fn abort(&mut self) -> io::Result<()> {
         let cut_off = self.in_flight.end(self.patience.abort_max);
+        if self.is_shared {
+            return Ok(());
+        }
         let Some(id) = self.id.take() else { return Ok(()) };
         if !self.calls.dialect.names_uploads() {
             return Ok(());
@@ -283,7 +306,9 @@ impl Upload {
         let found = self.head()?.map_err(|cause| self.failed("it cannot be looked at", &cause))?;
         match (&self.condition, found) {
             (Condition::Absent, None) => Ok(()),
-            (Condition::Unchanged(before), Some(now)) if *before == now => Ok(()),
+            (Condition::Unchanged(before), Some(now)) if now.is_version_of(before, self.calls.dialect) => {
+                Ok(())
+            }
             (Condition::Absent, Some(_)) => Err(self.refused(Refusal::Exists, None)),
             _ => Err(self.refused(Refusal::Replaced, None)),
         }

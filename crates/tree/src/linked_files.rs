@@ -37,6 +37,11 @@ impl LinkedFiles {
             }
         }
     }
+
+    /// The first name that has come was gone after all: the next one is the first.
+    pub(crate) fn forget(&mut self, id: FileId) {
+        self.0.remove(&id);
+    }
 }
 
 #[cfg(test)]

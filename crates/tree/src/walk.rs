@@ -186,7 +186,7 @@ impl Walk<'_> {
                 Err(Errno::NOENT | Errno::INVAL) => {
                     self.left_out.gone += 1;
                     // Another name of it is no name of a member that is not there.
-                    self.links.remove(&(device(&told), told.stx_ino));
+                    self.links.forget((device(&told), told.stx_ino));
                     return Ok(None);
                 }
                 target => target.map_err(|error| TreeError::io(format!("read the link {path}"), error))?,

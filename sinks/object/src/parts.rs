@@ -29,6 +29,66 @@ pub struct PartPlan {
     pub len_max: u64,
 }
 
+/// How a range of an object is cut that others send the rest of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RangeCut {
+    /// Bytes of each part but the last.
+    pub part_len: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl RangeCut {
+    /// Cuts an object that is sent in ranges of `lens` bytes, by programs that may use `memory` bytes each. Every part but the object's last is
+    /// as long as stores demand, and there are no more of them than stores take: unless a range that is not the last is too short by itself.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::FileTooLarge`] of an object that is longer than stores take. [`io::ErrorKind::InvalidInput`]: a range is shorter than a
+    /// part can be, or there are more ranges than an object has parts.
+    pub fn of_ranges(lens: &[u64], memory: usize) -> io::Result<Vec<RangeCut>> {
+        let len = lens.iter().try_fold(0_u64, |sum, len| sum.checked_add(*len));
+        let len = len.filter(|len| *len <= OBJECT_LEN_MAX).ok_or_else(|| {
+            let message = format!("an object has at most {OBJECT_LEN_MAX} bytes, and this one has more");
+            io::Error::new(io::ErrorKind::FileTooLarge, message)
+        })?;
+        let others = lens.split_last().map_or(&[][..], |(_, others)| others);
+        if lens.len() as u64 > PARTS_MAX || others.iter().any(|len| *len < PART_LEN_MIN) {
+            let message = format!(
+                "an object is sent in at most {PARTS_MAX} ranges, each but the last of {PART_LEN_MIN} bytes at least"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let mut part_len = round_up(len.div_ceil(PARTS_MAX)).max(wanted(memory));
+        loop {
+            let is_last = |index: usize| index + 1 == lens.len();
+            let cut = |(index, len): (usize, &u64)| RangeCut::of(*len, part_len, is_last(index));
+            let cuts: Vec<RangeCut> = lens.iter().enumerate().map(cut).collect();
+            // Each range ends with a part that may be short: with longer ones there are fewer of them, and in the end one for each range.
+            if cuts.iter().map(|cut| cut.count).sum::<u64>() <= PARTS_MAX {
+                return Ok(cuts);
+            }
+            part_len *= 2;
+        }
+    }
+
+    /// In parts of `part_len` where that leaves no short one; else of one length, as near to it as can be.
+    fn of(len: u64, part_len: u64, is_last: bool) -> RangeCut {
+        let last_len = len % part_len;
+        if is_last || last_len == 0 || last_len >= PART_LEN_MIN {
+            return RangeCut { part_len, count: len.div_ceil(part_len).max(1) };
+        }
+        let mut count = len.div_ceil(part_len);
+        loop {
+            let part_len = len.div_ceil(count);
+            let last_len = len - (count - 1) * part_len;
+            if count == 1 || (last_len >= PART_LEN_MIN && len.div_ceil(part_len) == count) {
+                return RangeCut { part_len, count };
+            }
+            count -= 1;
+        }
+    }
+}
+
 /// Where parts are until the store has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HoldsIn {
@@ -65,9 +125,18 @@ impl PartPlan {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
         let needed = bound.map_or(PART_LEN_UNKNOWN, |len| round_up(len.div_ceil(PARTS_MAX)));
-        let of_memory = (memory / HELD_WANTED).saturating_sub(CONNECTION_LEN);
-        let wanted = round_down(of_memory as u64).clamp(PART_LEN_MIN, PART_LEN_WANTED);
-        let part_len = needed.max(wanted) as usize;
+        PartPlan::hold(needed.max(wanted(memory)) as usize, bound, memory, spools)
+    }
+
+    /// The plan for `len` bytes of an object that others send the rest of, in parts of `part_len` bytes, the last one shorter.
+    ///
+    /// # Errors
+    /// [`NoRoom`] in an error.
+    pub fn of_range(part_len: usize, len: u64, memory: usize, spools: bool) -> io::Result<PartPlan> {
+        PartPlan::hold(part_len, Some(len), memory, spools)
+    }
+
+    fn hold(part_len: usize, bound: Option<u64>, memory: usize, spools: bool) -> io::Result<PartPlan> {
         let len_max = bound.unwrap_or(part_len as u64 * PARTS_MAX).min(OBJECT_LEN_MAX);
         let plan = |part_len, held, holds_in| PartPlan { part_len, held, holds_in, len_max };
         // One that is a single part is filled and sent, and no other waits for room.
@@ -133,6 +202,12 @@ impl From<NoRoom> for io::Error {
     fn from(no_room: NoRoom) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidInput, no_room)
     }
+}
+
+/// How long parts are that several fit into `memory`.
+fn wanted(memory: usize) -> u64 {
+    let of_memory = (memory / HELD_WANTED).saturating_sub(CONNECTION_LEN);
+    round_down(of_memory as u64).clamp(PART_LEN_MIN, PART_LEN_WANTED)
 }
 
 fn round_up(len: u64) -> u64 {
@@ -228,6 +303,41 @@ mod tests {
         let short = plan(1000, 1);
         assert_eq!((short.held, short.memory_len()), (1, 1000 + CONNECTION_LEN));
         assert!(!short.is_in_parts() && plan(GIB, 24).is_in_parts());
+    }
+
+    /// The same limits, where each range is cut by itself.
+    #[test]
+    fn ranges_are_cut_within_the_limits_whatever_their_lengths() {
+        let lens = [5 * MIB, 5 * MIB + 1, 6 * MIB, 9 * MIB, 10 * MIB - 1, 10 * MIB, 16 * MIB, 17 * MIB];
+        let longer = [21 * MIB - 1, 21 * MIB, 32 * MIB + 5, 33 * MIB, 127 * MIB + 3, GIB, 100 * GIB + 1];
+        let lens = [&lens[..], &longer].concat();
+        for memory in [8 << 20, 24 << 20, 64 << 20, 1 << 30] {
+            for last in [0, 1, 4 * MIB, 5 * MIB, 16 * MIB + 1, 40 * MIB] {
+                let ranges = [&lens[..], &[last]].concat();
+                let cuts = RangeCut::of_ranges(&ranges, memory).unwrap();
+                assert_eq!(cuts.len(), ranges.len());
+                assert!(cuts.iter().map(|cut| cut.count).sum::<u64>() <= 10_000);
+                for (index, (len, RangeCut { part_len, count })) in ranges.iter().zip(&cuts).enumerate() {
+                    let parts: Vec<u64> =
+                        (0..*count).map(|at| (len - at * part_len).min(*part_len)).collect();
+                    assert_eq!(parts.iter().sum::<u64>(), *len, "{len} {part_len} {count}");
+                    assert!(parts.iter().all(|part| *part <= 5 * GIB));
+                    let limited = if index + 1 == ranges.len() { &parts[..parts.len() - 1] } else { &parts };
+                    assert!(limited.iter().all(|part| *part >= 5 * MIB), "{len}: {parts:?}");
+                }
+            }
+        }
+        // As many ranges as an object has parts: each is one. By hand: 10,000 times 17 MiB are 166 GiB, which 16 MiB would cut in 20,000.
+        let cuts = RangeCut::of_ranges(&vec![17 * MIB; 10_000], 1 << 30).unwrap();
+        assert!(cuts.iter().all(|cut| cut.count == 1));
+        for (ranges, kind) in [
+            (vec![5 * MIB - 1, 9], io::ErrorKind::InvalidInput),
+            (vec![5 * MIB; 10_001], io::ErrorKind::InvalidInput),
+            (vec![4 * TIB, TIB + 1], io::ErrorKind::FileTooLarge),
+            (vec![u64::MAX, 2], io::ErrorKind::FileTooLarge),
+        ] {
+            assert_eq!(RangeCut::of_ranges(&ranges, 1 << 30).unwrap_err().kind(), kind);
+        }
     }
 
     #[test]

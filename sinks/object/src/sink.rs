@@ -3,14 +3,14 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use contract::{
     Checkpoint, CommitError, IfExists, SinkCapabilities, StreamingSink, SyncTo, Visibility, WriteAt,
     cursor::{Committed, Cursor},
 };
 use remote::Place;
-use remote::upload::{Body, IfThere, PublishError, Upload, UploadOptions};
+use remote::upload::{Body, IfThere, PublishError, SharedUpload, Upload, UploadOptions};
 
 use crate::held::{Filling, Held};
 use crate::parts::{ExpectedLen, PartPlan};
@@ -45,6 +45,28 @@ impl ObjectOptions {
     }
 }
 
+/// A range of an object that several programs send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ObjectRange {
+    /// The number of its first part in the object, from 0.
+    pub first: usize,
+    /// Bytes of each part but the last.
+    pub part_len: usize,
+    /// Bytes of the range.
+    pub len: u64,
+}
+
+/// What the store calls the parts that a sink has sent of a shared upload, once that is published.
+#[derive(Clone, Debug, Default)]
+pub struct SentTags(Arc<OnceLock<Vec<String>>>);
+
+impl SentTags {
+    /// The tags, in order; `None` before the sink was published.
+    pub fn tags(&self) -> Option<&[String]> {
+        self.0.get().map(Vec::as_slice)
+    }
+}
+
 /// Writes a stream to an object in a store: S3 and what speaks its protocol, Google Cloud Storage, Azure.
 ///
 /// Its class is *atomic*, and its bytes are [`Visibility::Private`]: parts of an upload can be read by nobody.
@@ -67,6 +89,10 @@ pub struct ObjectSink {
     /// The number of the part that is filled, or is next.
     index: usize,
     cursor: Cursor,
+    /// The number of the first part in the object.
+    first: usize,
+    /// Of a range of an object: where its tags go.
+    sent: Option<SentTags>,
 }
 
 impl ObjectSink {
@@ -95,7 +121,36 @@ impl ObjectSink {
             filling: None,
             index: 0,
             cursor: Cursor::default(),
+            first: 0,
+            sent: None,
         })
+    }
+
+    /// A sink of a range of the object that `upload` becomes, from its own offset 0 on. Its publish waits until the store has all parts, and puts
+    /// nothing in place: the tags are in what is returned with it. Dropped or discarded, it leaves at the store what that has taken, which
+    /// another sink of the range replaces.
+    ///
+    /// # Errors
+    /// A [`NoRoom`](crate::NoRoom) in an error; a spool file that cannot be made.
+    pub fn join(
+        upload: SharedUpload,
+        range: ObjectRange,
+        options: &ObjectOptions,
+    ) -> io::Result<(ObjectSink, SentTags)> {
+        let plan = PartPlan::of_range(range.part_len, range.len, options.memory, options.spool.is_some())?;
+        let held = Held::new(&plan, options.spool.as_deref())?;
+        let sent = SentTags::default();
+        let sink = ObjectSink {
+            upload: Some(upload.into_upload()),
+            plan,
+            held,
+            filling: None,
+            index: 0,
+            cursor: Cursor::default(),
+            first: range.first,
+            sent: Some(sent.clone()),
+        };
+        Ok((sink, sent))
     }
 
     /// How the object is cut into parts.
@@ -144,7 +199,7 @@ impl ObjectSink {
     }
 
     fn send(&mut self, filling: Filling) -> io::Result<()> {
-        let index = self.index;
+        let index = self.first + self.index;
         self.upload()?.send(index, filling.into_body())?;
         self.index += 1;
         Ok(())
@@ -162,6 +217,18 @@ impl ObjectSink {
             let sent = self.upload()?.wait()?.expect("what is in use and not being filled is on its way");
             self.held.give_back(sent.body);
         }
+    }
+
+    /// Of a range of an object: sends what is left, and waits until the store has all.
+    fn finish(&mut self, sent: &SentTags) -> io::Result<()> {
+        if let Some(last) = self.filling.take() {
+            self.send(last)?;
+        }
+        let tags = self.upload.take().ok_or_else(closed)?.finish()?;
+        if tags.len() != self.index {
+            return Err(io::Error::other("the store has not named all parts that were sent"));
+        }
+        sent.0.set(tags).map_err(|_| closed())
     }
 
     fn upload(&mut self) -> io::Result<&mut Upload> {
@@ -225,6 +292,9 @@ impl StreamingSink for ObjectSink {
 
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
         self.guarded(|sink| sink.check_complete(plain_len)).map_err(CommitError::NotCommitted)?;
+        if let Some(sent) = self.sent.clone() {
+            return self.guarded(|sink| sink.finish(&sent)).map_err(CommitError::NotCommitted);
+        }
         let last = self.filling.take();
         let published = match (self.index, last) {
             (0, last) => {

@@ -67,7 +67,7 @@ pub(crate) struct InPlace<'a> {
 impl InPlace<'_> {
     /// Gives the root what its header says, and makes all names durable.
     pub(crate) fn settle_root(&self, root: Option<Member>) -> io::Result<LeftOut> {
-        let numbers = OwnerNumbers::default();
+        let numbers = OwnerNumbers::new();
         let mut attributes = Attributes::new(self.options, &numbers, FileSync::of(self.directory));
         match root {
             Some(root) => attributes.set(self.directory, ".".as_ref(), &root)?,

@@ -8,6 +8,7 @@ mod examples;
 mod fixture;
 mod kept;
 mod killed;
+mod objects;
 mod place;
 mod seeds;
 mod shards;

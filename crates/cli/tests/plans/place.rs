@@ -109,13 +109,24 @@ impl Place {
 
     /// The directory of attempts, as long as it is there.
     pub(crate) fn attempts(&self) -> Option<PathBuf> {
-        let name = self.names().into_iter().find(|name| name.starts_with(".target.cofferdam-parts-"))?;
-        Some(self.at(&name))
+        self.directory_beside("target")
     }
 
     /// The files there whose names begin so, sorted.
     pub(crate) fn attempt_files(&self, begins: &str) -> Vec<PathBuf> {
-        let Some(attempts) = self.attempts() else { return Vec::new() };
+        self.files_beside("target", begins)
+    }
+
+    /// The directory of attempts that is beside `name`.
+    pub(crate) fn directory_beside(&self, name: &str) -> Option<PathBuf> {
+        let begins = format!(".{name}.cofferdam-parts-");
+        let found = self.names().into_iter().find(|found| found.starts_with(&begins))?;
+        Some(self.at(&found))
+    }
+
+    /// The files there whose names begin so, sorted.
+    pub(crate) fn files_beside(&self, name: &str, begins: &str) -> Vec<PathBuf> {
+        let Some(attempts) = self.directory_beside(name) else { return Vec::new() };
         let names = names_in(&attempts);
         names.iter().filter(|name| name.starts_with(begins)).map(|name| attempts.join(name)).collect()
     }

@@ -388,10 +388,13 @@ fn what_no_step_can_mean_is_2() {
     refused(&["--plan", "plan", "--parts", "2", "--restart", "sealed.cfd", "target"], "cannot be used with");
     refused(&["--plan", "plan", "--parts", "2", "sealed.cfd"], "required arguments");
     refused(&["--plan", "plan", "--parts", "2", "-", "target"], "not for standard input");
-    refused(&["--plan", "plan", "--parts", "2", "sealed.cfd", "-"], "a plan is for a file or a directory");
+    refused(
+        &["--plan", "plan", "--parts", "2", "sealed.cfd", "-"],
+        "a plan is for a file, a directory or an object",
+    );
     refused(
         &["--plan", "plan", "--parts", "2", "sealed.cfd", "tcp://host:1"],
-        "a plan is for a file or a directory",
+        "a plan is for a file, a directory or an object",
     );
     refused(&["--plan", "plan", "--parts", "2", "--force", "sealed.cfd", "sealed.cfd"], "the same file");
     assert_eq!(place.names(), ["plain", "sealed.cfd", "stream.key"]);

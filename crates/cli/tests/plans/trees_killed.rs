@@ -12,7 +12,7 @@ use crate::place::Place;
 const COMMIT: [&str; 4] = ["restore", "--plan", "plan", "--commit"];
 
 /// What makes, removes, names, changes or syncs a file or a directory.
-const CALLS: [&str; 14] = [
+const CALLS: [&str; 17] = [
     "renameat2",
     "linkat",
     "unlinkat",
@@ -21,8 +21,11 @@ const CALLS: [&str; 14] = [
     "flock",
     "ftruncate",
     "chmod",
+    "fchmod",
+    "fchown",
     "fchownat",
     "utimensat",
+    "fsetxattr",
     "lsetxattr",
     "fsync",
     "syncfs",

@@ -73,57 +73,6 @@ fn room_is_looked_for_in_blocks() {
     assert_eq!((refused.code, refused.text().contains("free")), (1, true), "{}", refused.text());
 }
 
-/// A limit of processes is met at any thread: what it was to help with is done without it, or there is an error.
-#[test]
-fn a_thread_that_the_system_does_not_give_is_no_panic() {
-    if !has("strace") {
-        return;
-    }
-    let place = Place::new();
-    fs::create_dir_all(place.path("tree/d")).unwrap();
-    // With names as long as these it takes two pages of a catalog, which two threads share.
-    for number in 0..1_000 {
-        fs::write(place.path("tree/d").join(format!("{number:0240}")), [b'x'; 10]).unwrap();
-    }
-    let seal = ["seal", "-r", &place.recipient, "tree", "-o", "tree.cfd"];
-    let restore = ["restore", "-i", "key.txt", "tree.cfd", "out"];
-    let chosen = [&restore[..], &["--path", "/d"]].concat();
-    place.run(seal).assert_done();
-    fs::rename(place.path("tree.cfd"), place.path("sealed.cfd")).unwrap();
-    for (command, made) in [(&seal[..], "tree.cfd"), (&restore, "out"), (&chosen, "out")] {
-        let mut done = 0;
-        for when in 2..=3 {
-            fs::copy(place.path("sealed.cfd"), place.path("tree.cfd")).unwrap();
-            if made == "tree.cfd" {
-                fs::remove_file(place.path(made)).unwrap();
-            }
-            let fault = format!("inject=clone3:error=EAGAIN:when={when}");
-            let mut limited = Command::new("strace");
-            // No other call is slowed down.
-            limited.args([
-                "-f",
-                "-qq",
-                "--seccomp-bpf",
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=clone3",
-                "-e",
-                &fault,
-            ]);
-            limited.arg("--").arg(env!("CARGO_BIN_EXE_cofferdam")).args(command);
-            let ran = Ran::of(limited.current_dir(place.directory.path()).output().unwrap());
-            match ran.code {
-                0 => done += 1,
-                _ => ran.assert_failed(1, "thread"),
-            }
-            assert_eq!(place.path(made).exists(), ran.code == 0, "{command:?} {when}");
-            let _ = fs::remove_dir_all(place.path("out"));
-        }
-        assert!(done > 0, "{command:?}");
-    }
-}
-
 /// Root in a user namespace may give files to others, and make no device.
 #[test]
 fn device_files_that_cannot_be_made_are_refused_before_anything_is_written() {
@@ -192,4 +141,55 @@ fn paths_that_differ_in_case_alone_are_refused_where_case_is_not_told_apart() {
     assert!(!apart.contains("lower case") && !apart.contains("is left"), "{text}");
     // Where case is told apart there is nothing to refuse.
     place.run(["restore", "-i", "key.txt", "alike.cfd", "alike.out"]).assert_done();
+}
+
+/// A limit of processes is met at any thread: what it was to help with is done without it, or there is an error.
+#[test]
+fn a_thread_that_the_system_does_not_give_is_no_panic() {
+    if !has("strace") {
+        return;
+    }
+    let place = Place::new();
+    fs::create_dir_all(place.path("tree/d")).unwrap();
+    // With names as long as these it takes two pages of a catalog, which two threads share.
+    for number in 0..1_000 {
+        fs::write(place.path("tree/d").join(format!("{number:0240}")), [b'x'; 10]).unwrap();
+    }
+    let seal = ["seal", "-r", &place.recipient, "tree", "-o", "tree.cfd"];
+    let restore = ["restore", "-i", "key.txt", "tree.cfd", "out"];
+    let chosen = [&restore[..], &["--path", "/d"]].concat();
+    place.run(seal).assert_done();
+    fs::rename(place.path("tree.cfd"), place.path("sealed.cfd")).unwrap();
+    for (command, made) in [(&seal[..], "tree.cfd"), (&restore, "out"), (&chosen, "out")] {
+        let mut done = 0;
+        for when in 2..=3 {
+            fs::copy(place.path("sealed.cfd"), place.path("tree.cfd")).unwrap();
+            if made == "tree.cfd" {
+                fs::remove_file(place.path(made)).unwrap();
+            }
+            let fault = format!("inject=clone3:error=EAGAIN:when={when}");
+            let mut limited = Command::new("strace");
+            // No other call is slowed down.
+            limited.args([
+                "-f",
+                "-qq",
+                "--seccomp-bpf",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=clone3",
+                "-e",
+                &fault,
+            ]);
+            limited.arg("--").arg(env!("CARGO_BIN_EXE_cofferdam")).args(command);
+            let ran = Ran::of(limited.current_dir(place.directory.path()).output().unwrap());
+            match ran.code {
+                0 => done += 1,
+                _ => ran.assert_failed(1, "thread"),
+            }
+            assert_eq!(place.path(made).exists(), ran.code == 0, "{command:?} {when}");
+            let _ = fs::remove_dir_all(place.path("out"));
+        }
+        assert!(done > 0, "{command:?}");
+    }
 }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, Publishing};
+use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, PlanTarget, Publishing};
 use contract::{AttemptId, CommitError, IfExists, StreamingSink as _};
 use local::{Opened, Seen, StagedFile};
 use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, statat};
@@ -29,7 +29,7 @@ pub enum Outcome {
     TreePublished(tree_sink::Restored),
     /// It had been put in place before. Whatever has become of it since is not looked at.
     AlreadyCommitted,
-    /// These parts have no receipt whose file is right; they are to be run, and then this again. The target is as it was.
+    /// These parts have no receipt whose file is right, or which says what the store has; they are to be run, and then this again. The target is as it was.
     Missing(Vec<u64>),
 }
 
@@ -41,6 +41,9 @@ impl PlannedRestore {
     /// removed, and another one of the same part is taken. Of a tree they are written to the directory's files, and what is written is what was compared.
     /// Then the target gets its name, durably, and the plan is noted as committed in
     /// a file beside it. All that attempts have written is then removed, as far as it can be: see [`left_beside`](PlannedRestore::left_beside).
+    ///
+    /// Of an object, the store is asked what it has of each part, which has to be what a receipt says; then it puts that together, on the
+    /// condition that there stands what stood there when it was planned. `threads` do nothing then.
     ///
     /// It may be killed at any moment, and run again: what it finds tells it whether the target is in place.
     ///
@@ -64,7 +67,12 @@ impl PlannedRestore {
             locked => locked?,
         };
         // Now nobody else commits: what is noted stays so.
-        let outcome = match self.is_committed()? || self.is_published(&target_dir, &attempts)? {
+        let is_done = self.is_committed()?
+            || match self.plan.target() {
+                PlanTarget::Path(_) => self.is_published(&target_dir, &attempts)?,
+                PlanTarget::Object { .. } => self.is_completed(&attempts, cancel)?,
+            };
+        let outcome = match is_done {
             true => Outcome::AlreadyCommitted,
             false => {
                 if !attempts.has_plan()? {
@@ -83,9 +91,10 @@ impl PlannedRestore {
                     threads,
                     cancel,
                 };
-                match self.plan.content().tree {
-                    None => self.assemble(&run)?,
-                    Some(tree) => self.make_tree(&run, tree)?,
+                match (self.plan.target(), self.plan.content().tree) {
+                    (PlanTarget::Path(_), None) => self.assemble(&run)?,
+                    (PlanTarget::Path(_), Some(tree)) => self.make_tree(&run, tree)?,
+                    (PlanTarget::Object { .. }, _) => self.complete_upload(&attempts, &receipts, cancel)?,
                 }
             }
         };
@@ -105,6 +114,24 @@ impl PlannedRestore {
     /// It cannot be looked at.
     pub fn left_beside(&self) -> Result<Option<PathBuf>, Error> {
         Ok(AttemptsDir::open(&self.target_dir()?, self.plan.id())?.map(|attempts| attempts.path().to_owned()))
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
+        Err(super::no_stores())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn complete_upload(&self, _: &AttemptsDir, _: &Receipts, _: &CancelToken) -> Result<Outcome, Error> {
+        Err(super::no_stores())
+    }
+
+    /// The target, of a plan for a file or a directory.
+    pub(super) fn target_path(&self) -> &Path {
+        match self.plan.target() {
+            PlanTarget::Path(path) => path,
+            PlanTarget::Object { .. } => unreachable!("what an object needs is done elsewhere"),
+        }
     }
 
     fn assemble(&self, run: &Committing<'_>) -> Result<Outcome, Error> {
@@ -178,7 +205,7 @@ impl PlannedRestore {
                         return Ok(None);
                     }
                     if !content.replaces {
-                        return Err(exists(self.plan.target()));
+                        return Err(exists(self.target_path()));
                     }
                 }
             }
@@ -196,7 +223,7 @@ impl PlannedRestore {
             Some(Ok(FileType::Symlink)) => {
                 let what = format!(
                     "{} is a symbolic link, which has come there since it was planned",
-                    self.plan.target().display()
+                    self.target_path().display()
                 );
                 Err(Error::new(ErrorKind::TargetExists, what)
                     .advise("Move it away and commit again, or make another plan."))
@@ -208,7 +235,7 @@ impl PlannedRestore {
 
     /// What is beside the target that was planned, wherever its name leads by now.
     fn open_staged(&self) -> Result<Opened, TargetError> {
-        let mut target_dir = TargetDir::resolve(self.plan.target(), IfExists::Refuse)?;
+        let mut target_dir = TargetDir::resolve(self.target_path(), IfExists::Refuse)?;
         let options = self.options();
         target_dir.if_exists = options.if_exists;
         StagedFile::open_at(target_dir, &options, &self.attempt_id())
@@ -254,7 +281,7 @@ impl PlannedRestore {
     /// # Errors
     /// [`ErrorKind::JournalMismatch`]: it stands nowhere any more. A rename alone takes its first name from it, so it may have been the target,
     /// and what stands there now is somebody's later work.
-    fn is_published(&self, target_dir: &TargetDir, attempts: &AttemptsDir) -> Result<bool, Error> {
+    pub(super) fn is_published(&self, target_dir: &TargetDir, attempts: &AttemptsDir) -> Result<bool, Error> {
         let is_published = self.stands_published(target_dir, attempts)?;
         if is_published {
             self.finish_published()?;
@@ -282,7 +309,7 @@ impl PlannedRestore {
             stamp.map_err(|error| Error::io("what is beside the target could not be examined", error))?;
         match stamp.flatten().map(|stamp| identity_of(&stamp)) == Some(note.file) {
             true => Ok(false),
-            false => Err(replaced_since(self.plan.target(), is_empty)),
+            false => Err(replaced_since(self.target_path(), is_empty)),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Giving a plan up: what its attempts have left is removed, and what a commit of it has put in place is told.
 //! It plans nothing, and takes nothing back.
 
+use ::parts::PlanTarget;
 use storage::TargetDir;
 
 use super::PlannedRestore;
 use super::attempts::AttemptsDir;
-use crate::{Error, ErrorKind};
+use crate::{CancelToken, Error, ErrorKind};
 
 /// What came of giving a plan up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +23,7 @@ pub enum GivenUp {
 }
 
 impl PlannedRestore {
-    /// Gives the plan up: removes what attempts have written, and what an interrupted commit has left, and no part can be run any more. The target
+    /// Gives the plan up: removes what attempts have written or sent, and what an interrupted commit has left, and no part can be run any more. The target
     /// stays what it is: what a commit has put in place, though it was killed before it had noted that, is told, and brought to its end.
     ///
     /// # Errors
@@ -45,18 +46,19 @@ impl PlannedRestore {
         if self.is_committed()? {
             return Ok(GivenUp::WasInPlace);
         }
-        match self.stands_published(target_dir, attempts) {
-            Ok(true) => {
-                self.finish_published()?;
-                self.note_committed()?;
-                Ok(GivenUp::WasInPlace)
-            }
-            Ok(false) => self.discard_staged().map(|()| GivenUp::Removed),
+        let is_file = matches!(self.plan.target(), PlanTarget::Path(_));
+        let is_in_place = match is_file {
+            true => self.is_published(target_dir, attempts),
+            false => self.is_completed(attempts, &CancelToken::new()),
+        };
+        let given_up = match is_in_place {
+            Ok(true) => return self.note_committed().map(|()| GivenUp::WasInPlace),
+            Ok(false) => GivenUp::Removed,
             // It keeps a commit from replacing what stands there, and nobody from giving up.
-            Err(error) if error.kind() == ErrorKind::JournalMismatch => {
-                self.discard_staged().map(|()| GivenUp::MayHaveBeenInPlace)
-            }
-            Err(error) => Err(error),
-        }
+            Err(error) if error.kind() == ErrorKind::JournalMismatch => GivenUp::MayHaveBeenInPlace,
+            Err(error) => return Err(error),
+        };
+        let discarded = if is_file { self.discard_staged() } else { self.abort_upload() };
+        discarded.map(|()| given_up)
     }
 }

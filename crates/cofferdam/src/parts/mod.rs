@@ -1,4 +1,4 @@
-//! One stream restored by many processes or machines into one file or directory on a file system that they share.
+//! One stream restored by many processes or machines into one file or directory on a file system that they share, or into one object in a store.
 //! It starts no process and speaks to none: they meet in files, and each call here is one step of one of them.
 //!
 //! 1. Somebody [plans](PlannedRestore::create): the stream is cut into parts, whole segments each, and the plan is written to a file,
@@ -8,6 +8,9 @@
 //! 3. Somebody [commits](PlannedRestore::commit), once there is a receipt for each part: the target's file is put together from those
 //!    of the attempts, in a file that nobody else has open, read back, compared with the receipts, and published by one rename. Of a tree
 //!    the parts' bytes are compared as they are written to the directory's files.
+//!
+//! Where the target is an object (feature `remote`), attempts send to one upload that was begun with the plan, receipts say what the store calls
+//! what it has taken, and the commit has the store put that together, once: [`PlannedRestore::create_for_object`].
 //!
 //! Before the commit the target is what it was, after it what was sealed. A worker that was paused and comes back has open a file
 //! that has never been the target's; and once the plan is committed, it can make no other.
@@ -55,6 +58,14 @@ mod commit;
 mod comparison;
 mod digested_sink;
 mod giving_up;
+#[cfg(feature = "remote")]
+mod object;
+#[cfg(feature = "remote")]
+mod object_commit;
+#[cfg(feature = "remote")]
+mod object_part;
+#[cfg(feature = "remote")]
+mod piece_sink;
 mod planning;
 mod run_part;
 #[cfg(feature = "tree")]
@@ -70,7 +81,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ::parts::{AttemptName, Committed, NOTE_LEN_MAX, PLAN_LEN_MAX, PartReceipt, RECEIPT_LEN_MAX};
-pub use ::parts::{PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, RecordError, TreeOwners, TreeTarget};
+pub use ::parts::{
+    PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, PlanTarget, RecordError, TreeOwners, TreeTarget,
+};
 use contract::IfExists;
 use storage::{Disk, TargetDir};
 
@@ -88,7 +101,15 @@ pub struct PlannedRestore {
     path: PathBuf,
     plan: Plan,
     key: PlanKey,
+    /// How an object as the target is reached; `None` of a file, and where that has not been said.
+    object: Option<Object>,
 }
+
+#[cfg(feature = "remote")]
+type Object = crate::ObjectTarget;
+/// Without stores there is none.
+#[cfg(not(feature = "remote"))]
+type Object = std::convert::Infallible;
 
 /// How far a plan is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -96,7 +117,7 @@ pub struct PlannedRestore {
 pub struct PartsState {
     /// Whether it has been committed: the target is in place. Then nothing else is known any more.
     pub is_committed: bool,
-    /// Whether a commit has put the target in place, and was interrupted before that was noted: to commit again notes it.
+    /// Whether a commit has put the target, a file or directory, in place, and was interrupted before that was noted: to commit again notes it.
     pub is_published: bool,
     /// Of each part, whether there is a receipt. Its file is read when the plan is committed.
     pub has_receipt: Vec<bool>,
@@ -130,12 +151,21 @@ impl PlannedRestore {
             )
             .advise("Give a plan and the key that it was made with.")
         })?;
-        Ok(Some(PlannedRestore { path: path.to_owned(), plan, key: key.clone() }))
+        Ok(Some(PlannedRestore { path: path.to_owned(), plan, key: key.clone(), object: None }))
     }
 
     /// What is planned.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The URL of the target, where that is an object: running a part, the commit and giving up have to be told [how it is
+    /// reached](PlannedRestore::with_object).
+    pub fn object_url(&self) -> Option<&str> {
+        match self.plan.target() {
+            PlanTarget::Path(_) => None,
+            PlanTarget::Object { url, .. } => Some(url),
+        }
     }
 
     /// How far it is, as its files say now.
@@ -146,7 +176,8 @@ impl PlannedRestore {
         let target_dir = self.target_dir()?;
         let found = self.attempts(&target_dir).and_then(|attempts| {
             // What a commit would refuse, it says.
-            let is_published = self.stands_published(&target_dir, &attempts).unwrap_or(false);
+            let is_file = matches!(self.plan.target(), PlanTarget::Path(_));
+            let is_published = is_file && self.stands_published(&target_dir, &attempts).unwrap_or(false);
             Ok((is_published, self.receipts(&attempts)?))
         });
         // Last: with a commit the directory goes, also while it is read, and what was found there says nothing then.
@@ -182,9 +213,22 @@ impl PlannedRestore {
         }
     }
 
+    /// Where the directory of attempts is: beside the target, or, where that is an object, beside the plan.
     fn target_dir(&self) -> Result<TargetDir, Error> {
-        // The plan has the path that links lead to.
-        TargetDir::resolve(self.plan.target(), IfExists::Refuse).map_err(Error::target)
+        TargetDir::resolve(self.beside(), IfExists::Refuse).map_err(Error::target)
+    }
+
+    fn beside(&self) -> &Path {
+        match self.plan.target() {
+            // The plan has the path that links lead to.
+            PlanTarget::Path(path) => path,
+            PlanTarget::Object { .. } => &self.path,
+        }
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn abort_upload(&self) -> Result<(), Error> {
+        Err(no_stores())
     }
 
     fn attempts(&self, target_dir: &TargetDir) -> Result<AttemptsDir, Error> {
@@ -195,10 +239,10 @@ impl PlannedRestore {
     fn nothing_kept(&self) -> Error {
         let what = format!(
             "there is nothing beside {} for this plan: it was given up, or its file system is not mounted here, or its directory was moved",
-            self.plan.target().display()
+            self.beside().display()
         );
         Error::new(ErrorKind::JournalMismatch, what)
-            .advise("Look whether the target's directory is the one of the other machines. If it is, make another plan, under another name.")
+            .advise("Look whether that is the directory of the other machines. If it is, make another plan, under another name.")
     }
 
     /// The directory of attempts, and if somebody was removing it, what is left.
@@ -314,6 +358,11 @@ fn committed_path(path: &Path) -> PathBuf {
 fn not_ours(path: &Path, error: RecordError) -> Error {
     Error::new(ErrorKind::JournalMismatch, format!("{} is not of this plan: {error}", path.display()))
         .advise("Remove it if you know who put it there.")
+}
+
+#[cfg(not(feature = "remote"))]
+fn no_stores() -> Error {
+    Error::new(ErrorKind::Unsupported, "the plan's target is an object, and this was built without stores")
 }
 
 /// Of a stream, or of a plan of one, where no directories can be made.

@@ -6,7 +6,7 @@ use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Modified, NewPlan, Plan, TreeTarget, UnusablePlan};
+use ::parts::{Modified, NewPlan, Plan, PlanTarget, TreeTarget, UnusablePlan};
 use contract::IfExists;
 use sources::Source;
 use storage::{FileTime, TargetDir};
@@ -64,33 +64,37 @@ impl PlannedRestore {
         if found.is_none() {
             planning.check(&target_dir, opener, path, Path::new(described))?;
         }
-        let content = content_of(partition, planning, opener, described, absolute(target_dir.path())?);
+        let target = PlanTarget::Path(absolute(target_dir.path())?);
+        let content = content_of(partition, planning, opener, described, target);
         if let Some(found) = found {
             let found = found.if_the_same(&content)?;
             found.state()?;
             return Ok((found, Planned::Before));
         }
         let plan = Plan::new(content).map_err(unusable)?;
+        PlannedRestore { path: path.to_owned(), plan, key, object: None }.write(&target_dir)
+    }
+
+    /// Makes the directory of attempts in `beside`, and then the plan's file. Where somebody else's plan is there by now, nothing stays.
+    pub(super) fn write(self, beside: &TargetDir) -> Result<(PlannedRestore, Planned), Error> {
+        let PlannedRestore { path, plan, key, .. } = &self;
         // Before the plan: whoever finds a plan finds its directory, unless it has been committed or given up.
-        let text = plan.to_text(&key);
-        let attempts = AttemptsDir::create(&target_dir, plan.id(), &text)?;
-        let written = put(path, text.as_bytes());
-        let Err(error) = written else {
-            return Ok((PlannedRestore { path: path.to_owned(), plan, key }, Planned::Now));
-        };
-        attempts.remove_all(&target_dir, plan.id())?;
+        let text = plan.to_text(key);
+        let attempts = AttemptsDir::create(beside, plan.id(), &text)?;
+        let Err(error) = put(path, text.as_bytes()) else { return Ok((self, Planned::Now)) };
+        attempts.remove_all(beside, plan.id())?;
         match error.kind() {
             // Somebody was faster.
             io::ErrorKind::AlreadyExists => {
-                let found = PlannedRestore::open(path, key)?;
+                let found = PlannedRestore::open(path, key.clone())?;
                 found.if_the_same(plan.content()).map(|found| (found, Planned::Before))
             }
             _ => Err(Error::io(format!("the plan could not be written to {}", path.display()), error)),
         }
     }
 
-    fn if_the_same(self, content: &NewPlan) -> Result<PlannedRestore, Error> {
-        if self.plan.content() == content {
+    pub(super) fn if_the_same(self, content: &NewPlan) -> Result<PlannedRestore, Error> {
+        if self.plan.content().plans_as(content) {
             return Ok(self);
         }
         let what = format!("{} plans something else already", self.path.display());
@@ -139,14 +143,15 @@ impl Planning {
     }
 }
 
-fn content_of(
+pub(super) fn content_of(
     partition: Partition,
     planning: Planning,
     opener: &Opener,
     described: &OsStr,
-    target: PathBuf,
+    target: PlanTarget,
 ) -> NewPlan {
-    let keeps = opener.attributes == Attributes::Restore && planning.tree().is_none();
+    let is_file = matches!(target, PlanTarget::Path(_)) && planning.tree().is_none();
+    let keeps = is_file && opener.attributes == Attributes::Restore;
     NewPlan {
         stream_id: partition.stream_id.0,
         stream_digest: partition.stream_digest.0,
@@ -195,7 +200,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(|error| Error::io("this process's directory could not be found", error))
 }
 
-fn unusable(error: UnusablePlan) -> Error {
+pub(super) fn unusable(error: UnusablePlan) -> Error {
     match error {
         UnusablePlan::Random(error) => Error::io("the plan could not be made", io::Error::other(error)),
         UnusablePlan::TooManyParts => Error::new(ErrorKind::Limit, error.to_string()),

@@ -1,7 +1,9 @@
-//! An attempt at a part: its segments into a file that is the attempt's alone, then the receipt.
+//! An attempt at a part: its segments into a file that is the attempt's alone, or to the store, then the receipt.
 //! It touches no target.
 
-use ::parts::{AttemptName, PartExtent, PartReceipt, PieceHasher, RECEIPT_PIECES_MAX};
+use ::parts::{
+    AttemptName, PartExtent, PartReceipt, PieceHasher, PlanTarget, RECEIPT_PIECES_MAX, RecordError,
+};
 use local::StagedFile;
 use sources::Source;
 use storage::StageOptions;
@@ -24,7 +26,8 @@ pub enum PartRun {
 }
 
 impl PlannedRestore {
-    /// Runs `part`, counted from 0: opens its segments of `source` into a file of this attempt's own, durably, and leaves a receipt. Any number
+    /// Runs `part`, counted from 0: opens its segments of `source` into a file of this attempt's own, durably, or sends them to the upload of an
+    /// object, and leaves a receipt. Any number
     /// of attempts at one part may be at work at once, and each may be killed: none disturbs another, and one receipt is enough.
     ///
     /// `source` may be anywhere: that it is the planned stream is proved. An attempt is not resumed; the next one begins anew, and removes
@@ -44,12 +47,18 @@ impl PlannedRestore {
             if self.has_receipt(&attempts, part)? {
                 return Ok(PartRun::AlreadyWritten);
             }
-            self.attempt(opener, part, extent, source, &attempts)?;
+            match self.plan.target() {
+                PlanTarget::Path(_) => self.attempt(opener, part, extent, source, &attempts)?,
+                PlanTarget::Object { .. } => self.attempt_sent(opener, part, extent, source, &attempts)?,
+            }
             Ok(PartRun::Written)
         });
         match run {
             // Of a commit that came in between nothing is left but its note.
-            Err(_) if self.is_committed().unwrap_or(false) => Ok(PartRun::AlreadyCommitted),
+            Err(_) if self.is_committed().unwrap_or(false) => {
+                self.sweep_upload();
+                Ok(PartRun::AlreadyCommitted)
+            }
             // What an attempt had is removed when its plan is given up.
             Err(error) => match self.attempts(&self.target_dir()?) {
                 Err(given_up) if given_up.kind() == ErrorKind::JournalMismatch => Err(given_up),
@@ -67,8 +76,7 @@ impl PlannedRestore {
         source: impl Source,
         attempts: &AttemptsDir,
     ) -> Result<(), Error> {
-        let attempt = AttemptName::generate()
-            .map_err(|error| Error::io("no attempt could be named", std::io::Error::other(error)))?;
+        let attempt = attempt_name()?;
         let options = StageOptions::default().expected_len(extent.len()).sparse(opener.sparse);
         let name = part_name(part, attempt);
         let mut staged = StagedFile::create_in(attempts.storage(), &name, &options).map_err(Error::target)?;
@@ -78,24 +86,46 @@ impl PlannedRestore {
         }
         tell_notices(&mut staged, opener.resources.observer.clone());
         let (sink, pieces) = DigestedSink::new(staged, PieceHasher::new(&self.key, self.plan.id()));
-        let planned = StreamDigest(self.plan.content().stream_digest);
-        let opened = expecting(opener, planned)?.open_segments(extent.segments.clone(), source, sink);
+        let opened = self.expecting(opener)?.open_segments(extent.segments.clone(), source, sink);
         let opened = opened.map_err(|error| match pieces.are_too_many() {
             true => too_long(part),
             false => error,
         })?;
-        let receipt = if is_of(&opened, extent) { pieces.in_order() } else { None };
-        let receipt = receipt.and_then(|pieces| PartReceipt::new(&self.plan, part, attempt, pieces).ok());
-        let receipt = receipt.ok_or_else(|| {
-            let what = format!("what was opened as part {part} is not what was planned");
-            Error::new(ErrorKind::DigestMismatch, what).advise("Look which stream the plan was made of.")
-        });
-        match receipt {
+        let receipt = pieces.in_order().ok_or(RecordError::Contradictory);
+        let receipt = receipt.and_then(|pieces| PartReceipt::new(&self.plan, part, attempt, pieces));
+        match receipt_of(&opened, extent, part, receipt) {
             Ok(receipt) => attempts.put(&receipt_name(part, attempt), receipt.to_text(&self.key).as_bytes()),
             Err(error) => {
                 attempts.remove(&name)?;
                 Err(error)
             }
+        }
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn attempt_sent(
+        &self,
+        _: &Opener,
+        _: u64,
+        _: &PartExtent,
+        _: impl Source,
+        _: &AttemptsDir,
+    ) -> Result<(), Error> {
+        Err(super::no_stores())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn sweep_upload(&self) {}
+
+    /// The same opener, for the planned stream and no other.
+    pub(super) fn expecting(&self, opener: &Opener) -> Result<Opener, Error> {
+        let planned = StreamDigest(self.plan.content().stream_digest);
+        match opener.expected {
+            Some(expected) if expected != planned => {
+                Err(Error::new(ErrorKind::DigestMismatch, "the planned stream is not the expected one")
+                    .advise("It is another stream than the one that was pinned, or an older one."))
+            }
+            _ => Ok(opener.clone().expect_digest(planned)),
         }
     }
 
@@ -113,6 +143,10 @@ impl PlannedRestore {
             if self.read_receipt(attempts, of, attempt)?.is_none() {
                 continue;
             }
+            if let PlanTarget::Object { .. } = self.plan.target() {
+                // What the store has of it is looked at by the commit.
+                return Ok(true);
+            }
             let file = attempts.open_part(of, attempt)?;
             let len = file.and_then(|file| file.metadata().ok()).map(|metadata| metadata.len());
             if len == Some(self.extent_of(part)?.len()) {
@@ -123,15 +157,22 @@ impl PlannedRestore {
     }
 }
 
-/// The same opener, for the stream with this digest and no other.
-fn expecting(opener: &Opener, digest: StreamDigest) -> Result<Opener, Error> {
-    match opener.expected {
-        Some(expected) if expected != digest => {
-            Err(Error::new(ErrorKind::DigestMismatch, "the planned stream is not the expected one")
-                .advise("It is another stream than the one that was pinned, or an older one."))
-        }
-        _ => Ok(opener.clone().expect_digest(digest)),
-    }
+pub(super) fn attempt_name() -> Result<AttemptName, Error> {
+    AttemptName::generate()
+        .map_err(|error| Error::io("no attempt could be named", std::io::Error::other(error)))
+}
+
+/// The receipt of what was opened, if that is the planned part.
+pub(super) fn receipt_of(
+    opened: &Receipt,
+    extent: &PartExtent,
+    part: u64,
+    receipt: Result<PartReceipt, RecordError>,
+) -> Result<PartReceipt, Error> {
+    receipt.ok().filter(|_| is_of(opened, extent)).ok_or_else(|| {
+        let what = format!("what was opened as part {part} is not what was planned");
+        Error::new(ErrorKind::DigestMismatch, what).advise("Look which stream the plan was made of.")
+    })
 }
 
 fn too_long(part: u64) -> Error {

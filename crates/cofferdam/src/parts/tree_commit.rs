@@ -100,7 +100,7 @@ impl PlannedRestore {
 
     /// The tree's sink, over nothing or over what a commit before this one has left. None: that one has put the tree in place.
     fn tree_sink(&self, whole: &WholePlaintext<'_>, tree: TreeTarget) -> Result<Option<TreeSink>, Error> {
-        let (target, ours) = (self.plan.target(), self.attempt_id());
+        let (target, ours) = (self.target_path(), self.attempt_id());
         let options = options_of(tree, self.plan.content().replaces).room(Room::Assume);
         let is_ours = |found: &AttemptId| *found == ours;
         let attempt = Attempt { id: &ours, is_ours: &is_ours };
@@ -175,7 +175,7 @@ impl PlannedRestore {
     /// Of a tree that has the target's name: what is left to do.
     pub(super) fn finish_tree(&self, tree: TreeTarget) -> Result<bool, Error> {
         let options = options_of(tree, self.plan.content().replaces);
-        let finished = tree_sink::finish_published(self.plan.target(), &options, &self.attempt_id());
+        let finished = tree_sink::finish_published(self.target_path(), &options, &self.attempt_id());
         finished.map_err(|error| match error {
             TargetError::Held { .. } => Error::target(error),
             error => {
@@ -193,13 +193,13 @@ impl PlannedRestore {
         if self.finish_tree(tree)? {
             return Ok(());
         }
-        tree_sink::remove_attempt(self.plan.target(), &self.attempt_id()).map(drop).map_err(Error::target)
+        tree_sink::remove_attempt(self.target_path(), &self.attempt_id()).map(drop).map_err(Error::target)
     }
 
     /// The name of what is staged beside the target, if anything is.
     pub(super) fn staged_tree(&self) -> Result<Option<std::ffi::OsString>, Error> {
-        let found = tree_sink::look(self.plan.target(), Placement::Whole).map_err(Error::target)?;
-        Ok(found.and_then(|found| found.staging).and_then(|path| path.file_name().map(OsStr::to_owned)))
+        let found = tree_sink::look(self.target_path(), Placement::Whole).map_err(Error::target)?;
+        Ok(found.and_then(|found| found.staging).and_then(|(path, _)| path.file_name().map(OsStr::to_owned)))
     }
 }
 

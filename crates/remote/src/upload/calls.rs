@@ -7,6 +7,7 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::persist::Cause;
+use super::shared::StoredPart;
 use super::wire::{Answer, Ask, Body, Wire};
 use super::xml;
 use crate::telemetry;
@@ -82,7 +83,16 @@ impl AttemptName {
         getrandom::fill(&mut random).map_err(|error| {
             io::Error::other(format!("the operating system gave no random numbers: {error}"))
         })?;
-        Ok(AttemptName(format!("{:032x}", u128::from_be_bytes(random))))
+        Ok(AttemptName::from_bytes(random))
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> AttemptName {
+        AttemptName(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// The same bits.
+    pub(crate) fn bytes(&self) -> [u8; 16] {
+        u128::from_str_radix(&self.0, 16).unwrap_or_default().to_be_bytes()
     }
 
     /// The id of a block: all of one blob's have the same length, and are digits of base 64.
@@ -94,10 +104,29 @@ impl AttemptName {
 impl Found {
     /// Whether a request can be made on the condition that it is there still.
     pub(crate) fn is_named(&self, dialect: Dialect) -> bool {
+        self.version(dialect).is_some()
+    }
+
+    /// What that condition names.
+    pub(crate) fn version(&self, dialect: Dialect) -> Option<&str> {
         match dialect {
-            Dialect::Gcs => self.generation.is_some(),
-            Dialect::S3 | Dialect::Azure => self.etag.is_some(),
+            Dialect::Gcs => self.generation.as_deref(),
+            Dialect::S3 | Dialect::Azure => self.etag.as_deref(),
         }
+    }
+
+    /// An object of which nothing else is known.
+    pub(crate) fn of_version(dialect: Dialect, version: &str) -> Found {
+        let version = Some(version.to_owned());
+        match dialect {
+            Dialect::Gcs => Found { etag: None, generation: version, attempt: None },
+            Dialect::S3 | Dialect::Azure => Found { etag: version, generation: None, attempt: None },
+        }
+    }
+
+    /// Whether it is the same object still, as far as such a condition tells.
+    pub(crate) fn is_version_of(&self, before: &Found, dialect: Dialect) -> bool {
+        self.is_named(dialect) && self.version(dialect) == before.version(dialect)
     }
 }
 
@@ -253,6 +282,37 @@ impl Calls {
         }
     }
 
+    /// Lists a page of the parts that the store has of the upload `id`, those with numbers greater than `after`, and where the next page
+    /// begins; `None` if it has no such upload.
+    pub(crate) async fn list_parts(
+        &self,
+        id: &str,
+        after: u64,
+    ) -> Result<Option<(Vec<StoredPart>, Option<u64>)>, Cause> {
+        let ask = Ask::new(Method::GET, &self.object).query("uploadId", id);
+        let marker = after.to_string();
+        let ask = if after > 0 { ask.query("part-number-marker", &marker) } else { ask };
+        let answer = self.wire.send(&ask).await?;
+        if answer.status == StatusCode::NOT_FOUND {
+            let cause = Cause::of(&answer);
+            return match cause.code() {
+                Some("NoSuchBucket") => Err(cause),
+                _ => Ok(None),
+            };
+        }
+        let answer = success(answer)?;
+        let page: xml::Parts = xml::parse(&answer.body).ok_or_else(|| unreadable(&answer))?;
+        let next = page.is_truncated.then_some(page.next_part_number_marker);
+        if next.is_some_and(|next| next <= after || next > NUMBERS_MAX)
+            || page.parts.len() as u64 > NUMBERS_MAX
+        {
+            return Err(Cause::unsendable("the store's list of parts goes back, or on beyond any number"));
+        }
+        let stored =
+            |part: xml::PartEntry| StoredPart { number: part.part_number, len: part.size, tag: part.etag };
+        Ok(Some((page.parts.into_iter().map(stored).collect(), next)))
+    }
+
     /// Lists unfinished uploads of keys that begin with `prefix`; `container` is the address of all of them.
     pub(crate) async fn list_uploads(
         &self,
@@ -328,5 +388,7 @@ fn unreadable(answer: &Answer) -> Cause {
     Cause::Unsendable(format!("the store's answer ({}) is not one of the kind that was due", answer.status))
 }
 
+/// The greatest number of a part (Amazon S3 User Guide, "Amazon S3 multipart upload limits").
+const NUMBERS_MAX: u64 = 10_000;
 /// Sealed or plain, they are bytes.
 const CONTENT_TYPE: &str = "application/octet-stream";

@@ -27,6 +27,8 @@ pub enum UploadFaultKind {
     Conflict,
     /// The store has lost the parts.
     UploadGone,
+    /// The store has other parts than those that were to be put together.
+    PartsChanged,
     /// The store does not let this user do it.
     Denied,
     /// Nothing got on for too long.
@@ -88,6 +90,7 @@ pub(super) fn failed(place: &Place, shown: &str, what: &str, cause: &Cause) -> i
         Cause::Credentials(_) => UploadFaultKind::Denied,
         cause if cause.may_pass() => UploadFaultKind::NoProgress,
         cause if cause.code() == Some("NoSuchUpload") => UploadFaultKind::UploadGone,
+        cause if cause.code() == Some("InvalidPart") => UploadFaultKind::PartsChanged,
         _ => UploadFaultKind::Other,
     };
     fault(shown, kind, &place.redact(&format!("{what}: {cause}")))

@@ -15,7 +15,12 @@ use crate::retry::Backoff;
 /// What makes an object.
 pub(super) enum Put {
     /// The parts of an upload, by what the store calls them.
-    Parts { id: Arc<str>, tags: Vec<String> },
+    Parts {
+        id: Arc<str>,
+        tags: Vec<String>,
+        /// It is not given up: whoever asks again goes on from what is there.
+        is_shared: bool,
+    },
     /// One request.
     Whole(Body),
 }
@@ -128,7 +133,7 @@ impl Settling<'_> {
     /// carried out later.
     async fn conclude(&self, seen: Seen, unmet: bool) -> Verdict {
         let aborted = match self.put {
-            Put::Parts { id, .. } if self.calls.dialect.names_uploads() => {
+            Put::Parts { id, is_shared: false, .. } if self.calls.dialect.names_uploads() => {
                 give_up(self.calls, id, self.patience.abort_max).await.ok()
             }
             Put::Parts { .. } | Put::Whole(_) => None,
@@ -160,7 +165,11 @@ impl Settling<'_> {
                 return Err(Cause::Lost("the answer does not say which object is there".into()));
             }
             (None, Condition::Absent) | (_, Condition::Anything) => Seen::Unchanged,
-            (Some(found), Condition::Unchanged(before)) if found == *before => Seen::Unchanged,
+            (Some(found), Condition::Unchanged(before))
+                if found.is_version_of(before, self.calls.dialect) =>
+            {
+                Seen::Unchanged
+            }
             (Some(_), Condition::Absent) | (_, Condition::Unchanged(_)) => Seen::Others,
         })
     }
@@ -195,7 +204,7 @@ async fn answered(
 
 async fn send(calls: &Calls, put: &Put, condition: &Condition) -> Result<(), Cause> {
     match put {
-        Put::Parts { id, tags } => calls.complete(id, tags, condition).await,
+        Put::Parts { id, tags, .. } => calls.complete(id, tags, condition).await,
         Put::Whole(body) => calls.put_whole(body.clone(), condition).await,
     }
 }

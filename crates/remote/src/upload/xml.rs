@@ -74,6 +74,27 @@ pub(super) struct UploadEntry {
     pub(super) initiated: String,
 }
 
+/// A page of the parts of an upload.
+#[derive(Deserialize, Debug, PartialEq)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Parts {
+    #[serde(default)]
+    pub(super) is_truncated: bool,
+    #[serde(default)]
+    pub(super) next_part_number_marker: u64,
+    #[serde(rename = "Part", default)]
+    pub(super) parts: Vec<PartEntry>,
+}
+
+#[derive(Deserialize, Debug, PartialEq)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct PartEntry {
+    pub(super) part_number: u64,
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    pub(super) size: u64,
+}
+
 /// A document that begins in one way.
 pub(super) trait Document: DeserializeOwned {
     /// The name of its outermost element.
@@ -90,6 +111,10 @@ impl Document for Completed {
 
 impl Document for Uploads {
     const ROOT: &'static str = "ListMultipartUploadsResult";
+}
+
+impl Document for Parts {
+    const ROOT: &'static str = "ListPartsResult";
 }
 
 impl Document for Refusal {
@@ -250,6 +275,46 @@ mod tests {
         assert_eq!(refusal(error.as_bytes()).as_deref(), Some("SlowDown"));
         assert_eq!(refusal(b"<s3:Error xmlns:s3='x'><s3:Code/></s3:Error>").as_deref(), Some(""));
         assert_eq!(refusal(b"<Error><Message>m</Message></Error>").as_deref(), Some(""));
+    }
+
+    /// The example of the Amazon S3 API Reference, ListParts.
+    #[test]
+    fn a_page_of_parts_is_read() {
+        let page = r#"<?xml version="1.0" encoding="UTF-8"?>
+            <ListPartsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+              <Bucket>example-bucket</Bucket>
+              <Key>example-object</Key>
+              <UploadId>XXBsb2FkIElEIGZvciBlbHZpbmcncyVcdS1tb3ZpZS5tMnRzEEEwbG9hZA</UploadId>
+              <Initiator><ID>arn:aws:iam::111122223333:user/some-user</ID></Initiator>
+              <StorageClass>STANDARD</StorageClass>
+              <PartNumberMarker>1</PartNumberMarker>
+              <NextPartNumberMarker>3</NextPartNumberMarker>
+              <MaxParts>2</MaxParts>
+              <IsTruncated>true</IsTruncated>
+              <Part>
+                <PartNumber>2</PartNumber>
+                <LastModified>2010-11-10T20:48:34.000Z</LastModified>
+                <ETag>"7778aef83f66abc1fa1e8477f296d394"</ETag>
+                <Size>10485760</Size>
+              </Part>
+              <Part>
+                <PartNumber>3</PartNumber>
+                <LastModified>2010-11-10T20:48:33.000Z</LastModified>
+                <ETag>"aaaa18db4cc2f85cedef654fccc4a4x8"</ETag>
+                <Size>10485760</Size>
+              </Part>
+            </ListPartsResult>"#;
+        let page: Parts = parse(page.as_bytes()).unwrap();
+        assert_eq!((page.is_truncated, page.next_part_number_marker), (true, 3));
+        let seen: Vec<_> =
+            page.parts.iter().map(|part| (part.part_number, part.etag.as_str(), part.size)).collect();
+        assert_eq!(
+            seen,
+            [
+                (2, "\"7778aef83f66abc1fa1e8477f296d394\"", 10_485_760),
+                (3, "\"aaaa18db4cc2f85cedef654fccc4a4x8\"", 10_485_760)
+            ]
+        );
     }
 
     /// As the reference has it for ListMultipartUploads, with a key that XML has to escape.

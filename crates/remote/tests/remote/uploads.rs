@@ -3,6 +3,7 @@
 mod listing;
 mod sending;
 pub(crate) mod settings;
+mod shared;
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},

@@ -243,7 +243,7 @@ fn zeros_over_bytes_that_were_shared_and_rolled_back_are_written() {
     let directory = tempfile::tempdir().unwrap();
     let seed = directory.path().join("seed");
     fs::write(&seed, [0xA5; 4 * BLOCK]).unwrap();
-    let seed = Seed::from(fs::File::open(seed).unwrap());
+    let seed = Seed::from(File::open(seed).unwrap());
     let disk = Arc::new(Disk::open(directory.path()).unwrap());
     let mut sink = StagedFile::create_in(disk, OsStr::new("target"), &options(Sparse::Auto)).unwrap();
     sink.begin_segment(0, 0).unwrap();
@@ -255,7 +255,7 @@ fn zeros_over_bytes_that_were_shared_and_rolled_back_are_written() {
     sink.rollback_segment().unwrap();
     sink.begin_segment(0, 0).unwrap();
     sink.write_tentative(0, &[0; 4 * BLOCK]).unwrap();
-    sink.commit_segment(&checkpoint()).unwrap();
+    sink.commit_segment(&checkpoint(0)).unwrap();
     sink.publish(4 * BLOCK as u64).unwrap();
     assert!(target(directory.path()) == [0; 4 * BLOCK]);
 }

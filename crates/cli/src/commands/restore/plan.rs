@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
-use cofferdam::parts::{Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
+use cofferdam::parts::{Outcome, PartRun, PlanTarget, Planned, PlannedRestore, open_key, open_or_create_key};
 use cofferdam::{ErrorKind, StreamDigest, TreeOutcome, is_pipe};
 use serde::Serialize;
 
@@ -41,18 +41,19 @@ impl Restore {
     }
 
     fn make_plan(&mut self, plan: &Path, parts: NonZeroU64, report: Report) -> Result<(), Failure> {
-        let Goal::Here(End::Path(target)) = self.target.clone() else {
-            return Err(Failure::usage(NO_PATH).advise(NAME_ONE));
-        };
         self.tree.check_planning()?;
         let described = self.described()?;
         let key_path = self.plan.key_path(plan)?;
         let mut files = self.files()?;
         files.writes("the plan", &End::Path(plan.to_owned()))?;
-        if self.force && target.is_dir() {
-            self.refuse_key_within(&target, &key_path)?;
+        if let Goal::Here(End::Path(target)) = &self.target
+            && self.force
+            && target.is_dir()
+        {
+            self.refuse_key_within(target, &key_path)?;
         }
         self.resources.begin(RunInfo::opening(self.command), &files, report)?;
+        self.refuse_same_object()?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "planning", Warnings::AtOnce);
         let outcome = TreeOutcome::default();
@@ -61,25 +62,38 @@ impl Restore {
         let source = self.sealed.source(&cancel, report)?;
         interrupt::roll_back_from_now_on();
         let key = open_or_create_key(key_path)?;
-        let made = PlannedRestore::create(plan, key, &opener, source, &described, &target, parts);
+        let made = match &self.target {
+            Goal::Here(End::Path(target)) => {
+                PlannedRestore::create(plan, key, &opener, source, &described, target, parts)
+            }
+            #[cfg(feature = "remote")]
+            Goal::There(url) => {
+                let target = self.uploading.planned(url, report);
+                PlannedRestore::create_for_object(plan, key, &opener, source, &described, &target, parts)
+            }
+            _ => return Err(no_target()),
+        };
         let (planned, made) = made.map_err(|error| {
             Failure::from(error).of_input(&self.sealed).advise_also("The target is as it was.")
         })?;
         watch.finish();
         let record = PlanRecord::new("planned", plan, &planned, made == Planned::Before);
         let verb = if made == Planned::Now { "planned" } else { "planned before:" };
-        let sentence = format!(
+        let mut sentence = format!(
             "{verb} {} into {} in {}: {}",
             self.sealed,
             record.output,
             count(record.parts, "part"),
             Size(record.plaintext_len)
         );
+        if record.parts < parts.get() {
+            sentence.push_str("; a store takes none that is shorter than 5 MiB, but for the last");
+        }
         report.done(Channel::Stdout, &record, sentence, "the plan is in place")
     }
 
     fn run_part(&mut self, plan: &Path, part: u64, report: Report) -> Result<(), Failure> {
-        let planned = self.planned(plan)?;
+        let planned = self.planned(plan, report)?;
         // The plan says where the stream is, unless this machine finds it elsewhere.
         if matches!(self.sealed, Sealed::Here(End::Standard)) {
             let source = planned.plan().content().source.clone();
@@ -127,13 +141,14 @@ impl Restore {
 
     fn commit(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
-        let planned = self.planned(plan)?;
+        let planned = self.planned(plan, report)?;
         self.resources.begin(RunInfo::of(self.command), &NamedFiles::default(), report)?;
         let cancel = interrupt::install(report)?;
         interrupt::roll_back_from_now_on();
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let committed = planned.commit(self.resources.threads().unwrap_or(processors), &cancel);
-        let target = End::Path(planned.plan().target().to_owned());
+        let target = goal_of(&planned)?;
+        self.tell_target(&target);
         let explained = |error: cofferdam::Error| {
             match error.kind() {
             ErrorKind::TargetExists => Failure::from(error).advise(
@@ -156,10 +171,11 @@ impl Restore {
         let mut record = PlanRecord::new("committed", plan, &planned, was_there);
         record.tree = tree;
         let made = (Size(record.plaintext_len), count(record.parts, "part"));
+        let output = &record.output;
         let mut sentence = match (was_there, &record.tree) {
-            (true, _) => format!("{target} has been put in place before"),
-            (false, None) => format!("{target}: {} in {}", made.0, made.1),
-            (false, Some(tree)) => format!("{target}: {}, {} in {}", tree.contents(), made.0, made.1),
+            (true, _) => format!("{output} has been put in place before"),
+            (false, None) => format!("{output}: {} in {}", made.0, made.1),
+            (false, Some(tree)) => format!("{output}: {}, {} in {}", tree.contents(), made.0, made.1),
         };
         if let Some(old) = record.tree.as_ref().and_then(TreeRecord::kept_old) {
             sentence.push_str(&format!("\nthe directory that was there is {old}"));
@@ -169,12 +185,12 @@ impl Restore {
 
     fn tell_state(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
-        let planned = self.planned(plan)?;
+        let planned = self.planned(plan, report)?;
         let state = planned.state()?;
         let missing: Vec<u64> =
             (0..).zip(&state.has_receipt).filter(|(_, there)| !**there).map(|(part, _)| part).collect();
         let parts = state.has_receipt.len() as u64;
-        let target = Name::from(planned.plan().target());
+        let target = Name::from(planned.plan().target().name());
         let mut sentence = match (state.is_committed, missing.is_empty()) {
             (true, _) => format!("{target} is in place: the plan has been committed"),
             (false, true) => format!("{target}: all of {parts} parts have been run; commit them"),
@@ -200,15 +216,35 @@ impl Restore {
 
     fn give_up(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
-        let planned = self.planned(plan)?;
+        let planned = self.planned(plan, report)?;
         planned.give_up()?;
         let record = PlanRecord::new("given_up", plan, &planned, false);
         let sentence = format!("{}: nothing is kept for it any more; its files can be removed", record.plan);
         report.done(Channel::Stdout, &record, sentence, "the plan has been given up")
     }
 
-    fn planned(&self, plan: &Path) -> Result<PlannedRestore, Failure> {
-        Ok(PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?)
+    fn planned(&self, plan: &Path, report: Report) -> Result<PlannedRestore, Failure> {
+        let planned = PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?;
+        let target = goal_of(&planned)?;
+        self.uploading.check_planned(&target)?;
+        match target {
+            #[cfg(feature = "remote")]
+            Goal::There(mut url) => {
+                url.set_timeout(self.timeout);
+                Ok(planned.with_object(self.uploading.planned(&url, report))?)
+            }
+            _ => Ok(planned),
+        }
+    }
+
+    /// Whoever interrupts twice is told which object it may be.
+    fn tell_target(&self, target: &Goal) {
+        #[cfg(feature = "remote")]
+        if let Goal::There(url) = target {
+            interrupt::writes_object(url);
+        }
+        #[cfg(not(feature = "remote"))]
+        let _ = target;
     }
 
     /// Where workers find the stream, from whatever directory. What is secret in a URL stays out of the plan.
@@ -260,8 +296,11 @@ impl Restore {
         }
         match &self.target {
             Goal::Here(End::Standard) if !is_planning => Ok(()),
-            Goal::Here(End::Path(path)) if is_planning && !is_pipe(path) => Ok(()),
-            _ if is_planning => Err(Failure::usage(NO_PATH).advise(NAME_ONE)),
+            Goal::Here(End::Path(path)) if is_planning && !is_pipe(path) => {
+                self.uploading.check_planned(&self.target)
+            }
+            Goal::There(_) if is_planning => self.uploading.check_planned(&self.target),
+            _ if is_planning => Err(no_target()),
             _ => Err(Failure::usage("the plan has the target").advise("Leave TARGET out.")),
         }
     }
@@ -270,6 +309,21 @@ impl Restore {
         match self.sealed {
             Sealed::Here(End::Standard) => Ok(()),
             _ => Err(Failure::usage("this step reads no stream").advise("Leave SEALED out.")),
+        }
+    }
+}
+
+fn no_target() -> Failure {
+    Failure::usage("a plan is for a file, a directory or an object as TARGET")
+        .advise("Name one: a path, or s3://BUCKET/KEY.")
+}
+
+/// What the plan makes.
+fn goal_of(planned: &PlannedRestore) -> Result<Goal, Failure> {
+    match planned.plan().target() {
+        PlanTarget::Path(path) => Ok(Goal::Here(End::Path(path.clone()))),
+        PlanTarget::Object { url, .. } => {
+            Goal::parse(url.into()).map_err(|problem| Failure::usage(format!("the plan's target: {problem}")))
         }
     }
 }
@@ -323,7 +377,7 @@ impl PlanRecord {
             event,
             plan: Name::from(path),
             plan_id: plan.id().to_string(),
-            output: Name::from(plan.target()),
+            output: Name::from(plan.target().name()),
             stream_id: hex(&plan.content().stream_id),
             stream_digest: StreamDigest(plan.content().stream_digest).to_string(),
             parts: plan.parts().len() as u64,
@@ -356,8 +410,6 @@ struct StateRecord {
     strange: u64,
 }
 
-const NO_PATH: &str = "a plan is for a file or a directory as TARGET";
-const NAME_ONE: &str = "Name one.";
 const UNTOUCHED: &str = "A part touches no target; run the same command again.";
 /// More ranges than this are not read by anybody; `--json` has all of them.
 const RANGES_SHOWN: usize = 20;
