@@ -117,7 +117,7 @@ impl PlannedRestore {
     }
 
     #[cfg(not(feature = "remote"))]
-    fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
+    pub(super) fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
         Err(super::no_stores())
     }
 
@@ -323,7 +323,7 @@ impl PlannedRestore {
     }
 
     /// Of what stands at the target: its mode may be due, and its journal is in the way of others.
-    pub(super) fn finish_published(&self) -> Result<(), Error> {
+    fn finish_published(&self) -> Result<(), Error> {
         #[cfg(feature = "tree")]
         if let Some(tree) = self.plan.content().tree {
             return self.finish_tree(tree).map(drop);
