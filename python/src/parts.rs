@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use cofferdam::parts::{Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
+use cofferdam::parts::{GivenUp, Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
 use cofferdam::{StreamDigest, TreeOutcome};
 use pyo3::prelude::*;
 
@@ -264,14 +264,15 @@ pub(crate) fn state_of_plan(py: Python<'_>, plan: PathBuf, plan_key: Option<Path
     Ok(State { committed: state.is_committed, missing: missing.collect(), strange: state.strange })
 }
 
-/// Gives the plan up: what its parts have written is removed, and none can be run any more. The target stays what it is.
+/// Gives the plan up: what its parts have written is removed, and none can be run any more. The target stays what it is. Returns
+/// whether a commit had put it in place before: what was left beside it is then removed.
 ///
 /// Raises :exc:`TargetLockedError` where somebody is committing, and other kinds of :exc:`Error`.
 #[pyfunction]
 #[pyo3(signature = (plan, *, plan_key = None))]
-pub(crate) fn give_up_plan(py: Python<'_>, plan: PathBuf, plan_key: Option<PathBuf>) -> PyResult<()> {
+pub(crate) fn give_up_plan(py: Python<'_>, plan: PathBuf, plan_key: Option<PathBuf>) -> PyResult<bool> {
     let planned = reached(py, call::run(py, None, move |_| open(&plan, plan_key))?, None)?;
-    call::run(py, None, move |_| Ok::<_, Failed>(planned.give_up()?))
+    call::run(py, None, move |_| Ok::<_, Failed>(planned.give_up()? == GivenUp::WasInPlace))
 }
 
 fn open(plan: &Path, key: Option<PathBuf>) -> Result<PlannedRestore, Failed> {

@@ -162,7 +162,7 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   planned   plan, plan_id, output, stream_id, stream_digest, parts, plaintext_len, was_there (the same was planned before)
   part      plan, part, parts, state (\"written\", \"written before\", \"committed\"), plaintext_len, seconds
   committed as planned; was_there: it has been put in place before
-  plan      plan, output, parts, missing (their numbers), committed, strange: `restore --status`
+  plan      plan, output, parts, missing (their numbers), committed, published (in place, and not noted), strange: `restore --status`
   given_up  as planned
   manifest  output, signature, shards, plaintext_len, sequence, signed_by
   shard     name, input, state (\"restored\", \"restored before\", \"verified\", \"missing\", \"wrong\"), plaintext_len; of

@@ -25,7 +25,6 @@ impl Expected {
     }
 
     /// The least number that is demanded.
-    #[cfg(feature = "signatures")]
     pub(crate) fn min_sequence(&self) -> Option<u64> {
         self.min_sequence
     }

@@ -68,6 +68,16 @@ impl StagingArgs {
         }
     }
 
+    /// Whether a new target is made as any new file is.
+    pub(crate) fn ignores_attributes(&self) -> bool {
+        self.no_preserve
+    }
+
+    /// Whether it was said what becomes of zeros.
+    pub(crate) fn is_sparse_given(&self) -> bool {
+        self.sparse.is_some()
+    }
+
     pub(crate) fn opener(&self, opener: Opener) -> Opener {
         let opener = opener
             .on_partial(if self.restart { OnPartial::Discard } else { OnPartial::Resume })

@@ -14,6 +14,7 @@ use crate::file_attributes::{self, Malformed};
 use crate::index::{Index, Walk};
 use crate::index_chain::check_entries_around;
 use crate::open::{OpenOptions, of_place};
+use crate::resources::longest_run;
 use crate::{ContentKind, Error, ErrorKind, Reader, Remedy, StreamDigest, StreamHead, StreamId, Warning};
 
 /// A stream cut into parts, as the entries of its index have them. No segment has been read: a part is proved by being opened.
@@ -32,6 +33,8 @@ pub struct Partition {
     pub content: Option<ContentKind>,
     /// The parts, in order; together they are all of the stream.
     pub parts: Vec<ChainedSegments>,
+    /// The most bytes of plaintext that are opened at once, and written together.
+    pub run_len_max: u64,
 }
 
 /// Whole segments of a stream, and the chain around them.
@@ -110,6 +113,7 @@ impl OpenOptions<'_> {
             modified: attributes.map(|found| found.modified),
             content: ContentKind::of_metadata(&envelope.metadata)?,
             parts: parts.collect(),
+            run_len_max: longest_run(envelope.shape()),
         })
     }
 

@@ -272,6 +272,12 @@ impl Resources {
     }
 }
 
+/// Bytes of plaintext of a run, however much memory there is.
+pub(crate) fn longest_run(shape: Shape) -> u64 {
+    let frames = (RUN_LEN / shape.frame_wire_len() as usize).max(1) as u64;
+    frames * u64::from(shape.frame_len())
+}
+
 /// Which way a stream goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Direction {

@@ -11,7 +11,7 @@ use crate::place::{Place, plaintext};
 use crate::shards::{Snapshot, name};
 
 /// Two parts, run, of a plan that replaces a target.
-fn run_over_an_old_target() -> Place {
+pub(crate) fn run_over_an_old_target() -> Place {
     let place = Place::new(&plaintext(40_000), "16KiB", "4KiB");
     fs::write(place.at("target"), "old").unwrap();
     place.plan(2, &["--force"]).assert_done();

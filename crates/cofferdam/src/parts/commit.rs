@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use ::parts::{Committed, FileIdentity, NOTE_LEN_MAX, PieceHasher, PlanTarget, Publishing};
 use contract::{AttemptId, CommitError, IfExists, StreamingSink as _};
-use local::{Opened, StagedFile};
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use local::{Opened, Seen, StagedFile};
+use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, statat};
 use storage::{FileStamp, FileTime, OnPartial, Room, StageOptions, TargetDir, TargetError};
 use stream::PARTS_ID;
 
@@ -55,7 +55,11 @@ impl PlannedRestore {
     pub fn commit(&self, threads: NonZeroUsize, cancel: &CancelToken) -> Result<Outcome, Error> {
         let target_dir = self.target_dir()?;
         let Some(attempts) = self.attempts_left(&target_dir)? else {
-            return if self.is_committed()? { Ok(Outcome::AlreadyCommitted) } else { Err(super::given_up()) };
+            return if self.is_committed()? {
+                Ok(Outcome::AlreadyCommitted)
+            } else {
+                Err(self.nothing_kept())
+            };
         };
         let lock = match attempts.lock() {
             // Whoever was faster is removing the directory.
@@ -72,7 +76,7 @@ impl PlannedRestore {
             true => Outcome::AlreadyCommitted,
             false => {
                 if !attempts.has_plan()? {
-                    return Err(super::given_up());
+                    return Err(self.nothing_kept());
                 }
                 self.check_note_place()?;
                 let receipts = self.receipts(&attempts)?;
@@ -113,7 +117,7 @@ impl PlannedRestore {
     }
 
     #[cfg(not(feature = "remote"))]
-    fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
+    pub(super) fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
         Err(super::no_stores())
     }
 
@@ -131,7 +135,7 @@ impl PlannedRestore {
     }
 
     fn assemble(&self, run: &Committing<'_>) -> Result<Outcome, Error> {
-        let Some(sink) = self.stage()? else { return Ok(Outcome::AlreadyCommitted) };
+        let Some(sink) = self.stage(run.target_dir)? else { return Ok(Outcome::AlreadyCommitted) };
         let attempts = run.attempts;
         // A commit before this one has published nothing, and its file may be given up from now on.
         attempts.remove(OsStr::new(PUBLISHING))?;
@@ -173,11 +177,11 @@ impl PlannedRestore {
     }
 
     /// The target's file, empty. `None`: a commit before this one has put it in place, and had not tidied up.
-    fn stage(&self) -> Result<Option<StagedFile>, Error> {
+    fn stage(&self, target_dir: &TargetDir) -> Result<Option<StagedFile>, Error> {
         let content = self.plan.content();
+        self.refuse_link(target_dir)?;
         for _ in 0..ATTEMPTS_MAX {
-            let opened = StagedFile::open(self.target_path(), &self.options(), &self.attempt_id());
-            match opened.map_err(Error::target)? {
+            match self.open_staged().map_err(Error::target)? {
                 Opened::Fresh(mut sink) => {
                     self.dress(&mut sink);
                     return Ok(Some(sink));
@@ -207,6 +211,34 @@ impl PlannedRestore {
             }
         }
         Err(Error::new(ErrorKind::TargetLocked, "other restores of the same target keep coming in between"))
+    }
+
+    /// The plan has the path that links led to when it was made: one that is there now leads to what nobody has planned.
+    fn refuse_link(&self, target_dir: &TargetDir) -> Result<(), Error> {
+        let standing = target_dir.directory().map(|directory| {
+            statat(directory, &target_dir.name, AtFlags::SYMLINK_NOFOLLOW)
+                .map(|stat| FileType::from_raw_mode(stat.st_mode))
+        });
+        match standing {
+            Some(Ok(FileType::Symlink)) => {
+                let what = format!(
+                    "{} is a symbolic link, which has come there since it was planned",
+                    self.target_path().display()
+                );
+                Err(Error::new(ErrorKind::TargetExists, what)
+                    .advise("Move it away and commit again, or make another plan."))
+            }
+            // What else there may be, whoever stages says.
+            _ => Ok(()),
+        }
+    }
+
+    /// What is beside the target that was planned, wherever its name leads by now.
+    fn open_staged(&self) -> Result<Opened, TargetError> {
+        let mut target_dir = TargetDir::resolve(self.target_path(), IfExists::Refuse)?;
+        let options = self.options();
+        target_dir.if_exists = options.if_exists;
+        StagedFile::open_at(target_dir, &options, &self.attempt_id())
     }
 
     fn dress(&self, sink: &mut StagedFile) {
@@ -249,33 +281,45 @@ impl PlannedRestore {
     /// # Errors
     /// [`ErrorKind::JournalMismatch`]: it stands nowhere any more. A rename alone takes its first name from it, so it may have been the target,
     /// and what stands there now is somebody's later work.
-    fn is_published(&self, target_dir: &TargetDir, attempts: &AttemptsDir) -> Result<bool, Error> {
+    pub(super) fn is_published(&self, target_dir: &TargetDir, attempts: &AttemptsDir) -> Result<bool, Error> {
+        let is_published = self.stands_published(target_dir, attempts)?;
+        if is_published {
+            self.finish_published()?;
+        }
+        Ok(is_published)
+    }
+
+    /// The same, and nothing is changed.
+    pub(super) fn stands_published(
+        &self,
+        target_dir: &TargetDir,
+        attempts: &AttemptsDir,
+    ) -> Result<bool, Error> {
         let Some(text) = attempts.read(OsStr::new(PUBLISHING), NOTE_LEN_MAX)? else { return Ok(false) };
         // Whoever has not the key has not written it; then it says nothing.
         let Ok(note) = Publishing::parse(&text, &self.key, self.plan.id()) else { return Ok(false) };
         let standing = target_dir.target_stamp().map_err(Error::target)?;
+        let is_empty = standing.is_none();
         if standing.map(|stamp| identity_of(&stamp)) == Some(note.file) {
-            self.finish_published()?;
             return Ok(true);
         }
-        let staged = self.staged_name()?;
+        let staged = self.staged_name(target_dir)?;
         let stamp = staged.map(|staged| target_dir.storage.stamp_at(&staged)).transpose();
         let stamp =
             stamp.map_err(|error| Error::io("what is beside the target could not be examined", error))?;
         match stamp.flatten().map(|stamp| identity_of(&stamp)) == Some(note.file) {
             true => Ok(false),
-            false => Err(replaced_since(self.target_path())),
+            false => Err(replaced_since(self.target_path(), is_empty)),
         }
     }
 
     /// The name of what is staged beside the target, or of what would be.
-    fn staged_name(&self) -> Result<Option<OsString>, Error> {
+    fn staged_name(&self, target_dir: &TargetDir) -> Result<Option<OsString>, Error> {
         #[cfg(feature = "tree")]
         if self.plan.content().tree.is_some() {
             return self.staged_tree();
         }
-        let staged = StagedFile::paths_beside(self.target_path()).map_err(Error::target)?.staging;
-        Ok(staged.file_name().map(OsStr::to_owned))
+        Ok(Some(StagedFile::staging_name(target_dir)))
     }
 
     /// Of what stands at the target: its mode may be due, and its journal is in the way of others.
@@ -284,7 +328,7 @@ impl PlannedRestore {
         if let Some(tree) = self.plan.content().tree {
             return self.finish_tree(tree).map(drop);
         }
-        match StagedFile::open(self.target_path(), &self.options(), &self.attempt_id()) {
+        match self.open_staged() {
             Ok(Opened::Published(published)) => {
                 published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
             }
@@ -301,13 +345,14 @@ impl PlannedRestore {
         if let Some(tree) = self.plan.content().tree {
             return self.discard_tree(tree);
         }
-        match StagedFile::open(self.target_path(), &self.options(), &self.attempt_id()) {
-            Ok(Opened::Resumable { mut sink, attempt_id }) if attempt_id == self.attempt_id() => sink
-                .discard()
-                .map_err(|error| Error::io("what a commit has left could not be removed", error)),
-            // Dropped unused, what is another's stays, and what is new goes.
-            Ok(_) | Err(TargetError::Exists { .. }) => Ok(()),
-            Err(error) => Err(Error::target(error)),
+        let beside = self.target_dir()?;
+        match StagedFile::examine_at(self.target_dir()?).map_err(Error::target)? {
+            Seen::Unfinished { attempt_id, .. } if attempt_id != self.attempt_id() => Ok(()),
+            Seen::Published { .. } => Ok(()),
+            // Whatever stands at the target's name.
+            Seen::Unfinished { .. } | Seen::Nothing => {
+                StagedFile::remove_at(beside).map(drop).map_err(Error::target)
+            }
         }
     }
 
@@ -322,7 +367,7 @@ impl PlannedRestore {
         })
     }
 
-    fn note_committed(&self) -> Result<(), Error> {
+    pub(super) fn note_committed(&self) -> Result<(), Error> {
         let path = committed_path(&self.path);
         match put(&path, Committed::of(&self.plan).to_text(&self.key, self.plan.id()).as_bytes()) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_committed()? => Ok(()),
@@ -367,14 +412,23 @@ fn missing(receipts: &Receipts) -> Vec<u64> {
     (0..).zip(&receipts.by_part).filter(|(_, found)| found.is_empty()).map(|(part, _)| part).collect()
 }
 
-fn replaced_since(target: &Path) -> Error {
-    let what = format!(
-        "a commit that was interrupted may have put {} in place, and something else stands there since",
-        target.display()
-    );
-    Error::new(ErrorKind::JournalMismatch, what).advise(
-        "It is not replaced: look whether it is what you want. Then give the plan up; if it is not, make another plan, under another name.",
-    )
+fn replaced_since(target: &Path, is_empty: bool) -> Error {
+    let target = target.display();
+    let (what, advice) = match is_empty {
+        false => (
+            format!(
+                "a commit that was interrupted may have put {target} in place, and something else stands there since"
+            ),
+            "It is not replaced: look whether it is what you want. Then give the plan up; if it is not, make another plan, under another name.",
+        ),
+        true => (
+            format!(
+                "a commit that was interrupted may have put {target} in place; nothing stands there any more, and what it had staged is gone"
+            ),
+            "Look who has removed it. Then give the plan up, and make another, under another name.",
+        ),
+    };
+    Error::new(ErrorKind::JournalMismatch, what).advise(advice)
 }
 
 fn identity_of(stamp: &FileStamp) -> FileIdentity {

@@ -57,6 +57,7 @@ mod attempts;
 mod commit;
 mod comparison;
 mod digested_sink;
+mod giving_up;
 #[cfg(feature = "remote")]
 mod object;
 #[cfg(feature = "remote")]
@@ -89,6 +90,7 @@ use storage::{Disk, TargetDir};
 pub(crate) use self::attempts::beside;
 use self::attempts::{AttemptsDir, receipt_name};
 pub use self::commit::Outcome;
+pub use self::giving_up::GivenUp;
 pub use self::planning::Planned;
 pub use self::run_part::PartRun;
 use crate::{Error, ErrorKind, record_file};
@@ -115,6 +117,8 @@ type Object = std::convert::Infallible;
 pub struct PartsState {
     /// Whether it has been committed: the target is in place. Then nothing else is known any more.
     pub is_committed: bool,
+    /// Whether a commit has put the target, a file or directory, in place, and was interrupted before that was noted: to commit again notes it.
+    pub is_published: bool,
     /// Of each part, whether there is a receipt. Its file is read when the plan is committed.
     pub has_receipt: Vec<bool>,
     /// Files that have the name of a receipt and are none of this plan.
@@ -169,36 +173,22 @@ impl PlannedRestore {
     /// # Errors
     /// Something cannot be read; [`ErrorKind::JournalMismatch`] where the plan was given up.
     pub fn state(&self) -> Result<PartsState, Error> {
-        let found = self.attempts(&self.target_dir()?).and_then(|attempts| self.receipts(&attempts));
+        let target_dir = self.target_dir()?;
+        let found = self.attempts(&target_dir).and_then(|attempts| {
+            // What a commit would refuse, it says.
+            let is_file = matches!(self.plan.target(), PlanTarget::Path(_));
+            let is_published = is_file && self.stands_published(&target_dir, &attempts).unwrap_or(false);
+            Ok((is_published, self.receipts(&attempts)?))
+        });
         // Last: with a commit the directory goes, also while it is read, and what was found there says nothing then.
         if self.is_committed()? {
             let parts = self.plan.parts().len();
-            return Ok(PartsState { is_committed: true, has_receipt: vec![true; parts], strange: 0 });
+            let has_receipt = vec![true; parts];
+            return Ok(PartsState { is_committed: true, is_published: true, has_receipt, strange: 0 });
         }
-        let found = found?;
+        let (is_published, found) = found?;
         let has_receipt = found.by_part.iter().map(|receipts| !receipts.is_empty()).collect();
-        Ok(PartsState { is_committed: false, has_receipt, strange: found.strange })
-    }
-
-    /// Gives the plan up: removes what attempts have written or sent, and what an interrupted commit has left. The target stays what it is, and no part
-    /// can be run any more. Of a plan that is committed, it removes what is left beside the target.
-    ///
-    /// # Errors
-    /// [`ErrorKind::TargetLocked`]: somebody is committing. [`ErrorKind::JournalMismatch`]: it is not the plan that was made. Something cannot
-    /// be removed.
-    pub fn give_up(&self) -> Result<(), Error> {
-        let target_dir = self.target_dir()?;
-        let Some(attempts) = self.attempts_left(&target_dir)? else { return Ok(()) };
-        let lock = attempts.lock()?;
-        if !self.is_committed()? {
-            match self.plan.target() {
-                PlanTarget::Path(_) => self.discard_staged()?,
-                PlanTarget::Object { .. } => self.abort_upload()?,
-            }
-        }
-        attempts.remove_all(&target_dir, self.plan.id())?;
-        drop(lock);
-        Ok(())
+        Ok(PartsState { is_committed: false, is_published, has_receipt, strange: found.strange })
     }
 
     /// Whether a commit has been done to its end.
@@ -225,12 +215,15 @@ impl PlannedRestore {
 
     /// Where the directory of attempts is: beside the target, or, where that is an object, beside the plan.
     fn target_dir(&self) -> Result<TargetDir, Error> {
-        let beside = match self.plan.target() {
+        TargetDir::resolve(self.beside(), IfExists::Refuse).map_err(Error::target)
+    }
+
+    fn beside(&self) -> &Path {
+        match self.plan.target() {
             // The plan has the path that links lead to.
             PlanTarget::Path(path) => path,
             PlanTarget::Object { .. } => &self.path,
-        };
-        TargetDir::resolve(beside, IfExists::Refuse).map_err(Error::target)
+        }
     }
 
     #[cfg(not(feature = "remote"))]
@@ -239,8 +232,17 @@ impl PlannedRestore {
     }
 
     fn attempts(&self, target_dir: &TargetDir) -> Result<AttemptsDir, Error> {
-        let attempts = self.attempts_left(target_dir)?.ok_or_else(given_up)?;
-        if attempts.has_plan()? { Ok(attempts) } else { Err(given_up()) }
+        let attempts = self.attempts_left(target_dir)?.ok_or_else(|| self.nothing_kept())?;
+        if attempts.has_plan()? { Ok(attempts) } else { Err(self.nothing_kept()) }
+    }
+
+    fn nothing_kept(&self) -> Error {
+        let what = format!(
+            "there is nothing beside {} for this plan: it was given up, or its file system is not mounted here, or its directory was moved",
+            self.beside().display()
+        );
+        Error::new(ErrorKind::JournalMismatch, what)
+            .advise("Look whether that is the directory of the other machines. If it is, make another plan, under another name.")
     }
 
     /// The directory of attempts, and if somebody was removing it, what is left.
@@ -361,11 +363,6 @@ fn not_ours(path: &Path, error: RecordError) -> Error {
 #[cfg(not(feature = "remote"))]
 fn no_stores() -> Error {
     Error::new(ErrorKind::Unsupported, "the plan's target is an object, and this was built without stores")
-}
-
-fn given_up() -> Error {
-    Error::new(ErrorKind::JournalMismatch, "nothing is kept for this plan: it was given up")
-        .advise("Make another plan, under another name.")
 }
 
 /// Of a stream, or of a plan of one, where no directories can be made.

@@ -6,7 +6,7 @@ use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Modified, NewPlan, Plan, PlanTarget, TreeTarget, UnusablePlan};
+use ::parts::{Modified, NewPlan, Plan, PlanTarget, RECEIPT_PIECES_MAX, TreeTarget, UnusablePlan};
 use contract::IfExists;
 use sources::Source;
 use storage::{FileTime, TargetDir};
@@ -58,6 +58,10 @@ impl PlannedRestore {
         opener.refuse_seed("what parts take over is their own")?;
         refuse_same_file(Path::new(described), target.as_ref())?;
         let (partition, reader) = opener.stream().partition_read(parts, source)?;
+        let lens = |part: &ChainedSegments| {
+            (part.segments.end - part.segments.start, part.plaintext.end - part.plaintext.start)
+        };
+        refuse_untold(partition.parts.iter().map(lens), partition.run_len_max)?;
         let planning = planning_of(opener, &partition, reader)?;
         let target_dir = planning.resolve(target.as_ref(), opener)?;
         let found = PlannedRestore::find(path, &key)?;
@@ -186,6 +190,21 @@ fn planning_of(_opener: &Opener, partition: &Partition, _reader: Option<Reader>)
     }
 }
 
+/// Refuses parts whose receipts would be too long, however they are run: whoever runs one would have worked for nothing. Of each part there is given how
+/// many segments it has, and how many bytes.
+fn refuse_untold(parts: impl IntoIterator<Item = (u64, u64)>, run_len_max: u64) -> Result<(), Error> {
+    let pieces = parts.into_iter().map(|(segments, len)| segments.max(len.div_ceil(run_len_max)));
+    let (most, all) = pieces.fold((0, 0), |(most, all), pieces| (pieces.max(most), all + pieces));
+    if most <= RECEIPT_PIECES_MAX as u64 {
+        return Ok(());
+    }
+    let least = all.div_ceil(RECEIPT_PIECES_MAX as u64);
+    let what = format!(
+        "a part would be written in {most} pieces at least, and a receipt takes {RECEIPT_PIECES_MAX}: this stream takes {least} parts or more"
+    );
+    Err(Error::new(ErrorKind::Limit, what).advise("Plan it in more parts, or restore it by one process."))
+}
+
 fn extent_of(chained: ChainedSegments) -> PartExtent {
     PartExtent {
         segments: chained.segments,
@@ -213,4 +232,34 @@ pub(super) fn unusable(error: UnusablePlan) -> Error {
 pub(super) fn exists(path: &Path) -> Error {
     Error::new(ErrorKind::TargetExists, format!("{} exists", path.display()))
         .remedied(Remedy::Replace(InTheWay::File))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test fails by panicking.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_which_no_receipt_could_tell_is_not_planned() {
+        let (pieces, run) = (RECEIPT_PIECES_MAX as u64, 512 << 10);
+        let cases = [
+            // How many segments and bytes the longer of two parts has, how many parts it takes.
+            (pieces, 4096 * pieces, None),
+            (pieces + 1, 4096 * pieces, Some(2)),
+            (10, run * pieces, None),
+            (10, run * pieces + 1, Some(2)),
+            (10, 10 * run * pieces, Some(11)),
+        ];
+        for (segments, len, takes) in cases {
+            let told = refuse_untold([(1, 1), (segments, len)], run);
+            match takes {
+                None => told.unwrap(),
+                Some(parts) => {
+                    let refused = told.unwrap_err();
+                    assert_eq!(refused.kind(), ErrorKind::Limit);
+                    assert!(refused.to_string().contains(&format!("takes {parts} parts")), "{refused}");
+                }
+            }
+        }
+    }
 }

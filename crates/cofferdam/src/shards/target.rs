@@ -12,7 +12,8 @@ use ::parts::{MANIFEST_LEN_MAX, Manifest, Shard, ShardName};
 use cofferdam_io::{descriptor_path, proc_error};
 use contract::IfExists;
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, fsync, mkdirat, openat, renameat_with, stat, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, fsync, mkdirat, openat, renameat_with, stat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use sources::Source;
@@ -141,6 +142,18 @@ impl ShardsTarget {
         Ok(state.is_some_and(|state| state.as_bytes() == known))
     }
 
+    /// Whether a file or a directory has this name: what else has it, no restore has put there.
+    fn stands(&self, shards: &OwnedFd, name: &OsStr) -> Result<bool, Error> {
+        match statat(shards, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(matches!(
+                FileType::from_raw_mode(stat.st_mode),
+                FileType::RegularFile | FileType::Directory
+            )),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(self.private.failed("could not be examined", error.into())),
+        }
+    }
+
     /// Removes what stands at the name of a shard that is not finished: its run was stopped, or somebody has changed it since.
     fn clear(&self, shards: &OwnedFd, index: usize, shard: &Shard) -> Result<(), Error> {
         self.private.remove(&finished_name(index))?;
@@ -181,7 +194,8 @@ impl ShardsTarget {
         let path = Path::new(&known_here).join(shard.name.as_os_str());
         let named = |error: Error| error.naming(&known_here, &self.shards_path().display().to_string());
         // One that was put in place, and whose run was stopped before it had said so, is compared with its stream and kept.
-        let was_published = leftovers(&path, None).map_err(named)?.attempt == Attempt::Published;
+        let was_published = self.stands(&shards, shard.name.as_os_str())?
+            && leftovers(&path, None).map_err(named)?.attempt == Attempt::Published;
         if !was_published {
             self.clear(&shards, index, shard)?;
         }

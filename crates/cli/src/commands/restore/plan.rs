@@ -7,8 +7,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
-use cofferdam::parts::{Outcome, PartRun, PlanTarget, Planned, PlannedRestore, open_key, open_or_create_key};
-use cofferdam::{ErrorKind, StreamDigest, TreeOutcome, is_pipe};
+use cofferdam::parts::{
+    GivenUp, Outcome, PartRun, PlanTarget, Planned, PlannedRestore, open_key, open_or_create_key,
+};
+use cofferdam::{ErrorKind, StreamDigest, TreeOutcome, descriptor_named, is_pipe};
 use serde::Serialize;
 
 use super::Restore;
@@ -31,6 +33,7 @@ impl Restore {
     /// One step of a plan.
     pub(super) fn run_step(&mut self, plan: &Path, step: Step, report: Report) -> Result<(), Failure> {
         self.refuse_other_targets()?;
+        self.refuse_undone(step)?;
         match step {
             Step::Plan(parts) => self.make_plan(plan, parts, report),
             Step::Part(part) => self.run_part(plan, part, report),
@@ -46,6 +49,10 @@ impl Restore {
         let key_path = self.plan.key_path(plan)?;
         let mut files = self.files()?;
         files.writes("the plan", &End::Path(plan.to_owned()))?;
+        files.writes("the plan's key", &End::Path(key_path.clone()))?;
+        let mut noted = plan.as_os_str().to_owned();
+        noted.push(".committed");
+        files.writes("the note that the plan is committed", &End::Path(noted.into()))?;
         if let Goal::Here(End::Path(target)) = &self.target
             && self.force
             && target.is_dir()
@@ -106,12 +113,13 @@ impl Restore {
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
         let opener = self.opener(&cancel, watch.clone(), report)?;
+        let (opener, _) = self.signed_by.demand(opener, &self.sealed, &cancel, report)?;
         let begun = Instant::now();
         let source = self.sealed.source(&cancel, report)?;
         interrupt::roll_back_from_now_on();
         let run = planned.run_part(&opener, part, source);
         let run = run.map_err(|error| {
-            let is_final = matches!(error.kind(), ErrorKind::Usage | ErrorKind::JournalMismatch);
+            let is_final = is_final(error.kind());
             let failure = Failure::from(error).of_input(&self.sealed);
             if is_final { failure } else { failure.advise_also(UNTOUCHED) }
         })?;
@@ -141,7 +149,7 @@ impl Restore {
 
     fn commit(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
-        let planned = self.planned(plan, report)?;
+        let planned = self.pinned(plan, report)?;
         self.resources.begin(RunInfo::of(self.command), &NamedFiles::default(), report)?;
         let cancel = interrupt::install(report)?;
         interrupt::roll_back_from_now_on();
@@ -185,7 +193,7 @@ impl Restore {
 
     fn tell_state(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
-        let planned = self.planned(plan, report)?;
+        let planned = self.pinned(plan, report)?;
         let state = planned.state()?;
         let missing: Vec<u64> =
             (0..).zip(&state.has_receipt).filter(|(_, there)| !**there).map(|(part, _)| part).collect();
@@ -193,6 +201,9 @@ impl Restore {
         let target = Name::from(planned.plan().target().name());
         let mut sentence = match (state.is_committed, missing.is_empty()) {
             (true, _) => format!("{target} is in place: the plan has been committed"),
+            (false, _) if state.is_published => {
+                format!("{target} is in place, which is not noted yet: commit again")
+            }
             (false, true) => format!("{target}: all of {parts} parts have been run; commit them"),
             (false, false) => {
                 let done = parts - missing.len() as u64;
@@ -209,6 +220,7 @@ impl Restore {
             parts,
             missing,
             committed: state.is_committed,
+            published: state.is_published,
             strange: state.strange,
         };
         report.answer(Channel::Stdout, &record, sentence)
@@ -216,11 +228,35 @@ impl Restore {
 
     fn give_up(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
-        let planned = self.planned(plan, report)?;
-        planned.give_up()?;
-        let record = PlanRecord::new("given_up", plan, &planned, false);
-        let sentence = format!("{}: nothing is kept for it any more; its files can be removed", record.plan);
+        let planned = self.pinned(plan, report)?;
+        let given_up = planned.give_up()?;
+        let record = PlanRecord::new("given_up", plan, &planned, given_up == GivenUp::WasInPlace);
+        let (name, output) = (&record.plan, &record.output);
+        let sentence = match given_up {
+            GivenUp::WasInPlace => {
+                format!("{output} has been put in place before; what was left beside it is removed")
+            }
+            GivenUp::MayHaveBeenInPlace => format!(
+                "{name}: nothing is kept for it any more. A commit that was interrupted may have put {output} in place: look what stands there"
+            ),
+            GivenUp::NothingFound => format!(
+                "{name}: nothing was found that is kept for it: it was given up before, or its file system is not mounted here, or its directory was moved"
+            ),
+            _ => format!("{name}: nothing is kept for it any more; its files can be removed"),
+        };
         report.done(Channel::Stdout, &record, sentence, "the plan has been given up")
+    }
+
+    /// The same, if it is of the stream that is expected.
+    fn pinned(&self, plan: &Path, report: Report) -> Result<PlannedRestore, Failure> {
+        let planned = self.planned(plan, report)?;
+        match self.expected.expect_digest {
+            Some(expected) if expected != StreamDigest(planned.plan().content().stream_digest) => {
+                Err(Failure::new(ErrorKind::DigestMismatch, "the planned stream is not the expected one")
+                    .advise("Look which stream the plan is of: it is another one than the one that was pinned, or an older one."))
+            }
+            _ => Ok(planned),
+        }
     }
 
     fn planned(&self, plan: &Path, report: Report) -> Result<PlannedRestore, Failure> {
@@ -250,6 +286,10 @@ impl Restore {
     /// Where workers find the stream, from whatever directory. What is secret in a URL stays out of the plan.
     fn described(&self) -> Result<OsString, Failure> {
         match &self.sealed {
+            Sealed::Here(End::Path(path)) if descriptor_named(path).is_some() => Err(Failure::usage(
+                "a plan is for a stream that each part can read, not for an open file of this process",
+            )
+            .advise("Name a file or a URL.")),
             Sealed::Here(End::Path(path)) => std::path::absolute(path)
                 .map(Into::into)
                 .map_err(|error| Failure::io("this process's directory could not be found", error)),
@@ -305,12 +345,38 @@ impl Restore {
         }
     }
 
+    /// What a step does not do, it does not take: whoever gives it believes that it has been done.
+    fn refuse_undone(&self, step: Step) -> Result<(), Failure> {
+        let is_planning = matches!(step, Step::Plan(_));
+        let opens = is_planning || matches!(step, Step::Part(_));
+        let (reads_none, has_it) = ("this step reads no stream", "the plan says what a new target gets");
+        let undone = [
+            ("--signed-by", self.signed_by.is_given() && !opens, reads_none),
+            ("--min-sequence", self.expected.min_sequence().is_some() && !opens, reads_none),
+            ("--no-preserve", self.staging.ignores_attributes() && !is_planning, has_it),
+            ("--sparse", self.staging.is_sparse_given(), "the commit makes the target, and leaves zeros out"),
+            ("--accept-unproven", self.foreign.accepts_unproven(), "each part is proved"),
+        ];
+        match undone.into_iter().find(|(_, is_given, _)| *is_given) {
+            None => Ok(()),
+            Some((option, _, why)) => {
+                Err(Failure::usage(format!("{option} is of no use: {why}")).advise("Leave the option out."))
+            }
+        }
+    }
+
     fn refuse_sealed(&self) -> Result<(), Failure> {
         match self.sealed {
             Sealed::Here(End::Standard) => Ok(()),
             _ => Err(Failure::usage("this step reads no stream").advise("Leave SEALED out.")),
         }
     }
+}
+
+/// Whether the same command ends so again.
+fn is_final(kind: ErrorKind) -> bool {
+    use ErrorKind::{DigestMismatch, JournalMismatch, Limit, NoKey, NotSigned, Stale, Unsupported, Usage};
+    matches!(kind, DigestMismatch | JournalMismatch | Limit | NoKey | NotSigned | Stale | Unsupported | Usage)
 }
 
 fn no_target() -> Failure {
@@ -407,6 +473,7 @@ struct StateRecord {
     parts: u64,
     missing: Vec<u64>,
     committed: bool,
+    published: bool,
     strange: u64,
 }
 

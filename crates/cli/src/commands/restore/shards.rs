@@ -31,6 +31,8 @@ impl Restore {
             _ => return Err(Failure::usage("shards become a directory").advise("Name one as TARGET.")),
         };
         self.refuse_of_streams()?;
+        self.uploading.check(&self.target)?;
+        self.target.refuse_options(&self.protection, self.force)?;
         self.resources.begin(RunInfo::opening(self.command), &self.files()?, report)?;
         let cancel = interrupt::install(report)?;
         let begun = Instant::now();
@@ -134,6 +136,7 @@ impl Restore {
             ("--path", self.tree.selection()?.is_some()),
             ("--into", self.tree.is_into()),
             ("the options for streams of other programs", self.foreign.is_given()),
+            ("--accept-unproven", self.foreign.accepts_unproven()),
         ];
         match refused.into_iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),

@@ -1,0 +1,192 @@
+//! What an operator demands of a step, and is told by it: it is done, or refused, and what has become of the target is said.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+
+use crate::between::run_over_an_old_target;
+use crate::killed::is_killed;
+use crate::place::{Place, Ran};
+
+const COMMIT: [&str; 4] = ["restore", "--plan", "plan", "--commit"];
+const GIVE_UP: [&str; 4] = ["restore", "--plan", "plan", "--give-up"];
+const STATUS: [&str; 4] = ["restore", "--plan", "plan", "--status"];
+
+fn step(place: &Place, step: &[&str], more: &[&str]) -> Ran {
+    place.run([step, more].concat())
+}
+
+/// A signature, a pin, a number: whoever names one believes that it has been looked at.
+#[test]
+fn what_is_demanded_of_a_step_is_proved_or_refused() {
+    let place = Place::small();
+    for key in ["signer", "stranger"] {
+        place.ssh_key(key);
+    }
+    place.run(["sign", "--key-file", "stream.key", "--ssh-key", "signer", "sealed.cfd"]).assert_done();
+    place.plan(2, &["--signed-by", "signer.pub"]).assert_done();
+    let part = ["restore", "--key-file", "stream.key", "--plan", "plan", "--part", "0"];
+    let none = "0".repeat(64);
+    for (demand, code) in [
+        (["--signed-by", "stranger.pub"], 17),
+        (["--expect-digest", &none], 3),
+        (["--min-sequence", "9"], 14),
+    ] {
+        let refused = step(&place, &part, &demand);
+        refused.assert_failed(code, "");
+        assert!(!refused.stderr.contains("run the same command again"), "{refused:?}");
+        assert!(place.attempt_files("receipt-").is_empty(), "{demand:?}");
+    }
+    step(&place, &part, &["--signed-by", "signer.pub"]).assert_done();
+    place.part(1).assert_done();
+    for named in [COMMIT, STATUS, GIVE_UP] {
+        for demand in [
+            &["--signed-by", "signer.pub"][..],
+            &["--min-sequence", "9"],
+            &["--no-preserve"],
+            &["--sparse", "never"],
+            &["--accept-unproven"],
+        ] {
+            step(&place, &named, demand).assert_failed(2, "is of no use");
+        }
+        step(&place, &named, &["--expect-digest", &none]).assert_failed(3, "not the expected one");
+    }
+    assert!(!place.at("target").exists());
+    assert_eq!(place.attempt_files("receipt-").len(), 2);
+    let planned = step(&place, &STATUS, &["--json"]);
+    planned.assert_done();
+    let inspected = place.run(["inspect", "--json", "sealed.cfd"]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
+    let digest = inspected["trailer"]["stream_digest"].as_str().unwrap();
+    step(&place, &COMMIT, &["--expect-digest", digest]).assert_done();
+    assert_eq!(place.read("target"), place.read("plain"));
+}
+
+/// Of an open file of this process no worker finds anything; and a target is not made where the plan's own files are to be.
+#[test]
+fn a_plan_is_of_a_stream_that_others_find_and_for_a_target_that_it_does_not_need_itself() {
+    let place = Place::small();
+    let plan = ["restore", "--key-file", "stream.key", "--plan", "plan", "--parts", "2"];
+    for source in ["/dev/fd/0", "/dev/stdin", "/proc/self/fd/0"] {
+        step(&place, &plan, &[source, "target"]).assert_failed(2, "open file of this process");
+    }
+    for target in ["plan", "plan.key", "plan.committed"] {
+        step(&place, &plan, &["sealed.cfd", target]).assert_failed(2, "");
+    }
+    step(&place, &plan, &["--sparse", "never", "sealed.cfd", "target"]).assert_failed(2, "--sparse");
+    assert_eq!(place.names(), ["plain", "sealed.cfd", "stream.key"]);
+}
+
+/// The operator has to know which of the two stands there, and finds it as a commit leaves it.
+#[test]
+fn a_plan_that_is_given_up_after_its_commit_was_killed_says_that_its_target_is_in_place() {
+    let mut found = 0;
+    for (call, when) in
+        ["linkat", "fchmod", "unlinkat"].iter().flat_map(|call| (1..8).map(move |when| (call, when)))
+    {
+        let place = run_over_an_old_target();
+        if !is_killed(&place, call, when, &COMMIT) || place.at("plan.committed").exists() {
+            continue;
+        }
+        let is_in_place = place.read("target") == place.read("plain");
+        let said = step(&place, &STATUS, &[]);
+        said.assert_done();
+        assert_eq!(
+            said.stdout.contains("is in place, which is not noted yet"),
+            is_in_place,
+            "{call} {when}: {said:?}"
+        );
+        let given_up = step(&place, &GIVE_UP, &["--json"]);
+        given_up.assert_done();
+        let record: serde_json::Value = serde_json::from_str(&given_up.stdout).unwrap();
+        assert_eq!(record["was_there"], is_in_place, "{call} {when}");
+        assert!(place.attempts().is_none());
+        assert!(!place.names().iter().any(|name| name.starts_with(".target")), "{call} {when}");
+        if !is_in_place {
+            assert_eq!(place.read("target"), b"old");
+            continue;
+        }
+        found += 1;
+        // As a new file of the plan, or as the old one was: never private to this user alone because of a kill.
+        let mode = fs::metadata(place.at("target")).unwrap().mode();
+        assert_eq!(mode & 0o077, fs::metadata(place.at("plain")).unwrap().mode() & 0o077, "{call} {when}");
+        assert_eq!(place.read("target"), place.read("plain"));
+        place.assert_tidy();
+        let again = step(&place, &GIVE_UP, &[]);
+        again.assert_done();
+        assert!(again.stdout.contains("has been put in place before"), "{again:?}");
+        place.commit().assert_done();
+    }
+    assert!(found > 1, "{found}");
+}
+
+/// The plan has the file that was meant; a link that has come to its name since leads to one that nobody has planned.
+#[test]
+fn a_link_that_has_come_to_the_targets_name_is_not_followed() {
+    for leads_to in ["source", "other/file"] {
+        let place = run_over_an_old_target();
+        fs::create_dir(place.at("other")).unwrap();
+        fs::write(place.at(leads_to), "somebody's").unwrap();
+        fs::remove_file(place.at("target")).unwrap();
+        symlink(leads_to, place.at("target")).unwrap();
+        for _ in 0..2 {
+            place.commit().assert_failed(6, "a symbolic link, which has come there since it was planned");
+            assert_eq!(place.read(leads_to), b"somebody's");
+            let beside = fs::read_dir(place.at("other")).unwrap().count();
+            assert_eq!(beside, usize::from(leads_to.starts_with("other")));
+        }
+        step(&place, &GIVE_UP, &[]).assert_done();
+        assert!(!place.names().iter().any(|name| name.starts_with(".target")), "{:?}", place.names());
+        assert_eq!(place.read(leads_to), b"somebody's");
+        assert!(place.at("target").is_symlink());
+    }
+    // One that comes after a commit was killed: what that had staged goes, and nothing else.
+    let place = run_over_an_old_target();
+    assert!(is_killed(&place, "renameat", 1, &COMMIT) || is_killed(&place, "renameat2", 1, &COMMIT));
+    assert!(place.at(".target.cofferdam-staging").exists());
+    fs::write(place.at("source"), "somebody's").unwrap();
+    fs::remove_file(place.at("target")).unwrap();
+    symlink("source", place.at("target")).unwrap();
+    step(&place, &GIVE_UP, &[]).assert_done();
+    assert!(!place.names().iter().any(|name| name.starts_with(".target")), "{:?}", place.names());
+    assert_eq!(place.read("source"), b"somebody's");
+}
+
+/// A worker whose file system is not mounted, and a directory that was moved, look alike.
+#[test]
+fn where_nothing_is_found_of_a_plan_it_is_not_said_that_it_was_given_up() {
+    let place = Place::small();
+    fs::create_dir(place.at("there")).unwrap();
+    let plan = ["restore", "--key-file", "stream.key", "--plan", "plan", "--parts", "2", "sealed.cfd"];
+    step(&place, &plan, &["there/target"]).assert_done();
+    (0..2).for_each(|part| place.part(part).assert_done());
+    fs::rename(place.at("there"), place.at("elsewhere")).unwrap();
+    fs::create_dir(place.at("there")).unwrap();
+    for named in [COMMIT, STATUS] {
+        step(&place, &named, &[]).assert_failed(8, "not mounted here");
+    }
+    let given_up = step(&place, &GIVE_UP, &[]);
+    given_up.assert_done();
+    assert!(given_up.stdout.contains("nothing was found"), "{given_up:?}");
+    fs::remove_dir(place.at("there")).unwrap();
+    fs::rename(place.at("elsewhere"), place.at("there")).unwrap();
+    place.commit().assert_done();
+    assert_eq!(place.read("there/target"), place.read("plain"));
+}
+
+/// What a killed commit had staged is discarded by somebody who does not know of the plan.
+#[test]
+fn a_commit_whose_staged_file_has_gone_does_not_speak_of_something_that_stands_there() {
+    let place = Place::small();
+    place.plan(2, &[]).assert_done();
+    (0..2).for_each(|part| place.part(part).assert_done());
+    let noted = (1..8).any(|when| {
+        is_killed(&place, "renameat2", when, &COMMIT) && !place.attempt_files("publishing").is_empty()
+    });
+    assert!(noted && !place.at("target").exists());
+    place.run(["discard", "target"]).assert_done();
+    place.commit().assert_failed(8, "nothing stands there any more");
+    let given_up = step(&place, &GIVE_UP, &[]);
+    given_up.assert_done();
+    assert!(given_up.stdout.contains("may have put"), "{given_up:?}");
+    assert!(!place.names().iter().any(|name| name.starts_with(".target")), "{:?}", place.names());
+}
