@@ -396,7 +396,7 @@ fn attributes_that_the_system_denies_are_counted_by_files_and_are_no_error() {
     let command = ["seal", "-r", &place.recipient, "one", "-o", "with.cfd"];
     place.run(command.into_iter().chain(SMALL)).assert_done();
     for error in ["EACCES", "ENODATA", "EPERM"] {
-        let faults = [format!("lsetxattr:error={error}")];
+        let faults = [format!("fsetxattr,lsetxattr:error={error}")];
         let arguments = ["restore", "-i", "key.txt", "--force", "with.cfd", "target"];
         let ran =
             Ran::of(injected(&place, &faults.each_ref().map(|fault| &**fault), &arguments).output().unwrap());
