@@ -1,4 +1,4 @@
-//! Owns `cargo xtask parts`: restores by many processes, by seeds, as often as is asked.
+//! Owns `cargo xtask parts`: restores by many processes, of files and of trees in turn, by seeds, as often as is asked.
 //! Knows nothing of what must hold: the test that it runs does.
 
 use std::path::Path;
