@@ -284,7 +284,8 @@ fn a_plan_that_is_given_up_after_a_commit_that_was_killed_leaves_nothing() {
     let place = killed_in_place(&saved, "linkat");
     place.run(["restore", "--plan", "plan", "--give-up"]).assert_done();
     assert_eq!(difference(&list(&place.at("target")), &list(&place.at("plain"))), None);
-    assert_eq!(place.names(), ["plain", "plan", "plan.key", "sealed.cfd", "stream.key", "target"]);
+    let names = ["plain", "plan", "plan.committed", "plan.key", "sealed.cfd", "stream.key", "target"];
+    assert_eq!(place.names(), names);
 }
 
 /// A file of an attempt is not what it was when the commit is run again: what is in place is not looked at, and what is not is missing.
