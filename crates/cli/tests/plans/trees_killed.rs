@@ -280,11 +280,13 @@ fn a_plan_that_is_given_up_after_a_commit_that_was_killed_leaves_nothing() {
         let names = ["plain", "plan", "plan.key", "sealed.cfd", "stream.key", "target"];
         assert_eq!(place.names(), names, "{call}");
     }
-    // After it, it is in place: what is left to do is done.
+    // After it, it is in place: what is left to do is done, and that is said.
     let place = killed_in_place(&saved, "linkat");
-    place.run(["restore", "--plan", "plan", "--give-up"]).assert_done();
+    let given_up = place.run(["restore", "--plan", "plan", "--give-up"]);
+    given_up.assert_done();
+    assert!(given_up.stdout.contains("has been put in place before"), "{given_up:?}");
     assert_eq!(difference(&list(&place.at("target")), &list(&place.at("plain"))), None);
-    assert_eq!(place.names(), ["plain", "plan", "plan.key", "sealed.cfd", "stream.key", "target"]);
+    place.assert_tidy();
 }
 
 /// A file of an attempt is not what it was when the commit is run again: what is in place is not looked at, and what is not is missing.
