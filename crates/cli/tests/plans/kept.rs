@@ -128,6 +128,24 @@ fn what_is_mounted_among_the_shards_stays() {
     assert!(snapshot.beside().is_empty());
 }
 
+/// A user's, of which one shard is a tree with a directory that keeps its owner out.
+fn closed_shards() -> Snapshot {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    fs::create_dir_all(place.at("tree/inner")).unwrap();
+    fs::write(place.at("tree/inner/file"), "right").unwrap();
+    fs::set_permissions(place.at("tree/inner"), fs::Permissions::from_mode(0o555)).unwrap();
+    let seal = ["seal", "--key-file", "stream.key", "-o", "shard-00.cfd", "--force", "tree"];
+    place.run(seal).assert_done();
+    let streams = ["shard-00.cfd", "shard-01.cfd"];
+    let manifest = ["manifest", "--ssh-key", "signer", "-o", "june.manifest"];
+    place.run([&manifest[..], &streams].concat()).assert_done();
+    for name in place.names().iter().map(String::as_str).chain([""]) {
+        chown(place.at(name), Some(USER), Some(USER)).unwrap();
+    }
+    snapshot
+}
+
 /// Module caches and the like keep their owner out. As a user: root is kept out by nothing.
 #[test]
 fn shards_with_closed_directories_are_ended_restarted_and_discarded_by_a_user() {
@@ -135,22 +153,6 @@ fn shards_with_closed_directories_are_ended_restarted_and_discarded_by_a_user() 
         println!("skipped: only root can be another user");
         return;
     }
-    let prepared = || {
-        let snapshot = Snapshot::new(2);
-        let place = &snapshot.place;
-        fs::create_dir_all(place.at("tree/inner")).unwrap();
-        fs::write(place.at("tree/inner/file"), "right").unwrap();
-        fs::set_permissions(place.at("tree/inner"), fs::Permissions::from_mode(0o555)).unwrap();
-        let seal = ["seal", "--key-file", "stream.key", "-o", "shard-00.cfd", "--force", "tree"];
-        place.run(seal).assert_done();
-        let streams = ["shard-00.cfd", "shard-01.cfd"];
-        let manifest = ["manifest", "--ssh-key", "signer", "-o", "june.manifest"];
-        place.run([&manifest[..], &streams].concat()).assert_done();
-        for name in place.names().iter().map(String::as_str).chain([""]) {
-            chown(place.at(name), Some(USER), Some(USER)).unwrap();
-        }
-        snapshot
-    };
     let restore = [&RESTORE[..6], &["june.manifest", "target"]].concat();
     let restart = [&RESTORE[..6], &["--restart", "june.manifest", "target"]].concat();
     let mut ended = Vec::new();
@@ -161,7 +163,7 @@ fn shards_with_closed_directories_are_ended_restarted_and_discarded_by_a_user() 
         if ended.contains(&call) {
             continue;
         }
-        let snapshot = prepared();
+        let snapshot = closed_shards();
         let place = &snapshot.place;
         let kill = format!("inject={call}:signal=KILL:when={when}");
         let mut killed = Command::new("strace");
@@ -192,7 +194,7 @@ fn shards_with_closed_directories_are_ended_restarted_and_discarded_by_a_user() 
     assert!(kept > 0 && ended.len() == 2, "{kept} were killed after a rename; {ended:?}");
     // Each of the three, whatever the number of the call was.
     for step in [&["discard", "target"][..], &restart, &restore] {
-        let snapshot = prepared();
+        let snapshot = closed_shards();
         let place = &snapshot.place;
         fs::rename(place.at("shard-01.cfd"), place.at("away")).unwrap();
         user(place, &restore).assert_failed(1, "shard shard-01");
