@@ -282,7 +282,9 @@ fn a_plan_that_is_given_up_after_a_commit_that_was_killed_leaves_nothing() {
     }
     // After it, it is in place: what is left to do is done, and it is noted.
     let place = killed_in_place(&saved, "linkat");
-    place.run(["restore", "--plan", "plan", "--give-up"]).assert_done();
+    let given_up = place.run(["restore", "--plan", "plan", "--give-up"]);
+    given_up.assert_done();
+    assert!(given_up.stdout.contains("has been put in place before"), "{given_up:?}");
     assert_eq!(difference(&list(&place.at("target")), &list(&place.at("plain"))), None);
     place.assert_tidy();
     place.commit().assert_done();
