@@ -263,6 +263,8 @@ impl Restore {
         let planned = PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?;
         let target = goal_of(&planned)?;
         self.uploading.check_planned(&target)?;
+        #[cfg(not(feature = "remote"))]
+        let _ = report;
         match target {
             #[cfg(feature = "remote")]
             Goal::There(mut url) => {
