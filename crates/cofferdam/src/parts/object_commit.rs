@@ -11,7 +11,7 @@ use segment_worker::CancelToken;
 use super::attempts::AttemptsDir;
 use super::commit::{Outcome, PUBLISHING};
 use super::object::upload_gone;
-use super::{PlannedRestore, Receipts};
+use super::{GivenUp, PlannedRestore, Receipts};
 use crate::{Error, ErrorKind, upload_error};
 
 impl PlannedRestore {
@@ -35,6 +35,19 @@ impl PlannedRestore {
         match upload.look().map_err(upload_error)? {
             ObjectState::Ours => Ok(true),
             ObjectState::Unchanged | ObjectState::Others => Err(self.replaced_since()),
+        }
+    }
+
+    /// What has come of giving up, once the store has the upload no more; `before` is what was known until then. What a commit that was killed has asked
+    /// for may have been on its way still, and have come between the look and the end of the upload. From now on it cannot come.
+    pub(super) fn look_after_abort(&self, attempts: &AttemptsDir, before: GivenUp) -> Result<GivenUp, Error> {
+        if !self.is_completing(attempts)? {
+            return Ok(before);
+        }
+        match self.upload(&CancelToken::new())?.look().map_err(upload_error)? {
+            ObjectState::Ours => self.note_committed().map(|()| GivenUp::WasInPlace),
+            ObjectState::Unchanged => Ok(before),
+            ObjectState::Others => Ok(GivenUp::MayHaveBeenInPlace),
         }
     }
 

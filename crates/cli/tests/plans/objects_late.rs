@@ -1,0 +1,77 @@
+//! A plan for an object whose store answers late, or somebody in its place: what came meanwhile is seen, and nothing is taken for gone that may be there.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use servers::{FaultProxy, Plan, Request};
+
+use crate::objects::{Server, Store, servers};
+use crate::place::{started, wait_until};
+
+/// The last request of a commit that was killed. It is on its way still: a proxy or a load balancer holds it.
+struct HeldRequest {
+    release: mpsc::Sender<()>,
+    _proxy: FaultProxy,
+}
+
+impl HeldRequest {
+    fn of_commit(store: &Store, server: Server) -> HeldRequest {
+        let ((asked, was_asked), (release, released)) = (mpsc::channel(), mpsc::channel());
+        let proxy = server.proxy(Plan::new(move |request| {
+            if request.is_complete() {
+                asked.send(()).unwrap();
+                let _ = released.recv_timeout(A_TEST);
+            }
+            None
+        }));
+        let commit = ["restore", "--plan", "plan", "--commit"];
+        let mut coordinator = started(&mut store.command_by(&proxy, &commit));
+        was_asked.recv_timeout(A_TEST).unwrap();
+        coordinator.kill().unwrap();
+        coordinator.wait().unwrap();
+        HeldRequest { release, _proxy: proxy }
+    }
+
+    /// The store carries it out before it sees the first request that `is_next` says yes to.
+    fn comes_before(&self, store: &Store, mut is_next: impl FnMut(&Request) -> bool + Send + 'static) {
+        let (release, is_whole) = (self.release.clone(), store.whole());
+        store.proxy.set_plan(Plan::new(move |request| {
+            if is_next(request) {
+                release.send(()).unwrap();
+                wait_until("the object", &is_whole);
+            }
+            None
+        }));
+    }
+}
+
+/// With the parts run; the object that is there, if one is, is replaced.
+fn with_parts(server: Server, replaces: bool) -> Store {
+    if !replaces {
+        return Store::with_parts(server, 2, &[]);
+    }
+    let store = Store::new(server);
+    store.put(b"old");
+    store.plan(2, &["--force"]).assert_done();
+    (0..2).for_each(|part| store.part(part).assert_done());
+    store
+}
+
+const A_TEST: Duration = Duration::from_secs(60);
+
+#[test]
+fn an_object_that_comes_while_its_plan_is_given_up_is_told() {
+    for server in servers() {
+        for replaces in [false, true] {
+            let store = with_parts(server, replaces);
+            let held = HeldRequest::of_commit(&store, server);
+            held.comes_before(&store, |request| request.method() == "DELETE");
+            let given_up = store.run(&["restore", "--plan", "plan", "--give-up"]);
+            given_up.assert_done();
+            assert!(given_up.stdout.contains("has been put in place before"), "{given_up:?}");
+            store.assert_whole();
+            store.assert_tidy();
+            assert!(store.commit().stdout.contains("before"));
+        }
+    }
+}
