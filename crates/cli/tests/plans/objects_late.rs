@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use servers::{FaultProxy, Plan, Request};
+use servers::{Fault, FaultProxy, Plan, Request};
 
 use crate::objects::{Server, Store, servers};
 use crate::place::{started, wait_until};
@@ -73,5 +73,24 @@ fn an_object_that_comes_while_its_plan_is_given_up_is_told() {
             store.assert_tidy();
             assert!(store.commit().stdout.contains("before"));
         }
+    }
+}
+
+/// A proxy's page, another endpoint, a store under repair: the upload may be there still.
+#[test]
+fn only_the_store_itself_says_that_it_has_the_upload_no_more() {
+    for server in servers() {
+        let store = Store::with_parts(server, 2, &[]);
+        let not_found = Fault::Status { code: 404, retry_after: None };
+        store.proxy.set_plan(Plan::always(|_| true, not_found));
+        store.commit().assert_failed(1, "404");
+        for _ in 0..2 {
+            store.run(&["restore", "--plan", "plan", "--give-up"]).assert_failed(1, "404");
+        }
+        store.proxy.set_plan(Plan::none());
+        assert_eq!((store.receipts().len(), store.open_uploads()), (2, 1));
+        store.commit().assert_done();
+        store.assert_whole();
+        store.assert_tidy();
     }
 }
