@@ -76,6 +76,26 @@ fn an_object_that_comes_while_its_plan_is_given_up_is_told() {
     }
 }
 
+/// It comes between two looks of the next commit: at the object, or at its pieces.
+#[test]
+fn an_object_that_comes_while_the_next_commit_looks_is_its_own() {
+    for server in servers() {
+        for (method, replaces) in [("HEAD", false), ("HEAD", true), ("GET", false)] {
+            let store = with_parts(server, replaces);
+            let held = HeldRequest::of_commit(&store, server);
+            let mut looks = 0;
+            held.comes_before(&store, move |request| {
+                looks += u32::from(request.method() == method);
+                looks == 2
+            });
+            store.commit().assert_done();
+            store.assert_whole();
+            store.assert_tidy();
+            assert!(store.commit().stdout.contains("before"));
+        }
+    }
+}
+
 /// A proxy's page, another endpoint, a store under repair: the upload may be there still.
 #[test]
 fn only_the_store_itself_says_that_it_has_the_upload_no_more() {

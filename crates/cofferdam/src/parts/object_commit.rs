@@ -65,7 +65,11 @@ impl PlannedRestore {
     ) -> Result<Outcome, Error> {
         let mut upload = self.upload(cancel)?;
         for _ in 0..LISTINGS_MAX {
-            let stored = upload.parts().map_err(upload_error)?.ok_or_else(upload_gone)?;
+            let Some(stored) = upload.parts().map_err(upload_error)? else {
+                // What a commit before this one has asked for may have come since.
+                let is_done = self.is_completed(attempts, cancel)?;
+                return is_done.then_some(Outcome::AlreadyCommitted).ok_or_else(upload_gone);
+            };
             let (tags, missing) = self.tags_of(attempts, receipts, stored)?;
             if !missing.is_empty() {
                 return Ok(Outcome::Missing(missing));
