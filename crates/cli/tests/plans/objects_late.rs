@@ -114,3 +114,22 @@ fn only_the_store_itself_says_that_it_has_the_upload_no_more() {
         store.assert_tidy();
     }
 }
+
+#[test]
+fn a_commit_that_is_refused_says_that_what_was_sent_stays() {
+    for server in servers() {
+        let store = Store::with_parts(server, 2, &[]);
+        let denied = Fault::Status { code: 403, retry_after: None };
+        for is_refused in [Request::is_complete, Request::is_read] {
+            store.proxy.set_plan(Plan::always(is_refused, denied.clone()));
+            let refused = store.commit();
+            refused.assert_failed(1, "what was sent stays at the store");
+            assert!(!refused.stderr.contains("has been given up"), "{refused:?}");
+            assert_eq!((store.receipts().len(), store.open_uploads()), (2, 1));
+        }
+        store.proxy.set_plan(Plan::none());
+        store.commit().assert_done();
+        store.assert_whole();
+        store.assert_tidy();
+    }
+}
