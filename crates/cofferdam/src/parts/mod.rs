@@ -236,6 +236,11 @@ impl PlannedRestore {
         Err(no_stores())
     }
 
+    #[cfg(not(feature = "remote"))]
+    fn look_after_abort(&self, _: &AttemptsDir, _: GivenUp) -> Result<GivenUp, Error> {
+        Err(no_stores())
+    }
+
     fn attempts(&self, target_dir: &TargetDir) -> Result<AttemptsDir, Error> {
         let attempts = self.attempts_left(target_dir)?.ok_or_else(|| self.nothing_kept())?;
         if attempts.has_plan()? { Ok(attempts) } else { Err(self.nothing_kept()) }
