@@ -9,6 +9,8 @@ use crate::place::{Place, Ran};
 use crate::trees_killed::Saved;
 
 const COMMIT: [&str; 4] = ["restore", "--plan", "plan", "--commit"];
+const GIVE_UP: [&str; 4] = ["restore", "--plan", "plan", "--give-up"];
+const PLANNED: [&str; 5] = ["plain", "plan", "plan.key", "sealed.cfd", "stream.key"];
 
 /// Runs a step of which one system call fails.
 fn failing(place: &Place, call: &str, error: &str, when: usize, step: &[&str]) -> Ran {
@@ -42,4 +44,70 @@ fn a_commit_of_a_directory_of_which_any_call_fails_is_ended_by_the_next_one() {
         }
         assert!(failed > 0, "{call}");
     }
+}
+
+/// What was staged goes, and no other is told that it may have been the target.
+#[test]
+fn giving_up_a_directory_that_is_killed_is_ended_by_the_next_one_and_speaks_of_no_target() {
+    let saved = Saved::new(false, &[]);
+    for (commit_killed_at, calls) in [
+        (("symlinkat", 1), &["unlinkat", "fsync", "pwrite64"][..]),
+        (("renameat2", 3), &["unlinkat", "pwrite64"]),
+    ] {
+        let mut kills = 0;
+        for (call, next) in calls.iter().flat_map(|call| [(call, GIVE_UP), (call, COMMIT)]) {
+            for when in 1.. {
+                assert!(when < 60, "{call} is called without end");
+                let place = saved.begin_anew();
+                assert!(is_killed(place, commit_killed_at.0, commit_killed_at.1, &COMMIT));
+                if !is_killed(place, call, when, &GIVE_UP) {
+                    break;
+                }
+                kills += 1;
+                let at = format!("{commit_killed_at:?}, then {call} {when}");
+                let ran = place.run(next);
+                assert!(!format!("{ran:?}").contains("may have put"), "{at}: {ran:?}");
+                if next == COMMIT {
+                    // As many receipts as are left, or the plan has gone.
+                    assert!(matches!(ran.code, Some(0 | 8 | 19)), "{at}: {ran:?}");
+                    continue;
+                }
+                assert_eq!(ran.code, Some(0), "{at}: {ran:?}");
+                assert_eq!(place.names(), PLANNED, "{at}");
+            }
+        }
+        assert!(kills > 10, "{kills}");
+    }
+}
+
+/// Its journal had been made, and said nothing yet.
+#[test]
+fn a_plan_that_is_given_up_after_a_commit_that_had_only_made_its_journal_leaves_nothing() {
+    let saved = Saved::new(false, &[]);
+    let mut found = 0;
+    for when in 1..6 {
+        let place = saved.begin_anew();
+        if !is_killed(place, "flock", when, &COMMIT) || place.at("target").exists() {
+            break;
+        }
+        let journal = fs::metadata(place.at(".target.cofferdam-journal"));
+        found += usize::from(journal.is_ok_and(|journal| journal.len() == 0));
+        place.run(GIVE_UP).assert_done();
+        assert_eq!(place.names(), PLANNED, "{when}");
+    }
+    assert!(found > 0);
+}
+
+/// It is somebody's who is at work, or can go on.
+#[test]
+fn giving_up_a_directory_leaves_what_another_restore_has_there() {
+    let saved = Saved::new(false, &[]);
+    let place = saved.begin_anew();
+    let restore = ["restore", "--key-file", "stream.key", "sealed.cfd", "target"];
+    assert!(is_killed(place, "symlinkat", 1, &restore));
+    let staged = list(&place.at(".target.cofferdam-staging"));
+    place.run(GIVE_UP).assert_done();
+    assert_eq!(difference(&list(&place.at(".target.cofferdam-staging")), &staged), None);
+    place.run(restore).assert_done();
+    assert_eq!(difference(&list(&place.at("target")), &list(&place.at("plain"))), None);
 }
