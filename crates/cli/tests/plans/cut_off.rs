@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use crate::between::run_over_an_old_target;
 use crate::fixture::{difference, list};
 use crate::killed::is_killed;
 use crate::place::{Place, Ran};
@@ -110,4 +111,41 @@ fn giving_up_a_directory_leaves_what_another_restore_has_there() {
     assert_eq!(difference(&list(&place.at(".target.cofferdam-staging")), &staged), None);
     place.run(restore).assert_done();
     assert_eq!(difference(&list(&place.at("target")), &list(&place.at("plain"))), None);
+}
+
+/// The next restore of the target is not told of a plan that has ended.
+#[test]
+fn a_commit_of_a_file_that_is_killed_in_place_and_once_more_leaves_nothing() {
+    for (call, next) in
+        ["unlinkat", "flock", "fsync", "pwrite64"].iter().flat_map(|call| [(call, COMMIT), (call, GIVE_UP)])
+    {
+        for when in 1.. {
+            assert!(when < 20, "{call} is called without end");
+            let place = run_over_an_old_target();
+            assert!(is_killed(&place, "linkat", 2, &COMMIT));
+            assert_eq!(place.read("target"), place.read("plain"));
+            if !is_killed(&place, call, when, &next) {
+                break;
+            }
+            place.commit().assert_done();
+            assert_eq!(place.read("target"), place.read("plain"));
+            place.assert_tidy();
+        }
+    }
+}
+
+/// As a program did that made such files to see what is there.
+#[test]
+fn what_is_left_of_the_plans_own_beside_a_target_that_is_in_place_goes_with_the_commit() {
+    let place = run_over_an_old_target();
+    assert!(is_killed(&place, "renameat", 1, &COMMIT) || is_killed(&place, "renameat2", 1, &COMMIT));
+    let beside = [".target.cofferdam-journal", ".target.cofferdam-staging"];
+    let away = |name: &str| place.at(&format!("away{name}"));
+    beside.iter().for_each(|name| fs::rename(place.at(name), away(name)).unwrap());
+    place.attempt_files("publishing").iter().for_each(|note| fs::remove_file(note).unwrap());
+    assert!(is_killed(&place, "linkat", 2, &COMMIT));
+    assert_eq!(place.read("target"), place.read("plain"));
+    beside.iter().for_each(|name| fs::rename(away(name), place.at(name)).unwrap());
+    place.commit().assert_done();
+    place.assert_tidy();
 }
