@@ -163,7 +163,8 @@ JSON objects, by their \"event\" (sizes in bytes, seconds as numbers, digests an
   part      plan, part, parts, state (\"written\", \"written before\", \"committed\"), plaintext_len, seconds
   committed as planned; was_there: it has been put in place before
   plan      plan, output, parts, missing (their numbers), committed, published (in place, and not noted), strange: `restore --status`
-  given_up  as planned
+  given_up  as planned; was_there: it has been put in place; outcome (\"removed\", \"in place\", \"may have been in place\",
+            \"nothing found\")
   manifest  output, signature, shards, plaintext_len, sequence, signed_by
   shard     name, input, state (\"restored\", \"restored before\", \"verified\", \"missing\", \"wrong\"), plaintext_len; of
             restore also seconds, of verify kind and message of what is wrong

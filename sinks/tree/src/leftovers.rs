@@ -117,28 +117,52 @@ fn look_at(target: &Target) -> Result<TreeLeft, TargetError> {
 /// [`TargetError::Held`] where a writer is at work; what is not this user's, or not known to be an attempt's, is refused, and then nothing is
 /// removed.
 pub fn remove_beside(target: impl AsRef<Path>) -> Result<Vec<PathBuf>, TargetError> {
-    let mut removed = remove_of(Target::open(target.as_ref(), Placement::Whole)?)?;
+    let any = |_: &Evidence| true;
+    let mut removed = remove_of(Target::open(target.as_ref(), Placement::Whole)?, any)?;
     if target.as_ref().is_dir() {
-        removed.extend(remove_of(Target::open(target.as_ref(), Placement::Into)?)?);
+        removed.extend(remove_of(Target::open(target.as_ref(), Placement::Into)?, any)?);
     }
     Ok(removed)
 }
 
-/// Removes what the attempt `attempt_id` has left beside `target`, if that is what is there and it has not put its tree in place. What is another's
-/// stays.
+/// Removes what the attempt `attempt_id` has left beside `target`, if that is what is there and it has not put its tree in place; also what is nobody's any
+/// more, as a removal that was cut off leaves it: with a journal that has no name and speaks of nothing but the directory that is there, or of none that is.
+/// What is another's stays.
 ///
 /// # Errors
 /// As [`remove_beside`].
 pub fn remove_attempt(target: impl AsRef<Path>, attempt_id: &AttemptId) -> Result<Vec<PathBuf>, TargetError> {
+    let is_ours = |header: &Header| *header == Header::Valid(attempt_id.clone());
+    let may_go = |found: &Evidence| is_ours(&found.records.header) || is_nobodys(found);
     let target = Target::open(target.as_ref(), Placement::Whole)?;
-    let records = target.read_journal()?;
-    match records.is_some_and(|records| records.header == Header::Valid(attempt_id.clone())) {
-        true => remove_of(target),
-        false => Ok(Vec::new()),
+    let Some(records) = target.read_journal()? else { return Ok(Vec::new()) };
+    let is_named_ours = is_ours(&records.header);
+    let [staging, at_target] = target.ids()?;
+    if !may_go(&Evidence { records, staging, target: at_target }) {
+        return Ok(Vec::new());
+    }
+    match remove_of(target, may_go) {
+        // Somebody else has just begun, and not said yet who that is.
+        Err(TargetError::Held { .. }) if !is_named_ours => Ok(Vec::new()),
+        removed => removed,
     }
 }
 
-fn remove_of(target: Target) -> Result<Vec<PathBuf>, TargetError> {
+/// Whether nobody goes on with what was found, and all that there is of it is known to be an attempt's.
+fn is_nobodys(found: &Evidence) -> bool {
+    match decide(found) {
+        Recovery::Resume(attempt_id) => attempt_id.as_bytes() == NAMELESS,
+        Recovery::StartAnew { stale: Some(_) } => true,
+        Recovery::StartAnew { stale: None } => {
+            let is_named = matches!(&found.records.header, Header::Valid(id) if id.as_bytes() != NAMELESS);
+            found.staging.is_none() && !is_named
+        }
+        Recovery::Published { .. } | Recovery::InTheWay | Recovery::Refuse(_) => false,
+    }
+}
+
+/// Of what is there under the lock, if it `may_go`.
+fn remove_of(target: Target, may_go: impl Fn(&Evidence) -> bool) -> Result<Vec<PathBuf>, TargetError> {
     let path = target.journal_path();
     let Some(journal) = target.find_journal()? else {
         return match target.ids()? {
@@ -149,8 +173,12 @@ fn remove_of(target: Target) -> Result<Vec<PathBuf>, TargetError> {
     };
     let records = journal.read().map_err(|error| TargetError::io(&path, "read", error))?;
     let [staging, at_target] = target.ids()?;
+    let found = Evidence { records, staging, target: at_target };
     let mut removed = Vec::new();
-    match decide(&Evidence { records, staging, target: at_target }) {
+    if !may_go(&found) {
+        return Ok(removed);
+    }
+    match decide(&found) {
         Recovery::Resume(_) | Recovery::StartAnew { stale: Some(_) } => {
             // First, so that nobody goes on with what is left whenever a crash comes. As long as some of it is there, the journal vouches for it.
             journal.give_up().map_err(|error| TargetError::io(&path, "write", error))?;

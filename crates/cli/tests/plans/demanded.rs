@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
 
 use crate::between::run_over_an_old_target;
 use crate::killed::is_killed;
@@ -99,6 +101,7 @@ fn a_plan_that_is_given_up_after_its_commit_was_killed_says_that_its_target_is_i
         given_up.assert_done();
         let record: serde_json::Value = serde_json::from_str(&given_up.stdout).unwrap();
         assert_eq!(record["was_there"], is_in_place, "{call} {when}");
+        assert_eq!(record["outcome"], if is_in_place { "in place" } else { "removed" }, "{call} {when}");
         assert!(place.attempts().is_none());
         assert!(!place.names().iter().any(|name| name.starts_with(".target")), "{call} {when}");
         if !is_in_place {
@@ -167,6 +170,7 @@ fn where_nothing_is_found_of_a_plan_it_is_not_said_that_it_was_given_up() {
     let given_up = step(&place, &GIVE_UP, &[]);
     given_up.assert_done();
     assert!(given_up.stdout.contains("nothing was found"), "{given_up:?}");
+    assert_eq!(outcome_of(&step(&place, &GIVE_UP, &["--json"])), "nothing found");
     fs::remove_dir(place.at("there")).unwrap();
     fs::rename(place.at("elsewhere"), place.at("there")).unwrap();
     place.commit().assert_done();
@@ -185,8 +189,94 @@ fn a_commit_whose_staged_file_has_gone_does_not_speak_of_something_that_stands_t
     assert!(noted && !place.at("target").exists());
     place.run(["discard", "target"]).assert_done();
     place.commit().assert_failed(8, "nothing stands there any more");
+    let copy = tempfile::tempdir().unwrap();
+    let cp = |from: &Path, to: &Path| {
+        assert!(Command::new("cp").arg("-a").args([&from.join("."), to]).status().unwrap().success());
+    };
+    cp(place.directory(), copy.path());
+    assert_eq!(outcome_of(&step(&place, &GIVE_UP, &["--json"])), "may have been in place");
+    cp(copy.path(), place.directory());
     let given_up = step(&place, &GIVE_UP, &[]);
     given_up.assert_done();
     assert!(given_up.stdout.contains("may have put"), "{given_up:?}");
     assert!(!place.names().iter().any(|name| name.starts_with(".target")), "{:?}", place.names());
+}
+
+/// Whoever has planned with `--force` is not told to do that, and what to do instead is.
+#[test]
+fn a_commit_of_a_plan_that_replaces_does_not_ask_for_a_plan_that_replaces() {
+    let file = run_over_an_old_target();
+    fs::remove_file(file.at("target")).unwrap();
+    let make = |root: &Path| fs::write(root.join("file"), vec![7; 30_000]).unwrap();
+    let tree = Place::of_tree(make, "16KiB", "4KiB");
+    tree.plan(2, &["--force"]).assert_done();
+    (0..2).for_each(|part| tree.part(part).assert_done());
+    for place in [file, tree] {
+        symlink("plain", place.at("target")).unwrap();
+        let ran = place.commit();
+        ran.assert_failed(6, "symbolic link");
+        assert!(!ran.stderr.contains("replaces no target"), "{ran:?}");
+        fs::remove_file(place.at("target")).unwrap();
+        place.commit().assert_done();
+    }
+    // One that does not replace says so.
+    let place = Place::small();
+    place.plan(2, &[]).assert_done();
+    (0..2).for_each(|part| place.part(part).assert_done());
+    fs::write(place.at("target"), "later").unwrap();
+    place.commit().assert_failed(6, "The plan replaces no target");
+}
+
+/// Its steps would all find a note that is of another plan, and none could end it.
+#[test]
+fn a_name_whose_earlier_plan_was_committed_is_not_planned_again() {
+    let place = run_over_an_old_target();
+    place.commit().assert_done();
+    fs::remove_file(place.at("plan")).unwrap();
+    let before = place.names();
+    for _ in 0..2 {
+        place.plan(2, &["--force"]).assert_failed(8, "an earlier plan of this name was committed");
+        assert_eq!(place.names(), before);
+    }
+    fs::remove_file(place.at("plan.committed")).unwrap();
+    place.plan(2, &["--force"]).assert_done();
+    (0..2).for_each(|part| place.part(part).assert_done());
+    // The commit makes it, and keeps it.
+    for name in ["plan.committed", "plan", "plan.key", "target"] {
+        let before = place.names();
+        step(&place, &COMMIT, &["--metrics-file", name]).assert_failed(2, "are the same file");
+        assert_eq!(place.names(), before);
+    }
+    place.commit().assert_done();
+    place.assert_tidy();
+}
+
+/// Of one plan there is one note, whatever names it.
+#[test]
+fn a_plan_that_is_named_through_a_link_is_noted_beside_the_plan() {
+    let place = run_over_an_old_target();
+    fs::create_dir(place.at("today")).unwrap();
+    for name in ["plan", "plan.key"] {
+        symlink(format!("../{name}"), place.at("today").join(name)).unwrap();
+    }
+    let named = |more: &[&str]| place.run([&["restore", "--plan", "today/plan"], more].concat());
+    let before = place.names();
+    named(&["--commit", "--metrics-file", "plan.committed"]).assert_failed(2, "are the same file");
+    assert_eq!(place.names(), before);
+    named(&["--commit"]).assert_done();
+    assert!(place.at("plan.committed").exists() && !place.at("today/plan.committed").exists());
+    for ran in [step(&place, &STATUS, &[]), named(&["--status"])] {
+        ran.assert_done();
+        assert!(ran.stdout.contains("the plan has been committed"), "{ran:?}");
+    }
+    place.part(0).assert_done();
+    fs::remove_dir_all(place.at("today")).unwrap();
+    place.commit().assert_done();
+    place.assert_tidy();
+}
+
+fn outcome_of(given_up: &Ran) -> String {
+    given_up.assert_done();
+    let record: serde_json::Value = serde_json::from_str(&given_up.stdout).unwrap();
+    record["outcome"].as_str().unwrap().to_owned()
 }

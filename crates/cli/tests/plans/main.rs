@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 mod between;
+mod cut_off;
 mod demanded;
 mod examples;
 #[path = "../../../tree/tests/fixture/mod.rs"]

@@ -48,13 +48,13 @@ fn make_few(root: &Path) {
 }
 
 /// A place with two parts that have been run, and all that is in it, to begin anew from.
-struct Saved {
-    place: Place,
+pub(crate) struct Saved {
+    pub(crate) place: Place,
     copy: tempfile::TempDir,
 }
 
 impl Saved {
-    fn new(old: bool, more: &[&str]) -> Saved {
+    pub(crate) fn new(old: bool, more: &[&str]) -> Saved {
         let place = Place::of_tree(make_few, "16KiB", "4KiB");
         if old {
             make_old(&place);
@@ -95,7 +95,7 @@ impl Saved {
     }
 
     /// As it was.
-    fn begin_anew(&self) -> &Place {
+    pub(crate) fn begin_anew(&self) -> &Place {
         for found in fs::read_dir(self.place.directory()).unwrap() {
             let path = found.unwrap().path();
             match path.symlink_metadata().unwrap().is_dir() {

@@ -328,15 +328,24 @@ impl PlannedRestore {
         if let Some(tree) = self.plan.content().tree {
             return self.finish_tree(tree).map(drop);
         }
-        match self.open_staged() {
-            Ok(Opened::Published(published)) => {
-                published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
+        // A look first: where nothing is left, opening would make files, and a kill would leave them.
+        match StagedFile::examine_at(self.target_dir()?).map_err(Error::target)? {
+            Seen::Published { .. } => {}
+            // Empty, of a step that was killed as it opened them: the target is in place.
+            Seen::Unfinished { attempt_id, .. } if attempt_id == self.attempt_id() => {
+                return StagedFile::remove_at(self.target_dir()?).map(drop).map_err(Error::target);
             }
             // Nothing is left; or it is another's, and none of ours to judge.
-            Ok(Opened::Fresh(_) | Opened::Resumable { .. }) | Err(TargetError::Exists { .. }) => {}
-            Err(error) => return Err(Error::target(error)),
+            Seen::Unfinished { .. } | Seen::Nothing => return Ok(()),
         }
-        Ok(())
+        match self.open_staged() {
+            Ok(Opened::Published(published)) => {
+                published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))
+            }
+            // Somebody else has put it away meanwhile.
+            Ok(Opened::Fresh(_) | Opened::Resumable { .. }) | Err(TargetError::Exists { .. }) => Ok(()),
+            Err(error) => Err(Error::target(error)),
+        }
     }
 
     /// Removes what a commit of this plan has left beside the target.

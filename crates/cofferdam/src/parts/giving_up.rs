@@ -1,11 +1,14 @@
 //! Giving a plan up: what its attempts have left is removed, and what a commit of it has put in place is told.
 //! It plans nothing, and takes nothing back.
 
+use std::ffi::OsStr;
+
 use ::parts::PlanTarget;
 use storage::TargetDir;
 
 use super::PlannedRestore;
 use super::attempts::AttemptsDir;
+use super::commit::PUBLISHING;
 use crate::{CancelToken, Error, ErrorKind};
 
 /// What came of giving a plan up.
@@ -53,7 +56,13 @@ impl PlannedRestore {
         };
         let given_up = match is_in_place {
             Ok(true) => return self.note_committed().map(|()| GivenUp::WasInPlace),
-            Ok(false) => GivenUp::Removed,
+            Ok(false) => {
+                if is_file {
+                    // Before what it names goes: whoever comes after a kill in between is not to take that for what was the target.
+                    attempts.remove(OsStr::new(PUBLISHING))?;
+                }
+                GivenUp::Removed
+            }
             // It keeps a commit from replacing what stands there, and nobody from giving up.
             Err(error) if error.kind() == ErrorKind::JournalMismatch => GivenUp::MayHaveBeenInPlace,
             Err(error) => return Err(error),

@@ -102,14 +102,9 @@ pub struct PlannedRestore {
     plan: Plan,
     key: PlanKey,
     /// How an object as the target is reached; `None` of a file, and where that has not been said.
-    object: Option<Object>,
+    #[cfg(feature = "remote")]
+    object: Option<crate::ObjectTarget>,
 }
-
-#[cfg(feature = "remote")]
-type Object = crate::ObjectTarget;
-/// Without stores there is none.
-#[cfg(not(feature = "remote"))]
-type Object = std::convert::Infallible;
 
 /// How far a plan is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -126,6 +121,16 @@ pub struct PartsState {
 }
 
 impl PlannedRestore {
+    fn of(path: &Path, plan: Plan, key: PlanKey) -> PlannedRestore {
+        PlannedRestore {
+            path: path.to_owned(),
+            plan,
+            key,
+            #[cfg(feature = "remote")]
+            object: None,
+        }
+    }
+
     /// Reads the plan at `path`, which was made with `key`.
     ///
     /// # Errors
@@ -139,11 +144,14 @@ impl PlannedRestore {
         })
     }
 
-    /// The plan at `path`, if one is there.
+    /// The plan at `path`, if one is there. Whoever names it by a link has its note beside the plan, where all others look.
     fn find(path: &Path, key: &PlanKey) -> Result<Option<PlannedRestore>, Error> {
-        let read = record_file::read(path, PLAN_LEN_MAX);
-        let read = read.map_err(|error| Error::io(format!("{} could not be read", path.display()), error))?;
-        let Some(text) = read else { return Ok(None) };
+        let failed = |error| Error::io(format!("{} could not be read", path.display()), error);
+        let real = match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            real => real.map_err(failed)?,
+        };
+        let Some(text) = record_file::read(&real, PLAN_LEN_MAX).map_err(failed)? else { return Ok(None) };
         let plan = Plan::parse(&text, key).map_err(|error| {
             Error::new(
                 ErrorKind::JournalMismatch,
@@ -151,7 +159,7 @@ impl PlannedRestore {
             )
             .advise("Give a plan and the key that it was made with.")
         })?;
-        Ok(Some(PlannedRestore { path: path.to_owned(), plan, key: key.clone(), object: None }))
+        Ok(Some(PlannedRestore::of(&real, plan, key.clone())))
     }
 
     /// What is planned.

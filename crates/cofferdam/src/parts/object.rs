@@ -15,7 +15,7 @@ use sources::Source;
 use storage::TargetDir;
 use stream::{ChainedSegments, Partition};
 
-use super::planning::{Planning, content_of, unusable};
+use super::planning::{Planning, content_of, refuse_noted, unusable};
 use super::{PlanKey, Planned, PlannedRestore};
 use crate::object_target::{refused, upload_memory};
 use crate::{Error, ErrorKind, ObjectTarget, Opener, upload_error};
@@ -48,6 +48,7 @@ impl PlannedRestore {
         let beside = TargetDir::resolve(path, IfExists::Refuse).map_err(Error::target)?;
         let found = PlannedRestore::find(path, &key)?;
         if found.is_none() {
+            refuse_noted(path)?;
             beside.check_writable().map_err(Error::target)?;
         }
         let mut partition = opener.stream().partition(parts, source)?;
@@ -77,9 +78,9 @@ impl PlannedRestore {
             let UploadName { id, attempt, replaces } = begun.name();
             (upload.id, upload.attempt, upload.replaces) = (id, attempt, replaces);
         }
-        let written = Plan::new(content).map_err(unusable).and_then(|plan| {
-            PlannedRestore { path: path.to_owned(), plan, key, object: None }.write(&beside)
-        });
+        let written = Plan::new(content)
+            .map_err(unusable)
+            .and_then(|plan| PlannedRestore::of(path, plan, key).write(&beside));
         if !matches!(written, Ok((_, Planned::Now))) {
             // No plan has it.
             begun.abort().unwrap_or_else(|error| target.tell_left(&error));

@@ -13,7 +13,7 @@ use storage::{FileTime, TargetDir};
 use stream::{ChainedSegments, Partition};
 
 use super::attempts::AttemptsDir;
-use super::{PartExtent, PlanKey, PlannedRestore, put};
+use super::{PartExtent, PlanKey, PlannedRestore, committed_path, put};
 use crate::files::refuse_same_file;
 use crate::{Attributes, Error, ErrorKind, InTheWay, Opener, Reader, Remedy};
 
@@ -43,7 +43,7 @@ impl PlannedRestore {
     /// As of a stream that is opened, for what stands before and after its segments. [`ErrorKind::Usage`]: the stream has fewer segments
     /// than `parts`, or cannot be read at offsets; `target` is no file; a tree is to be moved into a directory, or the directory that it replaces has the
     /// plan or the stream in it. [`ErrorKind::TargetExists`]. [`ErrorKind::JournalMismatch`]: what is at `path` says something else, or was
-    /// given up. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree and `opener` does not say what becomes of those.
+    /// given up; or nothing is there but the note that an earlier plan of that name was committed. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree and `opener` does not say what becomes of those.
     pub fn create(
         path: impl AsRef<Path>,
         key: PlanKey,
@@ -66,6 +66,7 @@ impl PlannedRestore {
         let target_dir = planning.resolve(target.as_ref(), opener)?;
         let found = PlannedRestore::find(path, &key)?;
         if found.is_none() {
+            refuse_noted(path)?;
             planning.check(&target_dir, opener, path, Path::new(described))?;
         }
         let target = PlanTarget::Path(absolute(target_dir.path())?);
@@ -76,7 +77,7 @@ impl PlannedRestore {
             return Ok((found, Planned::Before));
         }
         let plan = Plan::new(content).map_err(unusable)?;
-        PlannedRestore { path: path.to_owned(), plan, key, object: None }.write(&target_dir)
+        PlannedRestore::of(path, plan, key).write(&target_dir)
     }
 
     /// Makes the directory of attempts in `beside`, and then the plan's file. Where somebody else's plan is there by now, nothing stays.
@@ -211,6 +212,20 @@ fn extent_of(chained: ChainedSegments) -> PartExtent {
         plaintext: chained.plaintext,
         chain_before: chained.chain_before,
         chain_after: chained.chain_after,
+    }
+}
+
+/// Refuses a name at which the note of an earlier plan is: each step of another plan would take that for somebody's else.
+pub(super) fn refuse_noted(path: &Path) -> Result<(), Error> {
+    let note = committed_path(path);
+    match note.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(format!("{} could not be examined", note.display()), error)),
+        Ok(_) => {
+            let what = format!("an earlier plan of this name was committed: {} is there", note.display());
+            Err(Error::new(ErrorKind::JournalMismatch, what)
+                .advise("Remove that note, or give another name."))
+        }
     }
 }
 

@@ -41,6 +41,8 @@ impl PlannedRestore {
                 comparison: &comparison,
                 last,
             };
+            // A commit before this one has published nothing, and its directory may be given up from now on; not before, also where this fails.
+            run.attempts.remove(OsStr::new(PUBLISHING))?;
             let mut sink = match self.tree_sink(&whole, tree) {
                 Ok(Some(sink)) => sink,
                 Ok(None) => return Ok(Outcome::AlreadyCommitted),
@@ -52,8 +54,6 @@ impl PlannedRestore {
                     None => return Err(error),
                 },
             };
-            // A commit before this one has published nothing, and its directory may be given up from now on.
-            run.attempts.remove(OsStr::new(PUBLISHING))?;
             if self.fill(run, &comparison, &mut candidates, &sink)? == Found::Right {
                 return self.publish_tree(sink, run).map(Outcome::TreePublished);
             }
@@ -159,12 +159,14 @@ impl PlannedRestore {
     /// Notes which directory it is that gets the name, then gives it the name. From then on the note says that it is done.
     fn publish_tree(&self, mut sink: TreeSink, run: &Committing<'_>) -> Result<Restored, Error> {
         let staged = sink.staging_path();
-        self.note_publishing(run, staged.file_name().unwrap_or_default())?;
+        // Before the directory goes: that it is nowhere is not to say that it may have been the target.
+        let take_back = || drop(run.attempts.remove(OsStr::new(PUBLISHING)));
+        // What could not be made durable may be there all the same.
+        self.note_publishing(run, staged.file_name().unwrap_or_default()).inspect_err(|_| take_back())?;
         let restored = sink.restored();
         sink.publish(self.plan.plaintext_len()).map_err(|error| {
             if let CommitError::NotCommitted(_) = error {
-                // Before the directory goes: that it is nowhere is not to say that it may have been the target.
-                let _ = run.attempts.remove(OsStr::new(PUBLISHING));
+                take_back();
             }
             said_of_tree(Error::publish(error))
         })?;

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
@@ -50,9 +50,7 @@ impl Restore {
         let mut files = self.files()?;
         files.writes("the plan", &End::Path(plan.to_owned()))?;
         files.writes("the plan's key", &End::Path(key_path.clone()))?;
-        let mut noted = plan.as_os_str().to_owned();
-        noted.push(".committed");
-        files.writes("the note that the plan is committed", &End::Path(noted.into()))?;
+        files.writes(NOTE, &End::Path(note_of(plan)))?;
         if let Goal::Here(End::Path(target)) = &self.target
             && self.force
             && target.is_dir()
@@ -150,7 +148,13 @@ impl Restore {
     fn commit(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
         let planned = self.pinned(plan, report)?;
-        self.resources.begin(RunInfo::of(self.command), &NamedFiles::default(), report)?;
+        let mut files = NamedFiles::default();
+        files.reads("the plan", &End::Path(plan.to_owned()))?;
+        files.reads("the plan's key", &End::Path(self.plan.key_path(plan)?))?;
+        files.writes(NOTE, &End::Path(note_of(plan)))?;
+        goal_of(&planned)?.name_files(&mut files)?;
+        self.resources.name_files(&mut files)?;
+        self.resources.begin(RunInfo::of(self.command), &files, report)?;
         let cancel = interrupt::install(report)?;
         interrupt::roll_back_from_now_on();
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -159,6 +163,8 @@ impl Restore {
         self.tell_target(&target);
         let explained = |error: cofferdam::Error| {
             match error.kind() {
+            // What a plan that replaces does not, the error says.
+            ErrorKind::TargetExists if planned.plan().content().replaces => Failure::from(error),
             ErrorKind::TargetExists => Failure::from(error).advise(
                 "The plan replaces no target: move that one away and commit again, or plan again with --force.",
             ),
@@ -233,7 +239,13 @@ impl Restore {
         self.refuse_sealed()?;
         let planned = self.pinned(plan, report)?;
         let given_up = planned.give_up()?;
-        let record = PlanRecord::new("given_up", plan, &planned, given_up == GivenUp::WasInPlace);
+        let mut record = PlanRecord::new("given_up", plan, &planned, given_up == GivenUp::WasInPlace);
+        record.outcome = Some(match given_up {
+            GivenUp::WasInPlace => "in place",
+            GivenUp::MayHaveBeenInPlace => "may have been in place",
+            GivenUp::NothingFound => "nothing found",
+            _ => "removed",
+        });
         let (name, output) = (&record.plan, &record.output);
         let sentence = match given_up {
             GivenUp::WasInPlace => {
@@ -266,6 +278,8 @@ impl Restore {
         let planned = PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?;
         let target = goal_of(&planned)?;
         self.uploading.check_planned(&target)?;
+        #[cfg(not(feature = "remote"))]
+        let _ = report;
         match target {
             #[cfg(feature = "remote")]
             Goal::There(mut url) => {
@@ -376,6 +390,14 @@ impl Restore {
     }
 }
 
+/// Where it is noted that the plan was committed.
+fn note_of(plan: &Path) -> PathBuf {
+    // Beside the plan, whatever link leads to it.
+    let mut note = plan.canonicalize().unwrap_or_else(|_| plan.to_owned()).into_os_string();
+    note.push(".committed");
+    note.into()
+}
+
 /// Whether the same command ends so again.
 fn is_final(kind: ErrorKind) -> bool {
     use ErrorKind::{DigestMismatch, JournalMismatch, Limit, NoKey, NotSigned, Stale, Unsupported, Usage};
@@ -434,6 +456,9 @@ struct PlanRecord {
     parts: u64,
     plaintext_len: u64,
     was_there: bool,
+    /// Of a plan that was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
     /// Of a commit that has put a directory in place.
     #[serde(skip_serializing_if = "Option::is_none")]
     tree: Option<TreeRecord>,
@@ -452,6 +477,7 @@ impl PlanRecord {
             parts: plan.parts().len() as u64,
             plaintext_len: plan.plaintext_len(),
             was_there,
+            outcome: None,
             tree: None,
         }
     }
@@ -482,6 +508,7 @@ struct StateRecord {
 
 /// Also where a commit before this one may have put the object in place: the next one finds that out.
 const SENT_STAYS: &str = "This commit has put nothing in place, and what was sent stays at the store. Commit again, or give the plan up.";
+const NOTE: &str = "the note that the plan is committed";
 const UNTOUCHED: &str = "A part touches no target; run the same command again.";
 /// More ranges than this are not read by anybody; `--json` has all of them.
 const RANGES_SHOWN: usize = 20;
