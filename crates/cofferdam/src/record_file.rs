@@ -90,6 +90,7 @@ pub(crate) fn read_of(file: &File, len_max: usize) -> io::Result<Vec<u8>> {
 }
 
 /// Whether it is the name of a file that was to get another name.
+#[cfg(feature = "signatures")]
 pub(crate) fn is_temporary(name: &[u8]) -> bool {
     name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes())
 }

@@ -305,6 +305,8 @@ impl Upload {
         }
         let found = self.head()?.map_err(|cause| self.failed("it cannot be looked at", &cause))?;
         match (&self.condition, found) {
+            // A request that was sent before has made it, and whoever asks again is told so.
+            (_, Some(found)) if found.attempt.as_ref() == Some(&self.calls.attempt) => Ok(()),
             (Condition::Absent, None) => Ok(()),
             (Condition::Unchanged(before), Some(now)) if now.is_version_of(before, self.calls.dialect) => {
                 Ok(())

@@ -98,7 +98,7 @@ impl Changes {
         if !self.set(number, entry, change) {
             return Ok(());
         }
-        if self.given[page].load(Ordering::SeqCst) {
+        if self.is_given(page) {
             let message =
                 format!("{} changed while its last bytes were read; seal the tree again", entry.path);
             return Err(InputChanged(message).into());
@@ -109,6 +109,10 @@ impl Changes {
     /// Says that bytes of this page are given out: from here on a file of it that changes is an error.
     pub(crate) fn give(&self, page: usize) {
         self.given[page].store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_given(&self, page: usize) -> bool {
+        self.given[page].load(Ordering::SeqCst)
     }
 
     /// Sets the flags of the entry `number`.

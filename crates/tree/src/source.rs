@@ -7,13 +7,13 @@ use cofferdam_io::{ReadAt, retried};
 use lru::LruCache;
 use parking_lot::Mutex;
 use rustix::{
-    fs::{FileType, SeekFrom, Stat, fstat, seek},
+    fs::{FileType, Mode, OFlags, SeekFrom, Stat, fstat, seek},
     io::Errno,
 };
 use sources::{Arrival, InputChanged, Source};
 
 use crate::{
-    ChangedFiles, Entry, Place, Plan, TreeError, TreeRoot,
+    ChangedFiles, Entry, EntryKind, LocatedEntry, Place, Plan, TreeError, TreeRoot,
     catalog::encode_entries,
     changes::{Change, Changes},
     layout::Window,
@@ -229,14 +229,36 @@ impl Shared {
         self.changes.note(number, page, entry, change)
     }
 
+    /// No byte of an empty file is read: whether it still is empty is looked at before the catalog says so.
+    fn look_at_empty(&self, located: &LocatedEntry) -> io::Result<()> {
+        let (number, entry) = (located.number, &located.entry);
+        if entry.kind != EntryKind::File || entry.size > 0 {
+            return Ok(());
+        }
+        let fault = |error: Errno| io::Error::from(TreeError::io(format!("examine {}", entry.path), error));
+        let file = match self.root.open_at(&entry.path, OFlags::PATH, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return self.read_gone(number, entry, &mut []),
+            file => file.map_err(fault)?,
+        };
+        let stat = fstat(&file).map_err(fault)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if is_as_planned(&stat, entry) => Ok(()),
+            FileType::RegularFile => self.note(number, entry, Change::Changed),
+            _ => self.read_gone(number, entry, &mut []),
+        }
+    }
+
     /// Sets the flags of files that have changed in the bytes of pages: `buffer` is what is at `at` of the plaintext.
     fn flag_changed(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
         let catalog = self.plan.layout().catalog();
         let end = at + buffer.len() as u64;
         for index in catalog.pages_in(at..end) {
             let (page_at, page_end) = (catalog.page_bounds(index), catalog.page_bounds(index + 1));
-            self.changes.give(index);
             let page = catalog.page(index)?;
+            if !self.changes.is_given(index) {
+                page.located_entries().try_for_each(|located| self.look_at_empty(&located))?;
+            }
+            self.changes.give(index);
             let numbers = page.first_entry()..page.first_entry() + page.entries().len() as u64;
             if !numbers.clone().any(|number| self.changes.is_noted(number)) {
                 continue;

@@ -244,6 +244,42 @@ fn a_file_that_shrinks_grows_is_written_or_goes_is_flagged_and_keeps_its_place()
     assert!(refused.to_string().contains("gone was gone"), "{refused}");
 }
 
+/// None of its bytes is ever asked for.
+#[test]
+fn an_empty_file_that_is_written_or_goes_is_flagged_too() {
+    let scratch = fixture();
+    let tree = scratch.path().join("tree");
+    for name in ["closed", "gone", "grown", "same", "to-link"] {
+        fs::write(tree.join(name), "").unwrap();
+    }
+    fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    let (plan, _) = plan(&scratch, &WalkOptions::default());
+    fs::remove_file(tree.join("gone")).unwrap();
+    fs::write(tree.join("grown"), "grown").unwrap();
+    fs::remove_file(tree.join("to-link")).unwrap();
+    symlink("same", tree.join("to-link")).unwrap();
+    for piece_len in [700, 1 << 20] {
+        let mut source = source(&scratch, &plan, OnChange::Flag);
+        let checked = checked(&read_all(&mut source, piece_len).unwrap());
+        for (name, flags) in [
+            ("closed", (false, false)),
+            ("gone", (true, true)),
+            ("grown", (true, false)),
+            ("same", (false, false)),
+            ("to-link", (true, true)),
+        ] {
+            let entry = checked.catalog().find(&path(name)).unwrap().unwrap().entry;
+            assert_eq!((entry.changed, entry.gone), flags, "{name}");
+        }
+        let known = source.changed_files();
+        assert_eq!((known.count, known.gone, known.gone_len), (3, 2, 0));
+    }
+    fs::remove_file(tree.join("grown")).unwrap();
+    fs::write(tree.join("gone"), "").unwrap();
+    let refused = read_all(&mut source(&scratch, &plan, OnChange::Refuse), 1 << 20).unwrap_err();
+    assert!(refused.to_string().contains("gone changed while it was read"), "{refused}");
+}
+
 #[test]
 fn what_changed_is_known_to_a_sealing_that_goes_on_and_to_no_new_plan() {
     let scratch = fixture();

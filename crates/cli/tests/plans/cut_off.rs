@@ -149,3 +149,48 @@ fn what_is_left_of_the_plans_own_beside_a_target_that_is_in_place_goes_with_the_
     place.commit().assert_done();
     place.assert_tidy();
 }
+
+/// A full disk fills no further by being tried again, and no target is spoken of.
+#[test]
+fn a_part_of_which_any_call_fails_leaves_no_file_that_nothing_tells_of() {
+    let place = Place::small();
+    place.plan(2, &[]).assert_done();
+    let step = ["restore", "--key-file", "stream.key", "--plan", "plan", "--part", "0"];
+    let mut failed = 0;
+    for (call, error) in [("fsync", "EIO"), ("linkat", "ENOSPC"), ("renameat2", "EIO")] {
+        for when in 1..8 {
+            let ran = failing(&place, call, error, when, &step);
+            let receipts = place.attempt_files("receipt-0");
+            if ran.code != Some(0) {
+                failed += 1;
+                assert_eq!(ran.code, Some(1), "{call} {when}: {ran:?}");
+                assert!(!ran.stderr.contains("in place"), "{call} {when}: {ran:?}");
+            }
+            assert_eq!(place.attempt_files("part-0").len(), receipts.len(), "{call} {when}: {ran:?}");
+            receipts.into_iter().for_each(|receipt| fs::remove_file(receipt).unwrap());
+            place.attempt_files("part-0").into_iter().for_each(|part| fs::remove_file(part).unwrap());
+        }
+    }
+    assert!(failed > 3, "{failed}");
+    [0, 1].into_iter().for_each(|part| place.part(part).assert_done());
+    place.commit().assert_done();
+}
+
+/// A part whose attempt was killed before it left a receipt is removed by the next one, once nobody has written to it for a minute.
+#[test]
+fn a_part_without_a_receipt_goes_with_the_next_attempt() {
+    let place = Place::small();
+    place.plan(2, &[]).assert_done();
+    [0, 1].into_iter().for_each(|part| place.part(part).assert_done());
+    let [receipt] = place.attempt_files("receipt-0").try_into().unwrap();
+    let [dead] = place.attempt_files("part-0").try_into().unwrap();
+    fs::remove_file(receipt).unwrap();
+    let hours_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7_200);
+    fs::File::options().write(true).open(&dead).unwrap().set_modified(hours_ago).unwrap();
+    let [other] = place.attempt_files("part-1").try_into().unwrap();
+    fs::File::options().write(true).open(&other).unwrap().set_modified(hours_ago).unwrap();
+    place.part(0).assert_done();
+    assert!(!dead.exists() && other.exists());
+    assert_eq!(place.attempt_files("part-0").len(), 1);
+    place.commit().assert_done();
+}

@@ -11,6 +11,7 @@ mod fixture;
 mod kept;
 mod killed;
 mod objects;
+mod objects_late;
 mod place;
 mod seeds;
 mod shards;

@@ -13,34 +13,51 @@ use servers::{Fault, FaultProxy, GcsFake, Identity, Plan, Request, SeaweedFs};
 use crate::place::{Place, Ran, end_of, plaintext, started, wait_until};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Server {
+pub(crate) enum Server {
     S3,
     Google,
 }
 
+impl Server {
+    pub(crate) fn proxy(self, plan: Plan) -> FaultProxy {
+        let address = match self {
+            Server::S3 => SeaweedFs::shared().address(),
+            Server::Google => GcsFake::shared().address(),
+        };
+        FaultProxy::start(address, plan).unwrap()
+    }
+
+    fn read(self, bucket: &str) -> Option<Vec<u8>> {
+        match self {
+            Server::S3 => SeaweedFs::shared().read(bucket, "db/target").unwrap(),
+            Server::Google => GcsFake::shared().read(bucket, "db/target"),
+        }
+    }
+}
+
 /// A sealed stream here, and a bucket behind a proxy.
-struct Store {
-    place: Place,
+pub(crate) struct Store {
+    pub(crate) place: Place,
     server: Server,
     bucket: String,
-    proxy: FaultProxy,
+    pub(crate) proxy: FaultProxy,
 }
 
 /// Six segments of 6 MiB, and a bit.
 const LEN: usize = (36 << 20) + 77;
 
 impl Store {
-    fn new(server: Server) -> Store {
+    pub(crate) fn new(server: Server) -> Store {
         Store::of(server, &plaintext(LEN), "6MiB")
     }
 
     fn of(server: Server, plain: &[u8], segment: &str) -> Store {
         let place = Place::new(plain, segment, "64KiB");
-        let (address, bucket) = match server {
-            Server::S3 => (SeaweedFs::shared().address(), SeaweedFs::shared().new_bucket().unwrap()),
-            Server::Google => (GcsFake::shared().address(), GcsFake::shared().new_bucket()),
+        let bucket = match server {
+            Server::S3 => SeaweedFs::shared().new_bucket().unwrap(),
+            Server::Google => GcsFake::shared().new_bucket(),
         };
-        Store { place, server, bucket, proxy: FaultProxy::start(address, Plan::none()).unwrap() }
+        Store { place, server, bucket, proxy: server.proxy(Plan::none()) }
     }
 
     fn url(&self) -> String {
@@ -49,20 +66,24 @@ impl Store {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        self.command_by(&self.proxy, arguments)
+    }
+
+    /// One that reaches the store by another proxy.
+    pub(crate) fn command_by(&self, proxy: &FaultProxy, arguments: &[&str]) -> Command {
         let mut command = self.place.command(arguments);
-        let at = self.proxy.address();
         match self.server {
-            Server::S3 => command.envs(SeaweedFs::shared().environment(at, Identity::Owner)),
-            Server::Google => command.envs(GcsFake::shared().environment(at).unwrap()),
+            Server::S3 => command.envs(SeaweedFs::shared().environment(proxy.address(), Identity::Owner)),
+            Server::Google => command.envs(GcsFake::shared().environment(proxy.address()).unwrap()),
         };
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
-    fn plan(&self, parts: u64, more: &[&str]) -> Ran {
+    pub(crate) fn plan(&self, parts: u64, more: &[&str]) -> Ran {
         let (parts, url) = (parts.to_string(), self.url());
         let plan = ["restore", "--key-file", "stream.key", "--plan", "plan", "--parts", &parts];
         self.run(&[&plan[..], more, &["sealed.cfd", &url]].concat())
@@ -73,55 +94,58 @@ impl Store {
         self.command(&["restore", "--key-file", "stream.key", "--plan", "plan", "--part", &part])
     }
 
-    fn part(&self, part: u64) -> Ran {
+    pub(crate) fn part(&self, part: u64) -> Ran {
         Ran::of(self.part_command(part).output().unwrap())
     }
 
-    fn commit(&self) -> Ran {
+    pub(crate) fn commit(&self) -> Ran {
         self.run(&["restore", "--plan", "plan", "--commit"])
     }
 
     /// Planned, and all parts run.
-    fn with_parts(server: Server, parts: u64, more: &[&str]) -> Store {
+    pub(crate) fn with_parts(server: Server, parts: u64, more: &[&str]) -> Store {
         let store = Store::new(server);
         store.plan(parts, more).assert_done();
         (0..parts).for_each(|part| store.part(part).assert_done());
         store
     }
 
-    fn read(&self) -> Option<Vec<u8>> {
-        match self.server {
-            Server::S3 => SeaweedFs::shared().read(&self.bucket, "db/target").unwrap(),
-            Server::Google => GcsFake::shared().read(&self.bucket, "db/target"),
-        }
+    pub(crate) fn read(&self) -> Option<Vec<u8>> {
+        self.server.read(&self.bucket)
     }
 
-    fn put(&self, bytes: &[u8]) {
+    /// Tells whether the object is whole, from whatever thread.
+    pub(crate) fn whole(&self) -> impl Fn() -> bool + Send + use<> {
+        let (server, bucket, plain) = (self.server, self.bucket.clone(), self.place.read("plain"));
+        move || server.read(&bucket).as_ref() == Some(&plain)
+    }
+
+    pub(crate) fn put(&self, bytes: &[u8]) {
         match self.server {
             Server::S3 => SeaweedFs::shared().put(&self.bucket, "db/target", bytes).unwrap(),
             Server::Google => GcsFake::shared().put(&self.bucket, "db/target", bytes),
         }
     }
 
-    fn open_uploads(&self) -> usize {
+    pub(crate) fn open_uploads(&self) -> usize {
         match self.server {
             Server::S3 => SeaweedFs::shared().open_uploads(&self.bucket).unwrap(),
             Server::Google => GcsFake::shared().open_uploads(&self.bucket),
         }
     }
 
-    fn assert_whole(&self) {
+    pub(crate) fn assert_whole(&self) {
         assert!(self.read().unwrap() == self.place.read("plain"));
     }
 
     /// Nothing is left but what the operator knows of.
-    fn assert_tidy(&self) {
+    pub(crate) fn assert_tidy(&self) {
         let expected = ["plain", "plan", "plan.committed", "plan.key", "sealed.cfd", "stream.key"];
         assert_eq!(self.place.names(), expected);
         assert_eq!(self.open_uploads(), 0);
     }
 
-    fn receipts(&self) -> Vec<std::path::PathBuf> {
+    pub(crate) fn receipts(&self) -> Vec<std::path::PathBuf> {
         self.place.files_beside("plan", "receipt-")
     }
 
@@ -131,7 +155,7 @@ impl Store {
     }
 }
 
-fn servers() -> Vec<Server> {
+pub(crate) fn servers() -> Vec<Server> {
     if servers::installed::is_skipped() { Vec::new() } else { vec![Server::S3, Server::Google] }
 }
 
@@ -383,17 +407,13 @@ struct Watch {
 
 impl Watch {
     fn begin(store: &Store) -> Watch {
-        let (server, bucket, plain) = (store.server, store.bucket.clone(), store.place.read("plain"));
+        let is_whole = store.whole();
         let ends = Arc::new(AtomicBool::new(false));
         let asked = ends.clone();
         let watcher = thread::spawn(move || {
             let mut looks = 0;
             while !asked.load(Ordering::Relaxed) {
-                let read = match server {
-                    Server::S3 => SeaweedFs::shared().read(&bucket, "db/target").unwrap(),
-                    Server::Google => GcsFake::shared().read(&bucket, "db/target"),
-                };
-                assert!(read.as_ref() == Some(&plain), "the object has changed after the commit");
+                assert!(is_whole(), "the object has changed after the commit");
                 looks += 1;
             }
             looks

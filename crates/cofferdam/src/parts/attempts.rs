@@ -131,7 +131,13 @@ impl AttemptsDir {
     /// Removes what dead attempts at `part` have left: files that nobody holds locked, and that have not been written since well before
     /// the attempt `ours` began, by the file system's own clock.
     pub(super) fn remove_dead(&self, part: u64, ours: &OsStr) -> Result<(), Error> {
-        let begins = format!(".{PART}{part}-");
+        let begins = [format!(".{PART}{part}-"), format!("{PART}{part}-")];
+        let receipts = self.receipts()?;
+        // What has a receipt is not dead, but done.
+        let is_of_dead = |name: &[u8]| {
+            begins.iter().any(|begins| name.starts_with(begins.as_bytes()))
+                && !parse_name(name, PART).is_some_and(|attempt| receipts.contains(&attempt))
+        };
         let disk = self.private.disk();
         let Ok(Some(now)) = disk.stamp_at(ours) else { return Ok(()) };
         let is_dead = |name: &OsStr| -> io::Result<bool> {
@@ -139,8 +145,7 @@ impl AttemptsDir {
             let idle = now.modified.seconds.saturating_sub(file.stamp()?.modified.seconds);
             Ok(idle > IDLE_SECONDS_MIN && file.try_lock()? == Lock::Taken)
         };
-        for name in self.private.names()?.iter().filter(|name| name.as_bytes().starts_with(begins.as_bytes()))
-        {
+        for name in self.private.names()?.iter().filter(|name| is_of_dead(name.as_bytes())) {
             // What cannot be told may be alive, and goes with the directory.
             if is_dead(name).unwrap_or(false) {
                 let _ = disk.remove(name);

@@ -67,7 +67,10 @@ impl PlannedRestore {
             Err(error) if error.kind() == ErrorKind::JournalMismatch => GivenUp::MayHaveBeenInPlace,
             Err(error) => return Err(error),
         };
-        let discarded = if is_file { self.discard_staged() } else { self.abort_upload() };
-        discarded.map(|()| given_up)
+        if is_file {
+            return self.discard_staged().map(|()| given_up);
+        }
+        self.abort_upload()?;
+        self.look_after_abort(attempts, given_up)
     }
 }

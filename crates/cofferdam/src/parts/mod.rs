@@ -102,14 +102,9 @@ pub struct PlannedRestore {
     plan: Plan,
     key: PlanKey,
     /// How an object as the target is reached; `None` of a file, and where that has not been said.
-    object: Option<Object>,
+    #[cfg(feature = "remote")]
+    object: Option<crate::ObjectTarget>,
 }
-
-#[cfg(feature = "remote")]
-type Object = crate::ObjectTarget;
-/// Without stores there is none.
-#[cfg(not(feature = "remote"))]
-type Object = std::convert::Infallible;
 
 /// How far a plan is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -126,6 +121,16 @@ pub struct PartsState {
 }
 
 impl PlannedRestore {
+    fn of(path: &Path, plan: Plan, key: PlanKey) -> PlannedRestore {
+        PlannedRestore {
+            path: path.to_owned(),
+            plan,
+            key,
+            #[cfg(feature = "remote")]
+            object: None,
+        }
+    }
+
     /// Reads the plan at `path`, which was made with `key`.
     ///
     /// # Errors
@@ -154,7 +159,7 @@ impl PlannedRestore {
             )
             .advise("Give a plan and the key that it was made with.")
         })?;
-        Ok(Some(PlannedRestore { path: real, plan, key: key.clone(), object: None }))
+        Ok(Some(PlannedRestore::of(&real, plan, key.clone())))
     }
 
     /// What is planned.
@@ -231,6 +236,11 @@ impl PlannedRestore {
 
     #[cfg(not(feature = "remote"))]
     fn abort_upload(&self) -> Result<(), Error> {
+        Err(no_stores())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn look_after_abort(&self, _: &AttemptsDir, _: GivenUp) -> Result<GivenUp, Error> {
         Err(no_stores())
     }
 

@@ -78,9 +78,9 @@ impl PlannedRestore {
             let UploadName { id, attempt, replaces } = begun.name();
             (upload.id, upload.attempt, upload.replaces) = (id, attempt, replaces);
         }
-        let written = Plan::new(content).map_err(unusable).and_then(|plan| {
-            PlannedRestore { path: path.to_owned(), plan, key, object: None }.write(&beside)
-        });
+        let written = Plan::new(content)
+            .map_err(unusable)
+            .and_then(|plan| PlannedRestore::of(path, plan, key).write(&beside));
         if !matches!(written, Ok((_, Planned::Now))) {
             // No plan has it.
             begun.abort().unwrap_or_else(|error| target.tell_left(&error));

@@ -11,7 +11,7 @@ use segment_worker::CancelToken;
 use super::attempts::AttemptsDir;
 use super::commit::{Outcome, PUBLISHING};
 use super::object::upload_gone;
-use super::{PlannedRestore, Receipts};
+use super::{GivenUp, PlannedRestore, Receipts};
 use crate::{Error, ErrorKind, upload_error};
 
 impl PlannedRestore {
@@ -38,6 +38,19 @@ impl PlannedRestore {
         }
     }
 
+    /// What has come of giving up, once the store has the upload no more; `before` is what was known until then. What a commit that was killed has asked
+    /// for may have been on its way still, and have come between the look and the end of the upload. From now on it cannot come.
+    pub(super) fn look_after_abort(&self, attempts: &AttemptsDir, before: GivenUp) -> Result<GivenUp, Error> {
+        if !self.is_completing(attempts)? {
+            return Ok(before);
+        }
+        match self.upload(&CancelToken::new())?.look().map_err(upload_error)? {
+            ObjectState::Ours => self.note_committed().map(|()| GivenUp::WasInPlace),
+            ObjectState::Unchanged => Ok(before),
+            ObjectState::Others => Ok(GivenUp::MayHaveBeenInPlace),
+        }
+    }
+
     /// Whether a commit has noted that it asks the store. Whoever has not the key has not written it; then it says nothing.
     fn is_completing(&self, attempts: &AttemptsDir) -> Result<bool, Error> {
         let text = attempts.read(OsStr::new(PUBLISHING), NOTE_LEN_MAX)?;
@@ -52,7 +65,11 @@ impl PlannedRestore {
     ) -> Result<Outcome, Error> {
         let mut upload = self.upload(cancel)?;
         for _ in 0..LISTINGS_MAX {
-            let stored = upload.parts().map_err(upload_error)?.ok_or_else(upload_gone)?;
+            let Some(stored) = upload.parts().map_err(upload_error)? else {
+                // What a commit before this one has asked for may have come since.
+                let is_done = self.is_completed(attempts, cancel)?;
+                return is_done.then_some(Outcome::AlreadyCommitted).ok_or_else(upload_gone);
+            };
             let (tags, missing) = self.tags_of(attempts, receipts, stored)?;
             if !missing.is_empty() {
                 return Ok(Outcome::Missing(missing));

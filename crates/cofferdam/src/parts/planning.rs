@@ -77,7 +77,7 @@ impl PlannedRestore {
             return Ok((found, Planned::Before));
         }
         let plan = Plan::new(content).map_err(unusable)?;
-        PlannedRestore { path: path.to_owned(), plan, key, object: None }.write(&target_dir)
+        PlannedRestore::of(path, plan, key).write(&target_dir)
     }
 
     /// Makes the directory of attempts in `beside`, and then the plan's file. Where somebody else's plan is there by now, nothing stays.

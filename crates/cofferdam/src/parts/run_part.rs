@@ -1,6 +1,8 @@
 //! An attempt at a part: its segments into a file that is the attempt's alone, or to the store, then the receipt.
 //! It touches no target.
 
+use std::io;
+
 use ::parts::{
     AttemptName, PartExtent, PartReceipt, PieceHasher, PlanTarget, RECEIPT_PIECES_MAX, RecordError,
 };
@@ -87,14 +89,23 @@ impl PlannedRestore {
         tell_notices(&mut staged, opener.resources.observer.clone());
         let (sink, pieces) = DigestedSink::new(staged, PieceHasher::new(&self.key, self.plan.id()));
         let opened = self.expecting(opener)?.open_segments(extent.segments.clone(), source, sink);
-        let opened = opened.map_err(|error| match pieces.are_too_many() {
-            true => too_long(part),
-            false => error,
+        let opened = opened.map_err(|error| match error.kind() {
+            _ if pieces.are_too_many() => too_long(part),
+            // Of a target it would be in place; a part without a receipt is nothing.
+            ErrorKind::DurabilityUnknown => {
+                let _ = attempts.remove(&name);
+                Error::io(format!("part {part} could not be made durable"), io::Error::other(error))
+            }
+            _ => error,
         })?;
         let receipt = pieces.in_order().ok_or(RecordError::Contradictory);
         let receipt = receipt.and_then(|pieces| PartReceipt::new(&self.plan, part, attempt, pieces));
         match receipt_of(&opened, extent, part, receipt) {
-            Ok(receipt) => attempts.put(&receipt_name(part, attempt), receipt.to_text(&self.key).as_bytes()),
+            Ok(receipt) => {
+                let put = attempts.put(&receipt_name(part, attempt), receipt.to_text(&self.key).as_bytes());
+                // A whole part that nothing tells of is not to be in the way of the next attempt.
+                put.inspect_err(|_| _ = attempts.remove_attempt(part, attempt))
+            }
             Err(error) => {
                 attempts.remove(&name)?;
                 Err(error)
@@ -158,8 +169,7 @@ impl PlannedRestore {
 }
 
 pub(super) fn attempt_name() -> Result<AttemptName, Error> {
-    AttemptName::generate()
-        .map_err(|error| Error::io("no attempt could be named", std::io::Error::other(error)))
+    AttemptName::generate().map_err(|error| Error::io("no attempt could be named", io::Error::other(error)))
 }
 
 /// The receipt of what was opened, if that is the planned part.

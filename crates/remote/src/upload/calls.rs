@@ -266,9 +266,9 @@ impl Calls {
         }
         let ask = Ask::new(Method::DELETE, &self.object).query("uploadId", id);
         let answer = self.wire.send(&ask).await?;
-        match answer.status {
-            StatusCode::NOT_FOUND => Ok(Aborted::Before),
-            _ => success(answer).map(|_| Aborted::Now),
+        match is_gone(&answer) {
+            true => Ok(Aborted::Before),
+            false => success(answer).map(|_| Aborted::Now),
         }
     }
 
@@ -276,9 +276,9 @@ impl Calls {
     pub(crate) async fn has_upload(&self, id: &str) -> Result<bool, Cause> {
         let ask = Ask::new(Method::GET, &self.object).query("uploadId", id).query("max-parts", "1");
         let answer = self.wire.send(&ask).await?;
-        match answer.status {
-            StatusCode::NOT_FOUND => Ok(false),
-            _ => success(answer).map(|_| true),
+        match is_gone(&answer) {
+            true => Ok(false),
+            false => success(answer).map(|_| true),
         }
     }
 
@@ -293,12 +293,8 @@ impl Calls {
         let marker = after.to_string();
         let ask = if after > 0 { ask.query("part-number-marker", &marker) } else { ask };
         let answer = self.wire.send(&ask).await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            let cause = Cause::of(&answer);
-            return match cause.code() {
-                Some("NoSuchBucket") => Err(cause),
-                _ => Ok(None),
-            };
+        if is_gone(&answer) {
+            return Ok(None);
         }
         let answer = success(answer)?;
         let page: xml::Parts = xml::parse(&answer.body).ok_or_else(|| unreadable(&answer))?;
@@ -357,6 +353,12 @@ fn with_condition(ask: Ask, dialect: Dialect, condition: &Condition) -> Ask {
             found.etag.iter().fold(ask, |ask, etag| ask.header("if-match", etag))
         }
     }
+}
+
+/// Whether the store says that it has no such upload (Amazon S3 API Reference, "Error responses": NoSuchUpload). Any other 404 may be from somebody
+/// between here and the store, or from another server than the upload is at.
+fn is_gone(answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_FOUND && Cause::of(answer).code() == Some("NoSuchUpload")
 }
 
 /// An answer that says so, and has no error for a body.

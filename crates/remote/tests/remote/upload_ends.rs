@@ -57,6 +57,7 @@ fn store(
             ("POST", _) => (200, BEGUN.to_owned()),
             ("PUT", _) => (200, STORED.to_owned()),
             ("DELETE", _) => (204, "\r\n".to_owned()),
+            ("GET", _) => error(404, "NoSuchUpload"),
             _ => (404, "\r\n".to_owned()),
         }
     });
@@ -239,6 +240,7 @@ fn check_silence(which: &'static str, parts: Parts) {
         "POST" => (200, BEGUN.to_owned()),
         "PUT" => (200, STORED.to_owned()),
         "DELETE" => (204, "\r\n".to_owned()),
+        "GET" => error(404, "NoSuchUpload"),
         _ => (404, "\r\n".to_owned()),
     });
     let mut options = impatient();

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::Restore;
 use crate::failure::{Failure, FailureKind};
 use crate::interrupt;
-use crate::io_arg::End;
+use crate::io_arg::{End, is_cut_off};
 use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
 use crate::peer::Goal;
@@ -168,6 +168,9 @@ impl Restore {
             ErrorKind::TargetExists => Failure::from(error).advise(
                 "The plan replaces no target: move that one away and commit again, or plan again with --force.",
             ),
+            kind if matches!(target, Goal::There(_)) && is_cut_off(kind) => {
+                Failure::from(error).advise_also(SENT_STAYS)
+            }
             _ => target.explain(error, "target"),
         }
         };
@@ -275,6 +278,8 @@ impl Restore {
         let planned = PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?;
         let target = goal_of(&planned)?;
         self.uploading.check_planned(&target)?;
+        #[cfg(not(feature = "remote"))]
+        let _ = report;
         match target {
             #[cfg(feature = "remote")]
             Goal::There(mut url) => {
@@ -501,6 +506,8 @@ struct StateRecord {
     strange: u64,
 }
 
+/// Also where a commit before this one may have put the object in place: the next one finds that out.
+const SENT_STAYS: &str = "This commit has put nothing in place, and what was sent stays at the store. Commit again, or give the plan up.";
 const NOTE: &str = "the note that the plan is committed";
 const UNTOUCHED: &str = "A part touches no target; run the same command again.";
 /// More ranges than this are not read by anybody; `--json` has all of them.

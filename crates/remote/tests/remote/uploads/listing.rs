@@ -146,7 +146,7 @@ fn an_upload_is_given_up_by_its_very_key() {
         match head.split(' ').next().unwrap() {
             "DELETE" => (204, "\r\n".to_owned()),
             _ if head.contains("uploads=") => (200, page(&uploads)),
-            _ => (404, "\r\n".to_owned()),
+            _ => (404, "\r\n<Error><Code>NoSuchUpload</Code></Error>".to_owned()),
         }
     });
     let listing = UnfinishedUploads::open("s3://bucket/", settings, &options()).unwrap();
