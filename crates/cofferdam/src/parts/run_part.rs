@@ -94,7 +94,7 @@ impl PlannedRestore {
             // Of a target it would be in place; a part without a receipt is nothing.
             ErrorKind::DurabilityUnknown => {
                 let _ = attempts.remove(&name);
-                Error::io(format!("part {part} could not be made durable"), io::Error::other(error))
+                Error::io(format!("part {part} could not be made durable"), first_cause(&error))
             }
             _ => error,
         })?;
@@ -183,6 +183,12 @@ pub(super) fn receipt_of(
         let what = format!("what was opened as part {part} is not what was planned");
         Error::new(ErrorKind::DigestMismatch, what).advise("Look which stream the plan was made of.")
     })
+}
+
+/// What the system said, without what was made of it on the way.
+fn first_cause(error: &Error) -> io::Error {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    io::Error::other(causes.last().map(ToString::to_string).unwrap_or_default())
 }
 
 fn too_long(part: u64) -> Error {
