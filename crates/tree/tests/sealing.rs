@@ -252,7 +252,7 @@ fn an_empty_file_that_is_written_or_goes_is_flagged_too() {
     for name in ["closed", "gone", "grown", "same", "to-link"] {
         fs::write(tree.join(name), "").unwrap();
     }
-    fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     let (plan, _) = plan(&scratch, &WalkOptions::default());
     fs::remove_file(tree.join("gone")).unwrap();
     fs::write(tree.join("grown"), "grown").unwrap();
