@@ -384,6 +384,16 @@ fn what_an_interrupted_restore_has_left_is_not_taken_for_a_commit_of_the_plan() 
 }
 
 #[test]
+fn who_has_no_plan_there_is_told_where_to_look() {
+    let place = Place::small();
+    let opened = ["--part", "0", "--key-file", "stream.key"];
+    for step in [&["--status"][..], &["--commit"], &["--give-up"], &opened] {
+        let ran = place.run([&["restore", "--plan", "nowhere"], step].concat());
+        ran.assert_failed(1, "Plan first; or look whether the plan's file system is mounted here");
+    }
+}
+
+#[test]
 fn what_no_step_can_mean_is_2() {
     let place = Place::small();
     let opened = ["restore", "--key-file", "stream.key"];

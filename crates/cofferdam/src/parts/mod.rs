@@ -307,6 +307,7 @@ pub fn open_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
     let path = path.as_ref();
     find_key(path)?.ok_or_else(|| {
         Error::io(format!("there is no plan's key at {}", path.display()), io::ErrorKind::NotFound.into())
+            .advise("Plan first; or look whether the plan's file system is mounted here, and where its key was put.")
     })
 }
 
