@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::killed::is_killed;
 use crate::place::{Place, Ran, end_of, started, wait_until};
 use crate::shards::{Snapshot, name};
@@ -37,15 +39,20 @@ fn what_comes_to_the_name_while_it_is_discarded_stays() {
     fs::set_permissions(place.at("data"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(place.at("data/shards/sub/keep"), "kept").unwrap();
     let mut discarding = Command::new("strace");
-    // Whatever is looked at after it is locked is looked at late.
-    discarding.args(["-f", "-qq", "-o", "calls", "-e", "trace=flock,statx"]);
-    discarding.args(["-e", "inject=statx:delay_enter=300000", "--", env!("CARGO_BIN_EXE_cofferdam")]);
+    // It is held at the first thing that it removes until the other directory has the name.
+    discarding.args(["-f", "-qq", "-o", "calls", "-e", "trace=unlinkat"]);
+    discarding.args(["-e", "inject=unlinkat:signal=SIGSTOP:when=1", "--", env!("CARGO_BIN_EXE_cofferdam")]);
     discarding.args(["discard", "target"]).current_dir(place.directory()).stdin(Stdio::null());
     let discarding = started(&mut discarding);
-    let is_locked = || fs::read_to_string(place.at("calls")).is_ok_and(|calls| calls.contains("flock("));
-    wait_until("its lock", is_locked);
+    let mut calls = String::new();
+    wait_until("its first removal", || {
+        calls = fs::read_to_string(place.at("calls")).unwrap_or_default();
+        calls.contains("--- stopped by SIGSTOP ---")
+    });
     fs::rename(place.at(PRIVATE), place.at("moved")).unwrap();
     fs::rename(place.at("data"), place.at(PRIVATE)).unwrap();
+    let held = calls.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+    kill_process(held.unwrap(), Signal::CONT).unwrap();
     let ran = end_of(discarding);
     ran.assert_failed(8, "was moved while it was removed");
     assert_eq!(place.read(&format!("{PRIVATE}/shards/sub/keep")), b"kept");
