@@ -1,10 +1,13 @@
 //! Where the states of interrupted sealings are kept: the option, or the user's state directory.
-//! It reads the environment, which the library does not, and opens nothing.
+//! It reads the environment, which the library does not, and opens no state.
 
 use std::env;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
+use crate::printable::Name;
 use crate::report::Report;
 
 /// The option that names another directory.
@@ -25,9 +28,18 @@ impl StateDir {
         })
     }
 
-    /// As [`StateDir::find`]. That no directory was looked at is said: a state that is kept holds a key.
+    /// As [`StateDir::find`]. That no directory was looked at is said: a state that is kept holds a key. One that nobody has named and that may not be
+    /// read is another user's, whose environment this is: that is no reason to do nothing.
     pub(crate) fn find_or_warn(&self, report: Report) -> Option<PathBuf> {
         let found = self.find();
+        if let (Some(directory), None) = (&found, &self.path)
+            && let Err(error) = fs::read_dir(directory)
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            let directory = Name::from(directory.as_path());
+            report.warning(format!("no state of a sealing was looked for in {directory}: {error}"));
+            return None;
+        }
         if found.is_none() {
             report.warning(
                 "no state of a sealing was looked for: neither XDG_STATE_HOME nor HOME is set, and no --state-dir was given",

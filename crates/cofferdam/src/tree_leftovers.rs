@@ -87,6 +87,8 @@ fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
 pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
     // As whoever names a directory may: a slash at the end is none of its name.
     let target = target.as_ref().components().as_path();
+    // First: what has been removed is not told by an error.
+    state_dir.map_or(Ok(()), stream::check_state_dir)?;
     let mut removed = match tree_sink::is_beside(target) {
         Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
         // Nothing of a tree can be there.

@@ -328,3 +328,101 @@ fn as_user(command: &mut Command, place: &Place) -> Ran {
 }
 
 const USER: u32 = 65_534;
+
+/// Moved between the lock and the look, the shards still lie somewhere in clear: nobody is told that nothing is kept.
+#[test]
+fn a_directory_that_is_moved_before_it_is_looked_at_is_not_called_nothing() {
+    for comes in [false, true] {
+        let snapshot = one_of_two();
+        let place = &snapshot.place;
+        let mut discarding = Command::new("strace");
+        // It is held behind its lock.
+        discarding.args(["-f", "-qq", "-o", "calls", "-e", "trace=flock"]);
+        discarding.args(["-e", "inject=flock:signal=SIGSTOP:when=1", "--", env!("CARGO_BIN_EXE_cofferdam")]);
+        discarding.args(["discard", "target"]).current_dir(place.directory()).stdin(Stdio::null());
+        let discarding = started(&mut discarding);
+        let mut calls = String::new();
+        wait_until("its lock", || {
+            calls = fs::read_to_string(place.at("calls")).unwrap_or_default();
+            calls.contains("--- stopped by SIGSTOP ---")
+        });
+        fs::rename(place.at(PRIVATE), place.at("moved")).unwrap();
+        if comes {
+            fs::create_dir(place.at(PRIVATE)).unwrap();
+            fs::set_permissions(place.at(PRIVATE), fs::Permissions::from_mode(0o700)).unwrap();
+            fs::write(place.at(PRIVATE).join("manifest"), "another's").unwrap();
+        }
+        let held = calls.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+        kill_process(held.unwrap(), Signal::CONT).unwrap();
+        end_of(discarding).assert_failed(8, "was moved away before anything of it was removed");
+        assert!(place.at("moved/shards/shard-00").exists());
+        assert_eq!(place.at(PRIVATE).exists(), comes);
+        fs::remove_file(place.at("calls")).unwrap();
+        if comes {
+            assert_eq!(place.read(&format!("{PRIVATE}/manifest")), b"another's");
+            fs::remove_dir_all(place.at(PRIVATE)).unwrap();
+        }
+        // Moved back, it is discarded as ever.
+        fs::rename(place.at("moved"), place.at(PRIVATE)).unwrap();
+        place.run(["discard", "target"]).assert_done();
+        assert!(snapshot.beside().is_empty());
+    }
+}
+
+/// `sudo -u` without `-H` leaves another user's HOME behind: what that user keeps is none of this one's.
+#[test]
+fn a_state_directory_of_the_environment_that_may_not_be_read_is_warned_of() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let snapshot = one_of_two();
+    let place = &snapshot.place;
+    let closed = place.at("closed/cofferdam");
+    fs::create_dir_all(&closed).unwrap();
+    fs::set_permissions(place.at("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(place.at("theirs")).unwrap();
+    fs::rename(place.at(PRIVATE), place.at("theirs").join(PRIVATE)).unwrap();
+    let chown = Command::new("chown").args(["-R", "65534:65534"]).arg(place.at("theirs")).status();
+    assert!(chown.unwrap().success());
+    let run = |arguments: &[&str]| {
+        let mut user = Command::new("setpriv");
+        user.args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            env!("CARGO_BIN_EXE_cofferdam"),
+        ]);
+        user.args(arguments).current_dir(place.directory()).stdin(Stdio::null());
+        Ran::of(user.env("XDG_STATE_HOME", place.at("closed")).output().unwrap())
+    };
+    for command in ["status", "discard"] {
+        // Whoever names it means it.
+        run(&[command, "--state-dir", "closed/cofferdam", "theirs/target"])
+            .assert_failed(1, "could not be opened");
+        assert!(place.at("theirs").join(PRIVATE).exists());
+        let ran = run(&[command, "theirs/target"]);
+        ran.assert_done();
+        assert!(ran.stderr.contains("no state of a sealing was looked for in"), "{ran:?}");
+        assert!(ran.stdout.contains(PRIVATE), "{ran:?}");
+    }
+    assert!(!place.at("theirs").join(PRIVATE).exists());
+}
+
+/// An error tells nothing of what was removed before it.
+#[test]
+fn a_state_directory_that_is_refused_is_refused_before_anything_is_discarded() {
+    let snapshot = one_of_two();
+    let place = &snapshot.place;
+    fs::create_dir(place.at("open")).unwrap();
+    fs::set_permissions(place.at("open"), fs::Permissions::from_mode(0o777)).unwrap();
+    place
+        .run(["discard", "--state-dir", "open", "target"])
+        .assert_failed(2, "others can write this directory");
+    assert!(place.at(PRIVATE).join("shards/shard-00").exists());
+    place.run(["discard", "target"]).assert_done();
+    assert!(snapshot.beside().is_empty());
+}

@@ -21,10 +21,7 @@ pub(crate) fn discard(target: &Path) -> Result<Vec<PathBuf>, Error> {
     let Ok(target_dir) = resolve(target) else { return Ok(Vec::new()) };
     let name = private_name(&target_dir);
     let parent = directory_of(&target_dir)?;
-    if matches!(statat(parent, &name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) {
-        return Ok(Vec::new());
-    }
-    let Some(private) = lock(&target_dir, &name)? else { return Ok(Vec::new()) };
+    let Some(private) = lock_to_remove(&target_dir, &name)? else { return Ok(Vec::new()) };
     let names = private.names()?;
     if let Some(strange) = names.iter().find(|name| !is_ours(name)) {
         return Err(not_of_shards(&private.path().join(strange)));
@@ -56,13 +53,35 @@ pub(crate) fn beside(target_dir: &TargetDir) -> Result<Option<PathBuf>, Error> {
 
 /// Opens the private directory and locks it; `None` if its name has gone, or is another's, by the time that it is locked.
 pub(super) fn lock(target_dir: &TargetDir, name: &OsStr) -> Result<Option<PrivateDir>, Error> {
+    let Some(private) = open_locked(target_dir, name)? else { return Ok(None) };
+    Ok(is_called(target_dir, name, &private)?.then_some(private))
+}
+
+/// The same; `None` if nothing of shards is there any more. One that was moved away in between still has them: nobody is told that nothing is kept.
+fn lock_to_remove(target_dir: &TargetDir, name: &OsStr) -> Result<Option<PrivateDir>, Error> {
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(private) = open_locked(target_dir, name)? else { return Ok(None) };
+        if is_called(target_dir, name, &private)? {
+            return Ok(Some(private));
+        }
+        let links = fstat(&private).map(|found| found.st_nlink);
+        let links = links.map_err(|error| private.failed("could not be examined", error.into()))?;
+        if links > 0 && !private.names()?.is_empty() {
+            return Err(moved_before(private.path()));
+        }
+        // Another process has removed it, and somebody may have begun anew since.
+    }
+    Err(busy(&target_dir.sibling(name)))
+}
+
+/// Opens what has the name, and locks it.
+fn open_locked(target_dir: &TargetDir, name: &OsStr) -> Result<Option<PrivateDir>, Error> {
     let Some(private) = PrivateDir::open(target_dir, name)? else { return Ok(None) };
     match flock(&private, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(busy(private.path())),
-        Err(error) => return Err(private.failed("could not be locked", error.into())),
+        Ok(()) => Ok(Some(private)),
+        Err(Errno::WOULDBLOCK) => Err(busy(private.path())),
+        Err(error) => Err(private.failed("could not be locked", error.into())),
     }
-    Ok(is_called(target_dir, name, &private)?.then_some(private))
 }
 
 fn is_called(target_dir: &TargetDir, name: &OsStr, private: &PrivateDir) -> Result<bool, Error> {
@@ -117,6 +136,13 @@ fn moved(path: &Path) -> Error {
         .advise("Look who has moved it, and remove what it has become: no shard is in it any more.")
 }
 
+fn moved_before(path: &Path) -> Error {
+    let what = format!("{} was moved away before anything of it was removed", path.display());
+    Error::new(ErrorKind::JournalMismatch, what).advise(
+        "Look who has moved it, and where it is: shards are in it, in clear. Then discard what stands there now.",
+    )
+}
+
 pub(super) fn directory_of(target_dir: &TargetDir) -> Result<BorrowedFd<'_>, Error> {
     target_dir.directory().ok_or_else(|| Error::new(ErrorKind::Usage, "the target is in no directory"))
 }
@@ -132,4 +158,6 @@ pub(super) const MANIFEST: &str = "manifest";
 pub(super) const PUBLISHING: &str = "publishing";
 pub(super) const FINISHED: &[u8] = b"finished-";
 const SUFFIX: &[u8] = b".cofferdam-shards";
+/// How often other processes may remove it and make it anew in between.
+const ATTEMPTS_MAX: usize = 16;
 const _: () = assert!(SUFFIX.len() <= storage::names::SUFFIX_LEN_MAX);
