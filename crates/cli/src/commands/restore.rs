@@ -3,6 +3,7 @@
 
 mod help;
 mod plan;
+mod plan_options;
 #[cfg(feature = "signatures")]
 mod shards;
 
@@ -80,8 +81,8 @@ pub(crate) struct Restore {
     #[arg(
         value_name = "SEALED",
         required = false,
-        required_unless_present_any = BY_PLAN,
-        default_value_ifs = BY_PLAN.map(|step| (step, IsPresent, Some(STANDARD))),
+        required_unless_present = BY_PLAN,
+        default_value_if(BY_PLAN, IsPresent, Some(STANDARD)),
         value_parser = OsStringValueParser::new().try_map(Sealed::parse)
     )]
     sealed: Sealed,
@@ -91,8 +92,8 @@ pub(crate) struct Restore {
     #[arg(
         value_name = "TARGET",
         required = false,
-        required_unless_present_any = BY_PLAN,
-        default_value_ifs = BY_PLAN.map(|step| (step, IsPresent, Some(STANDARD))),
+        required_unless_present = BY_PLAN,
+        default_value_if(BY_PLAN, IsPresent, Some(STANDARD)),
         value_parser = OsStringValueParser::new().try_map(Goal::parse)
     )]
     target: Goal,
@@ -571,6 +572,7 @@ impl Record {
 
 const NOT_FOR_RECEIVERS: &str = "A receiver takes only what is proved. Restore it to a file with --accept-unproven, look at that, and send the file.";
 
-/// The steps of a plan that know stream and target from it. What is not given then reads as standard input and output, which no step has.
-const BY_PLAN: [&str; 4] = ["part", "commit", "status", "give_up"];
+/// A step of a plan, most of which know stream and target from it. What is not given then reads as standard input and output, which no step has:
+/// the step that needs them says so, and whoever has named no step is asked for one alone.
+const BY_PLAN: &str = "plan";
 const STANDARD: &str = "-";

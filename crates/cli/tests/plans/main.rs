@@ -12,6 +12,7 @@ mod kept;
 mod killed;
 mod objects;
 mod objects_late;
+mod options;
 mod place;
 mod seeds;
 mod shards;

@@ -284,7 +284,7 @@ fn another_stream_is_no_part_of_the_plan() {
     fs::write(place.at("plain"), plaintext(300_000)).unwrap();
     let other = ["seal", "--key-file", "stream.key", "-o", "sealed.cfd", "--frame-size", "4KiB"];
     place.run([&other[..], &["--segment-size", "16KiB", "plain"]].concat()).assert_done();
-    place.part(0).assert_failed(3, "sealed.cfd: the stream's digest is not the expected one");
+    place.part(0).assert_failed(3, "sealed.cfd: this is not the planned stream");
     assert_eq!(place.attempt_files(""), place.attempt_files("plan"));
     // The plan's, wherever this machine finds it.
     let elsewhere =

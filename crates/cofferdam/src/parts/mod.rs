@@ -85,7 +85,7 @@ pub use ::parts::{
     PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, PlanTarget, RecordError, TreeOwners, TreeTarget,
 };
 use contract::IfExists;
-use storage::{Disk, TargetDir};
+use storage::{Disk, Storage as _, TargetDir};
 
 pub(crate) use self::attempts::beside;
 use self::attempts::{AttemptsDir, receipt_name};
@@ -148,6 +148,11 @@ impl PlannedRestore {
     fn find(path: &Path, key: &PlanKey) -> Result<Option<PlannedRestore>, Error> {
         let failed = |error| Error::io(format!("{} could not be read", path.display()), error);
         let real = match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+                let what = format!("{} is a link that leads nowhere", path.display());
+                return Err(Error::io(what, error)
+                    .advise("Look whether the plan's file system is mounted here; or give another name."));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             real => real.map_err(failed)?,
         };
@@ -320,11 +325,12 @@ pub fn open_or_create_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
     if let Some(key) = find_key(path)? {
         return Ok(key);
     }
-    let drawn = PlanKey::generate().map_err(|error| Error::io(NO_KEY, io::Error::other(error)))?;
+    let failed = |error| Error::io(format!("the plan's key could not be made at {}", path.display()), error);
+    let drawn = PlanKey::generate().map_err(|error| failed(io::Error::other(error)))?;
     match put(path, drawn.to_text().as_bytes()) {
         // Somebody was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_key(path),
-        put => put.map(|()| drawn).map_err(|error| Error::io(NO_KEY, error)),
+        put => put.map(|()| drawn).map_err(failed),
     }
 }
 
@@ -358,8 +364,17 @@ fn find_key(path: &Path) -> Result<Option<PlanKey>, Error> {
 fn put(path: &Path, content: &[u8]) -> io::Result<()> {
     let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
     let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is no name of a file"))?;
+    record_file::put(&directory_of(path)?, name, content)
+}
+
+/// Makes the names in the directory of `path` durable.
+fn sync_beside(path: &Path) -> io::Result<()> {
+    directory_of(path)?.sync()
+}
+
+fn directory_of(path: &Path) -> io::Result<Disk> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    record_file::put(&Disk::open(parent.unwrap_or(Path::new(".")))?, name, content)
+    Disk::open(parent.unwrap_or(Path::new(".")))
 }
 
 /// Where it is noted that the plan at `path` has been committed.
@@ -385,6 +400,5 @@ fn no_trees() -> Error {
     Error::new(ErrorKind::Unsupported, "a tree is not restored by this build, which has no trees")
 }
 
-const NO_KEY: &str = "a key for the plan could not be made";
 /// Bytes of a key file, its line end included.
 const KEY_LEN_MAX: usize = 2 * PlanKey::LEN + 1;

@@ -1,7 +1,9 @@
 //! The steps of a restore by many processes: planning, one part, the commit, how far it is, giving it up.
 //! It turns options into calls; the library does the work, and what is between the processes is in files.
 
+use std::error::Error as _;
 use std::ffi::OsString;
+use std::io;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,7 +12,7 @@ use std::time::Instant;
 use cofferdam::parts::{
     GivenUp, Outcome, PartRun, PlanTarget, Planned, PlannedRestore, open_key, open_or_create_key,
 };
-use cofferdam::{ErrorKind, StreamDigest, TreeOutcome, descriptor_named, is_pipe};
+use cofferdam::{ErrorKind, InTheWay, Remedy, StreamDigest, TreeOutcome, descriptor_named};
 use serde::Serialize;
 
 use super::Restore;
@@ -45,6 +47,8 @@ impl Restore {
 
     fn make_plan(&mut self, plan: &Path, parts: NonZeroU64, report: Report) -> Result<(), Failure> {
         self.tree.check_planning()?;
+        self.tree.check(&self.target)?;
+        self.staging.check(&self.target)?;
         let described = self.described()?;
         let key_path = self.plan.key_path(plan)?;
         let mut files = self.files()?;
@@ -107,7 +111,7 @@ impl Restore {
             })?;
             self.sealed.set_timeout(self.timeout);
         }
-        self.resources.begin(RunInfo::opening(self.command), &self.opened_files()?, report)?;
+        self.resources.begin(RunInfo::opening(self.command), &self.part_files(plan)?, report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
         let opener = self.opener(&cancel, watch.clone(), report)?;
@@ -117,9 +121,13 @@ impl Restore {
         interrupt::roll_back_from_now_on();
         let run = planned.run_part(&opener, part, source);
         let run = run.map_err(|error| {
-            let is_final = is_final(error.kind());
+            let (is_final, is_full) = (is_final(error.kind()), is_out_of_room(&error));
             let failure = Failure::from(error).of_input(&self.sealed);
-            if is_final { failure } else { failure.advise_also(UNTOUCHED) }
+            match (is_final, is_full) {
+                (true, _) => failure,
+                (false, true) => failure.advise(format!("{MAKE_ROOM} A part touches no target.")),
+                (false, false) => failure.advise_also(UNTOUCHED),
+            }
         })?;
         watch.finish();
         let len = planned.plan().parts()[part as usize].len();
@@ -148,10 +156,8 @@ impl Restore {
     fn commit(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
         let planned = self.pinned(plan, report)?;
-        let mut files = NamedFiles::default();
-        files.reads("the plan", &End::Path(plan.to_owned()))?;
-        files.reads("the plan's key", &End::Path(self.plan.key_path(plan)?))?;
-        files.writes(NOTE, &End::Path(note_of(plan)))?;
+        self.refuse_useless_wait(&goal_of(&planned)?)?;
+        let mut files = self.planned_files(plan)?;
         goal_of(&planned)?.name_files(&mut files)?;
         self.resources.name_files(&mut files)?;
         self.resources.begin(RunInfo::of(self.command), &files, report)?;
@@ -161,22 +167,10 @@ impl Restore {
         let committed = planned.commit(self.resources.threads().unwrap_or(processors), &cancel);
         let target = goal_of(&planned)?;
         self.tell_target(&target);
-        let explained = |error: cofferdam::Error| {
-            match error.kind() {
-            // What a plan that replaces does not, the error says.
-            ErrorKind::TargetExists if planned.plan().content().replaces => Failure::from(error),
-            ErrorKind::TargetExists => Failure::from(error).advise(
-                "The plan replaces no target: move that one away and commit again, or plan again with --force.",
-            ),
-            kind if matches!(target, Goal::There(_)) && is_cut_off(kind) => {
-                Failure::from(error).advise_also(SENT_STAYS)
-            }
-            _ => target.explain(error, "target"),
-        }
-        };
-        let (was_there, tree) = match committed.map_err(explained)? {
+        let (was_there, tree) = match committed.map_err(|error| not_committed(error, &planned, &target))? {
             Outcome::Published => (false, None),
             Outcome::TreePublished(restored) => (false, Some(TreeRecord::new(&restored))),
+            Outcome::TreeFinished(restored) => (true, restored.as_ref().map(TreeRecord::new)),
             Outcome::AlreadyCommitted => (true, None),
             Outcome::Missing(parts) => return Err(missing(&parts)),
         };
@@ -190,12 +184,15 @@ impl Restore {
         let made = (Size(record.plaintext_len), count(record.parts, "part"));
         let output = &record.output;
         let mut sentence = match (was_there, &record.tree) {
-            (true, _) => format!("{output} has been put in place before"),
+            (true, None) => format!("{output} has been put in place before"),
+            (true, Some(tree)) => format!("{output} has been put in place before: {}", tree.contents()),
             (false, None) => format!("{output}: {} in {}", made.0, made.1),
             (false, Some(tree)) => format!("{output}: {}, {} in {}", tree.contents(), made.0, made.1),
         };
-        if let Some(old) = record.tree.as_ref().and_then(TreeRecord::kept_old) {
-            sentence.push_str(&format!("\nthe directory that was there is {old}"));
+        match record.tree.as_ref().and_then(TreeRecord::kept_old) {
+            Some(old) => sentence.push_str(&format!("\nthe directory that was there is {old}")),
+            None if was_there && record.tree.is_none() => sentence.extend(kept_somewhere(&planned)),
+            None => {}
         }
         report.done(Channel::Stdout, &record, sentence, target.done())
     }
@@ -219,6 +216,9 @@ impl Restore {
                 format!("{target}: {done} of {parts} parts have been run; missing: {}", listed(&missing))
             }
         };
+        if planned.object_url().is_some() && !state.is_committed {
+            sentence.push_str("\nthis is what the receipts say; the commit asks the store what it has");
+        }
         if state.strange > 0 {
             sentence.push_str(&format!("\n{} not of this plan", count(state.strange, "receipt")));
         }
@@ -238,6 +238,7 @@ impl Restore {
     fn give_up(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
         let planned = self.pinned(plan, report)?;
+        self.refuse_useless_wait(&goal_of(&planned)?)?;
         let given_up = planned.give_up()?;
         let mut record = PlanRecord::new("given_up", plan, &planned, given_up == GivenUp::WasInPlace);
         record.outcome = Some(match given_up {
@@ -248,9 +249,10 @@ impl Restore {
         });
         let (name, output) = (&record.plan, &record.output);
         let sentence = match given_up {
-            GivenUp::WasInPlace => {
-                format!("{output} has been put in place before; what was left beside it is removed")
-            }
+            GivenUp::WasInPlace => format!(
+                "{output} has been put in place before; what was left beside it is removed{}",
+                kept_somewhere(&planned).unwrap_or_default()
+            ),
             GivenUp::MayHaveBeenInPlace => format!(
                 "{name}: nothing is kept for it any more. A commit that was interrupted may have put {output} in place: look what stands there"
             ),
@@ -327,66 +329,23 @@ impl Restore {
         })
     }
 
-    fn opened_files(&self) -> Result<NamedFiles, Failure> {
+    /// Those of the plan itself, after it has been made.
+    fn planned_files(&self, plan: &Path) -> Result<NamedFiles, Failure> {
         let mut files = NamedFiles::default();
-        self.sealed.name_files(&mut files)?;
-        self.keys.name_files(&mut files)?;
-        self.rate.name_files(&mut files)?;
-        self.resources.name_files(&mut files)?;
+        files.reads("the plan", &End::Path(plan.to_owned()))?;
+        files.reads("the plan's key", &End::Path(self.plan.key_path(plan)?))?;
+        files.writes(NOTE, &End::Path(note_of(plan)))?;
         Ok(files)
     }
 
-    /// What a step takes from the plan is not given again: it might be something else.
-    fn refuse_other_targets(&self) -> Result<(), Failure> {
-        let is_planning = matches!(self.plan.step(), Some((_, Step::Plan(_))));
-        if self.force && !is_planning {
-            return Err(Failure::usage("--force: the plan says whether a target is replaced")
-                .advise("Leave it out, or make another plan with it."));
-        }
-        if !is_planning {
-            self.tree.refuse_planned()?;
-        }
-        #[cfg(feature = "signatures")]
-        if self.shards.manifest {
-            return Err(Failure::usage("--manifest: a plan is of one stream")
-                .advise("Plan each large shard by itself, or restore the manifest without a plan."));
-        }
-        match &self.target {
-            Goal::Here(End::Standard) if !is_planning => Ok(()),
-            Goal::Here(End::Path(path)) if is_planning && !is_pipe(path) => {
-                self.uploading.check_planned(&self.target)
-            }
-            Goal::There(_) if is_planning => self.uploading.check_planned(&self.target),
-            _ if is_planning => Err(no_target()),
-            _ => Err(Failure::usage("the plan has the target").advise("Leave TARGET out.")),
-        }
-    }
-
-    /// What a step does not do, it does not take: whoever gives it believes that it has been done.
-    fn refuse_undone(&self, step: Step) -> Result<(), Failure> {
-        let is_planning = matches!(step, Step::Plan(_));
-        let opens = is_planning || matches!(step, Step::Part(_));
-        let (reads_none, has_it) = ("this step reads no stream", "the plan says what a new target gets");
-        let undone = [
-            ("--signed-by", self.signed_by.is_given() && !opens, reads_none),
-            ("--min-sequence", self.expected.min_sequence().is_some() && !opens, reads_none),
-            ("--no-preserve", self.staging.ignores_attributes() && !is_planning, has_it),
-            ("--sparse", self.staging.is_sparse_given(), "the commit makes the target, and leaves zeros out"),
-            ("--accept-unproven", self.foreign.accepts_unproven(), "each part is proved"),
-        ];
-        match undone.into_iter().find(|(_, is_given, _)| *is_given) {
-            None => Ok(()),
-            Some((option, _, why)) => {
-                Err(Failure::usage(format!("{option} is of no use: {why}")).advise("Leave the option out."))
-            }
-        }
-    }
-
-    fn refuse_sealed(&self) -> Result<(), Failure> {
-        match self.sealed {
-            Sealed::Here(End::Standard) => Ok(()),
-            _ => Err(Failure::usage("this step reads no stream").advise("Leave SEALED out.")),
-        }
+    fn part_files(&self, plan: &Path) -> Result<NamedFiles, Failure> {
+        let mut files = self.planned_files(plan)?;
+        self.sealed.name_files(&mut files)?;
+        self.keys.name_files(&mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
+        self.rate.name_files(&mut files)?;
+        self.resources.name_files(&mut files)?;
+        Ok(files)
     }
 }
 
@@ -398,15 +357,51 @@ fn note_of(plan: &Path) -> PathBuf {
     note.into()
 }
 
+/// Of a directory that was replaced and kept, where whoever has put the other one in place has not noted under which name.
+fn kept_somewhere(planned: &PlannedRestore) -> Option<String> {
+    let content = planned.plan().content();
+    let keeps_old = content.replaces && content.tree.is_some_and(|tree| tree.keeps_old);
+    keeps_old.then(|| {
+        let old = Name::from(planned.plan().target().name());
+        format!("\nif a directory was there, it is {old}.cofferdam-old, or that with a number")
+    })
+}
+
+/// What a commit that failed means for the target.
+fn not_committed(error: cofferdam::Error, planned: &PlannedRestore, target: &Goal) -> Failure {
+    let is_replaced_by_force = matches!(error.remedy(), Some(Remedy::Replace(InTheWay::File)));
+    match error.kind() {
+        // What a plan that replaces does not, and what is no file, the error says.
+        ErrorKind::TargetExists if planned.plan().content().replaces || !is_replaced_by_force => {
+            Failure::from(error)
+        }
+        ErrorKind::TargetExists => Failure::from(error).advise(
+            "The plan replaces no target: move that one away and commit again, or plan again with --force.",
+        ),
+        kind if matches!(target, Goal::There(_)) && is_cut_off(kind) => {
+            Failure::from(error).advise_also(SENT_STAYS)
+        }
+        ErrorKind::Io if is_out_of_room(&error) => target.explain(error, "target").advise_also(MAKE_ROOM),
+        _ => target.explain(error, "target"),
+    }
+}
+
+/// Whether a file system is full, or this user's share of it.
+fn is_out_of_room(error: &cofferdam::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
+    let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
 /// Whether the same command ends so again.
 fn is_final(kind: ErrorKind) -> bool {
     use ErrorKind::{DigestMismatch, JournalMismatch, Limit, NoKey, NotSigned, Stale, Unsupported, Usage};
     matches!(kind, DigestMismatch | JournalMismatch | Limit | NoKey | NotSigned | Stale | Unsupported | Usage)
 }
 
-fn no_target() -> Failure {
+pub(super) fn no_target() -> Failure {
     Failure::usage("a plan is for a file, a directory or an object as TARGET")
-        .advise("Name one: a path, or s3://BUCKET/KEY.")
+        .advise("Give SEALED, and a TARGET: a path, or s3://BUCKET/KEY.")
 }
 
 /// What the plan makes.
@@ -509,6 +504,7 @@ struct StateRecord {
 /// Also where a commit before this one may have put the object in place: the next one finds that out.
 const SENT_STAYS: &str = "This commit has put nothing in place, and what was sent stays at the store. Commit again, or give the plan up.";
 const NOTE: &str = "the note that the plan is committed";
+const MAKE_ROOM: &str = "Make room there, then run the same command again.";
 const UNTOUCHED: &str = "A part touches no target; run the same command again.";
 /// More ranges than this are not read by anybody; `--json` has all of them.
 const RANGES_SHOWN: usize = 20;
