@@ -15,6 +15,7 @@ mod objects_late;
 mod place;
 mod seeds;
 mod shards;
+mod shared_disks;
 mod steps;
 mod tree_watch;
 mod trees;

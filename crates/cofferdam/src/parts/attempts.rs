@@ -35,7 +35,7 @@ impl AttemptsDir {
         match attempts.put(OsStr::new(PLAN), text.as_bytes()) {
             Ok(()) => Ok(attempts),
             Err(error) => {
-                attempts.remove_all(target_dir, plan)?;
+                attempts.remove_all(target_dir, plan, None)?;
                 Err(error)
             }
         }
@@ -83,22 +83,10 @@ impl AttemptsDir {
 
     /// Takes the lock of whoever commits or gives up. It goes with the file.
     pub(super) fn lock(&self) -> Result<Arc<dyn StorageFile>, Error> {
-        let failed = |error| self.failed("could not be locked", error);
-        let (disk, name) = (self.private.disk(), OsStr::new(LOCK));
-        let file = match disk.create(name) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                disk.open(name).and_then(|file| file.ok_or_else(|| io::ErrorKind::NotFound.into()))
-            }
-            created => created,
-        };
-        let file = file.map_err(failed)?;
-        match file.try_lock().map_err(failed)? {
-            Lock::Taken => Ok(file),
-            Lock::Held => {
-                let what = "another process is committing or giving up the same plan";
-                Err(Error::new(ErrorKind::TargetLocked, what).advise("Wait until it has ended."))
-            }
-        }
+        self.private.lock(OsStr::new(LOCK))?.ok_or_else(|| {
+            let what = "another process is committing or giving up the same plan";
+            Error::new(ErrorKind::TargetLocked, what).advise("Wait until it has ended.")
+        })
     }
 
     /// Puts a file there, as a whole.
@@ -167,8 +155,14 @@ impl AttemptsDir {
         self.private.remove(name)
     }
 
-    /// Removes the directory with all that is in it. An attempt that is still at work can make no file in it from then on.
-    pub(super) fn remove_all(self, target_dir: &TargetDir, plan: PlanId) -> Result<(), Error> {
+    /// Removes the directory with all that is in it. An attempt that is still at work can make no file in it from then on. `lock` is of whoever commits
+    /// or gives up, and is kept until nothing is left to commit.
+    pub(super) fn remove_all(
+        self,
+        target_dir: &TargetDir,
+        plan: PlanId,
+        mut lock: Option<Arc<dyn StorageFile>>,
+    ) -> Result<(), Error> {
         let name = name_of(target_dir, plan);
         for _ in 0..REMOVALS_MAX {
             // Last what says whose it is, for until then it is found by its plan alone; and then the lock, so that nobody commits meanwhile.
@@ -177,6 +171,9 @@ impl AttemptsDir {
             }
             self.remove(OsStr::new(PLAN))?;
             self.remove(OsStr::new(LOCK))?;
+            // Open, it would keep a name in the directory where files do that are removed while they are open (NFS). Whoever locks another one from now on
+            // finds no plan.
+            drop(lock.take());
             match unlinkat(directory_of(target_dir)?, &name, AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {
                     let synced = target_dir.storage.sync();

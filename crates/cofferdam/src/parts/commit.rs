@@ -103,8 +103,7 @@ impl PlannedRestore {
         }
         self.note_committed()?;
         // What cannot be removed is in nobody's way, and found by `left_beside`.
-        let _ = attempts.remove_all(&target_dir, self.plan.id());
-        drop(lock);
+        let _ = attempts.remove_all(&target_dir, self.plan.id(), Some(lock));
         Ok(outcome)
     }
 
@@ -119,6 +118,11 @@ impl PlannedRestore {
     #[cfg(not(feature = "remote"))]
     pub(super) fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
         Err(super::no_stores())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    pub(super) fn refuse_kept_upload(&self) -> Result<(), Error> {
+        Ok(())
     }
 
     #[cfg(not(feature = "remote"))]
