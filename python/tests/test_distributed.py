@@ -56,7 +56,7 @@ class Server:
                     begin, end = int(first), min(int(last or end - 1) + 1, end)
                 if 0.25 < begin / len(content) < 0.97:
                     waiting.append(begin)
-                    gate.wait(120)
+                    gate.wait(900)
                     # What is asked for at once comes one after the other.
                     time.sleep(ours.pause * (1 if begin / len(content) < 0.4 else 3))
                 self.send_response(206 if asked else 200)
@@ -134,11 +134,11 @@ def cluster():
 def client(cluster):
     with distributed.Client(cluster) as client:
         # A test before this one may have killed some.
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=600)
         yield client
 
 
-def until(true, seconds=60):
+def until(true, seconds=600):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it has not come to that"
@@ -179,6 +179,12 @@ def in_the_middle(client, place, server):
 
 def is_busy(dask_worker):
     return bool(dask_worker.active_threads)
+
+
+def is_given_up(key, dask_worker):
+    """Whether a worker knows that a task is no longer wanted."""
+    task = dask_worker.state.tasks.get(key)
+    return task is None or task.state in ("cancelled", "released", "forgotten")
 
 
 def pids(client):
@@ -269,7 +275,7 @@ def test_a_client_that_is_killed_is_followed_by_another_one(place, cluster, clie
         child.kill()
     thread, came = in_background(lambda: place.restore(client, server.url))
     server.gate.set()
-    thread.join(120)
+    thread.join(600)
     assert isinstance(came[0], many.Restored) and not came[0].was_there
     assert place.target.read_bytes() == PLAIN and place.left() == []
 
@@ -280,7 +286,7 @@ def test_a_part_whose_worker_is_killed_is_run_again(place, client, server):
     os.kill(next(iter(pids(client).values())), signal.SIGKILL)
     assert not place.target.exists()
     server.gate.set()
-    thread.join(120)
+    thread.join(600)
     assert isinstance(came[0], many.Restored) and place.target.read_bytes() == PLAIN
     assert place.left() == []
 
@@ -288,6 +294,8 @@ def test_a_part_whose_worker_is_killed_is_run_again(place, client, server):
 async def give_up(address, dask_scheduler):
     """What a scheduler does with a worker that it has not heard of for too long; how long that is, is not waited for: a busy machine takes it, too."""
     await dask_scheduler.restart_workers([address], wait_for_workers=False, stimulus_id="not heard of")
+
+
 @pytest.mark.skipif(BUCKET is None, reason="COFFERDAM_TEST_BUCKET names no bucket of a test server")
 def test_an_object_is_made_by_workers_of_which_one_is_killed(place, client, server):
     name = f"dask-{uuid.uuid4()}"
@@ -306,7 +314,7 @@ def test_an_object_is_made_by_workers_of_which_one_is_killed(place, client, serv
     os.kill(next(iter(pids(client).values())), signal.SIGKILL)
     assert stored() is None
     server.gate.set()
-    thread.join(120)
+    thread.join(600)
     assert isinstance(came[0], many.Restored), came
     assert (came[0].target, came[0].parts, came[0].was_there) == (place.target, 4, False)
     assert stored() == PLAIN
@@ -333,21 +341,21 @@ def test_a_worker_that_comes_back_after_the_commit_writes_nothing_of_the_target(
             worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=place.home, env=environment)
             stack.callback(worker.wait)
             stack.callback(worker.kill)
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=600)
         thread, came = in_background(lambda: place.restore(client, server.url, progress=close_when_planned(server)))
         in_the_middle(client, place, server)
         address, paused = next(iter(pids(client).items()))
         os.kill(paused, signal.SIGSTOP)
         client.run_on_scheduler(give_up, address)
         server.gate.set()
-        thread.join(120)
+        thread.join(600)
         assert isinstance(came[0], many.Restored) and place.target.read_bytes() == PLAIN
         assert address not in client.scheduler_info()["workers"]
         before, names = stamp(place.target), sorted(os.listdir(place.home))
         assert Path(f"/proc/{paused}/stat").read_text().rpartition(")")[2].split()[0] == "T"
         os.kill(paused, signal.SIGCONT)
         # It has been waiting for bytes, has them now, and goes on to its end: then it hears that it has been given up, and ends.
-        until(lambda: not _is_alive(paused), 60)
+        until(lambda: not _is_alive(paused))
         assert stamp(place.target) == before
         assert sorted(os.listdir(place.home)) == names and place.left() == []
 
@@ -363,7 +371,7 @@ def test_two_clients_at_once_restore_it_once(place, cluster, client):
     with distributed.Client(cluster, set_as_default=False) as other:
         running = [in_background(lambda one=one: place.restore(one)) for one in (client, other)]
         for thread, _ in running:
-            thread.join(120)
+            thread.join(600)
     came = [came[0] for _, came in running]
     assert sorted(one.was_there for one in came) == [False, True], came
     assert place.target.read_bytes() == PLAIN and place.left() == []
@@ -393,7 +401,7 @@ def test_a_wrong_key_on_one_worker_is_said_at_once_and_what_was_done_stays(tmp_p
     with pytest.raises(cofferdam.NoKeyError):
         # The plan is found, or made, by either of them; the parts are given to both.
         place.restore(client, identity=None)
-    assert time.monotonic() - begun < 30 and not place.target.exists()
+    assert time.monotonic() - begun < 120 and not place.target.exists()
     client.run(set_identity, str(place.key), workers=[wrong])
     left, told = place.missing(), []
     place.restore(client, identity=None, progress=told.append)
@@ -443,6 +451,7 @@ def test_a_cancelled_task_ends_before_its_part_does(place, client, server):
         place.restore(client, server.url, parts=1, progress=close_when_planned(server))
     canceller.join()
     assert len(tasks) == 1 and any(client.run(is_busy).values())
+    until(lambda: all(client.run(is_given_up, tasks[0]).values()))
     server.gate.set()
     until(lambda: not any(client.run(is_busy).values()))
     assert place.missing() == [0]
@@ -482,7 +491,7 @@ def test_no_key_is_in_what_the_scheduler_has(place, client, server):
     known.append(bytes(repr(client.get_worker_logs(nanny=False)), "utf-8"))
     known.append(bytes(repr(client.get_events()), "utf-8"))
     server.gate.set()
-    thread.join(120)
+    thread.join(600)
     assert isinstance(came[0], many.Restored)
     secret = next(line for line in place.key.read_text().splitlines() if line.startswith("AGE-SECRET-KEY-"))
     plan_key = Path(f"{place.plan}.key").read_text().strip()
@@ -572,7 +581,7 @@ def runs_to_its_end(place, cluster, client, seed):
             os.kill(pid, signal.SIGCONT)
 
     for _ in range(5):
-        client.wait_for_workers(1, timeout=60)
+        client.wait_for_workers(1, timeout=600)
         try:
             place.restore(client, force=True, progress=strange, parts=4)
             break

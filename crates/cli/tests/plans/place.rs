@@ -166,7 +166,7 @@ pub(crate) fn started(command: &mut Command) -> Child {
 
 /// Looks again and again until `is_so`.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(600);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} has not come");
         // Who spins takes a processor from who is waited for.
