@@ -216,6 +216,10 @@ class _Run:
             waiting.add(future)
         while asked:
             future = next(waiting)
+            if future.status in _NOT_ENDED:
+                # It had ended, and its worker has died since, with what it returned: the scheduler has it run again.
+                waiting.add(future)
+                continue
             task = asked.pop(future.key)
             self._futures.pop(future.key, None)
             if future.status == "finished":
@@ -401,6 +405,8 @@ def _file_name(identity: object) -> str | None:
 
 
 _as_completed: Any = as_completed
+#: What the client calls a task that it will hear of again.
+_NOT_ENDED = ("lost", "pending")
 #: Enough that a worker that dies loses little.
 _PARTS_PER_THREAD = 4
 #: Of public keys as text.

@@ -8,6 +8,7 @@ import hashlib
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,8 @@ import cofferdam.distributed as many  # noqa: E402
 MIB = 1 << 20
 #: Four segments: as many parts, each of 8 MiB.
 PLAIN = random.Random(29).randbytes(32 * MIB)
+#: What the seeded runs restore, in four parts.
+LARGE = random.Random(30).randbytes(64 * MIB)
 #: A bucket of a server of S3 that the step `python` has started; `AWS_…` say how it is reached.
 BUCKET = os.environ.get("COFFERDAM_TEST_BUCKET")
 RUNS = int(os.environ.get("COFFERDAM_TEST_RUNS", "2"))
@@ -85,14 +88,14 @@ class Server:
 class Place:
     """One stream, and where it is restored to."""
 
-    def __init__(self, home):
+    def __init__(self, home, plain=PLAIN):
         self.home = home
         self.identity = cofferdam.Identity.generate()
         self.key = home / "key.txt"
         self.key.write_text(self.identity.file_text())
         self.key.chmod(0o600)
         self.sealed = home / "a.cfd"
-        cofferdam.seal(PLAIN, self.sealed, self.identity.recipient)
+        cofferdam.seal(plain, self.sealed, self.identity.recipient)
         self.plan = home / "plan"
         self.target = home / "target"
 
@@ -289,6 +292,23 @@ def test_a_part_whose_worker_is_killed_is_run_again(place, client, server):
     thread.join(600)
     assert isinstance(came[0], many.Restored) and place.target.read_bytes() == PLAIN
     assert place.left() == []
+
+
+def test_parts_whose_workers_die_before_the_client_has_heard_of_them_are_asked_for_again(place, client):
+    tasks = []
+
+    def kill(progress):
+        if progress.parts_done == 1 and not tasks:
+            # All have been run, and what they returned is in the workers' memory alone; the client has taken one.
+            until(lambda: place.missing() == [] and not any(client.processing().values()))
+            tasks.extend(name for name in client.futures if "run_part" in name)
+            for pid in pids(client).values():
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: any(client.futures[name].status == "lost" for name in tasks))
+
+    restored = place.restore(client, progress=kill)
+    assert len(tasks) >= 3 and not restored.was_there
+    assert place.target.read_bytes() == PLAIN and place.left() == []
 
 
 async def give_up(address, dask_scheduler):
@@ -527,70 +547,145 @@ def test_no_identity_is_said(place, client):
         place.restore(client, identity=None)
 
 
-def living(cluster):
-    """Processes of the workers that have joined, as their nannies know them: one that has just been killed answers nothing."""
-    nannies = cluster.workers.values()
-    return [nanny.pid for nanny in nannies if nanny.pid and nanny.worker_address in cluster.scheduler.workers]
-
-
 class Lost(Exception):
     """A client that is no more."""
 
 
+class Faults:
+    """What happens in one run, and when, by its seed: an object that is told of progress."""
+
+    def __init__(self, place, cluster, client, rng):
+        self.place, self.cluster, self.client, self.rng = place, cluster, client, rng
+        kinds = [self.kill, self.pause, self.cut_off, self.lose, self.damage, self.forget, self.double, self.forge]
+        self.due = rng.choices(kinds, k=4)
+        self.timers, self.cut_off_pids, self.done = [], [], []
+
+    def __call__(self, progress):
+        assert progress.committed or self.place.target.read_bytes() == b"old"
+        if not progress.committed and self.due and self.rng.random() >= 0.4:
+            fault = self.due.pop()
+            self.done.append(fault.__name__)
+            fault()
+
+    def living(self):
+        """Addresses and processes of the workers that have joined, as their nannies know them: one that has just been killed answers nothing."""
+        known = [(nanny.worker_address, nanny.pid) for nanny in self.cluster.workers.values()]
+        return [(address, pid) for address, pid in known if pid and pid not in self.cut_off_pids and address in self.cluster.scheduler.workers]
+
+    def kill(self):
+        if len(workers := self.living()) == 2:
+            os.kill(self.rng.choice(workers)[1], signal.SIGKILL)
+
+    def pause(self):
+        if workers := self.living():
+            pid = self.rng.choice(workers)[1]
+            os.kill(pid, signal.SIGSTOP)
+            self.timers.append(threading.Timer(self.rng.uniform(0.1, 3), resume, [pid]))
+            self.timers[-1].start()
+
+    def cut_off(self):
+        """One that is at work is paused until all is done, and the scheduler gives it up: it stands for a machine that is cut off."""
+        if len(workers := self.living()) == 2:
+            at_work = self.client.processing()
+            address, pid = self.rng.choice([worker for worker in workers if at_work.get(worker[0])] or workers)
+            os.kill(pid, signal.SIGSTOP)
+            self.cut_off_pids.append(pid)
+            self.client.run_on_scheduler(forget_worker, address)
+
+    def lose(self):
+        raise Lost
+
+    def damage(self):
+        if attempts := self.attempt_files("part"):
+            with contextlib.suppress(FileNotFoundError), self.rng.choice(attempts).open("r+b") as content:
+                content.seek(self.rng.randrange(16 * MIB))
+                content.write(bytes(32))
+
+    def forget(self):
+        for receipt in self.attempt_files("receipt")[:1]:
+            receipt.unlink(missing_ok=True)
+
+    def double(self):
+        """One receipt under the names of another attempt and of another part."""
+        for receipt in self.attempt_files("receipt")[:1]:
+            attempt = receipt.name.rpartition("-")[2]
+            for name in [f"{self.rng.randrange(4)}-{self.rng.randbytes(16).hex()}", f"{self.rng.randrange(4)}-{attempt}"]:
+                with contextlib.suppress(FileNotFoundError, shutil.SameFileError):
+                    shutil.copy(receipt, receipt.with_name(f"receipt-{name}"))
+
+    def forge(self):
+        """What another plan of the same stream, with a key of its own, has of a part."""
+        home = self.place.home / f"other {len(self.done)}"
+        home.mkdir()
+        parts.plan(home / "plan", self.place.sealed, home / "target", 4, self.place.identity)
+        parts.run_part(home / "plan", self.rng.randrange(4), self.place.identity)
+        for attempts in self.place.home.glob(".target.cofferdam-parts-*"):
+            for file in home.glob(".target.cofferdam-parts-*/*-*"):
+                shutil.copy(file, attempts / file.name)
+
+    def attempt_files(self, kind):
+        return sorted(self.place.home.glob(f".target.cofferdam-parts-*/{kind}-*"))
+
+
+def resume(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+async def forget_worker(address, dask_scheduler):
+    """What it does with a worker that it has not heard of for too long, but that it tells nobody: how long that is, is not waited for."""
+    await dask_scheduler.remove_worker(address, stimulus_id="not heard of", close=False)
+
+
+@contextlib.contextmanager
+def watched(target, old, new):
+    """Looks again and again: what stands there is the one, and from some moment on the other."""
+    ended, seen = threading.Event(), [old]
+
+    def watch():
+        while not ended.wait(0.02):
+            if (content := target.read_bytes()) != seen[-1]:
+                seen.append(content)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    assert [content == new for content in seen] == [False, True]
+
+
 @pytest.mark.parametrize("seed", range(RUNS))
-def test_the_target_is_old_or_new_whatever_happens(place, seed):
+def test_the_target_is_old_or_new_whatever_happens(tmp_path, seed):
+    place = Place(tmp_path, LARGE)
+    place.target.write_bytes(b"old")
     # A nanny gives up a worker that dies while it starts: the next run has others.
-    with new_cluster() as cluster, distributed.Client(cluster) as client:
+    with new_cluster() as cluster, distributed.Client(cluster) as client, watched(place.target, b"old", LARGE):
         runs_to_its_end(place, cluster, client, seed)
 
 
 def runs_to_its_end(place, cluster, client, seed):
-    rng = random.Random(seed)
-    place.target.write_bytes(b"old")
-    happenings = rng.choices(["kill", "pause", "lose", "damage", "forget"], k=3)
-    paused = []
-
-    def strange(progress):
-        assert progress.committed or place.target.read_bytes() == b"old"
-        if progress.committed or not happenings or rng.random() < 0.4:
-            return
-        happening = happenings.pop()
-        attempts = [*place.home.glob(".target.cofferdam-parts-*/part-*")]
-        if happening == "kill":
-            workers = living(cluster)
-            if len(workers) == 2:
-                os.kill(rng.choice(workers), signal.SIGKILL)
-        elif happening == "pause" and (workers := living(cluster)):
-            pid = rng.choice(workers)
-            os.kill(pid, signal.SIGSTOP)
-            paused.append(threading.Timer(rng.uniform(0.1, 3), resume, [pid]))
-            paused[-1].start()
-        elif happening == "lose":
-            raise Lost
-        elif happening == "damage" and attempts:
-            with contextlib.suppress(FileNotFoundError), rng.choice(attempts).open("r+b") as content:
-                content.seek(rng.randrange(8 * MIB))
-                content.write(bytes(32))
-        elif happening == "forget":
-            for receipt in place.home.glob(".target.cofferdam-parts-*/receipt-*"):
-                receipt.unlink(missing_ok=True)
+    faults = Faults(place, cluster, client, random.Random(seed))
+    try:
+        for _ in range(5):
+            client.wait_for_workers(1, timeout=600)
+            try:
+                place.restore(client, force=True, progress=faults, parts=4)
                 break
-
-    def resume(pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-
-    for _ in range(5):
-        client.wait_for_workers(1, timeout=600)
-        try:
-            place.restore(client, force=True, progress=strange, parts=4)
-            break
-        except Lost:
-            pass
-    for timer in paused:
-        timer.join()
-    assert place.target.read_bytes() == PLAIN
-    until(lambda: not any(client.processing().values()))
-    before = stamp(place.target)
+            except Lost:
+                pass
+        for timer in faults.timers:
+            timer.join()
+        assert place.target.read_bytes() == LARGE
+        until(lambda: not any(client.processing().values()))
+        before = stamp(place.target)
+    finally:
+        for pid in faults.cut_off_pids:
+            resume(pid)
+    # They end by themselves once they hear that they were given up.
+    until(lambda: not any(_is_alive(pid) for pid in faults.cut_off_pids))
+    print(f"seed {seed}: {', '.join(faults.done)}")
     assert place.restore(client, force=True).was_there
     assert stamp(place.target) == before and place.left() == []
