@@ -304,16 +304,24 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), NameFault> {
         ROOT => Ok(()),
         [b'/', ..] => Err(NameFault::Absolute),
         _ if bytes.len() > TreePath::LEN_MAX => Err(NameFault::TooLong),
-        _ => bytes.split(|byte| *byte == b'/').try_for_each(check_component),
+        _ if bytes.contains(&0) => Err(NameFault::Nul),
+        _ => bytes.split(|byte| *byte == b'/').try_for_each(check_name),
     }
 }
 
 fn check_component(name: &[u8]) -> Result<(), NameFault> {
     match name {
-        b"" => Err(NameFault::Empty),
-        b"." | b".." => Err(NameFault::Dots),
         _ if name.contains(&0) => Err(NameFault::Nul),
         _ if name.contains(&b'/') => Err(NameFault::Absolute),
+        _ => check_name(name),
+    }
+}
+
+/// Whether what is between two `/`, in which there is no NUL, is a component.
+fn check_name(name: &[u8]) -> Result<(), NameFault> {
+    match name {
+        b"" => Err(NameFault::Empty),
+        b"." | b".." => Err(NameFault::Dots),
         _ if name.len() > TreePath::NAME_LEN_MAX => Err(NameFault::TooLong),
         _ => Ok(()),
     }

@@ -7,7 +7,10 @@ use super::tail::PageRecord;
 use crate::{
     Entry, EntryKind, Timestamp, TreeError, TreePath,
     entry::padded,
-    limits::{BLOCK_LEN, HEADER_LEN_MAX, LINK_LEN_MAX, MODE_MAX, OWNER_MAX, PAGE_ENTRIES_MAX, PAGE_LEN_MAX, SIZE_MAX},
+    limits::{
+        BLOCK_LEN, HEADER_LEN_MAX, LINK_LEN_MAX, MODE_MAX, OWNER_MAX, PAGE_ENTRIES_MAX, PAGE_LEN_MAX,
+        SIZE_MAX,
+    },
     path,
 };
 
@@ -45,18 +48,14 @@ impl Page {
         let no_page = |what: String| fault(format!("a page that is none: {what}"));
         let mut decoder = Decoder::new(&bytes);
         let count = entry_count(&mut decoder).map_err(no_page)?;
-        let mut again = Vec::new();
-        encode_count(count, &mut again);
-        let mut is_same = bytes.starts_with(&again);
+        let mut is_shortest = decoder.position() == head_len(count as u64);
         let mut start = Start { header_at: record.header_at, data_before: record.data_before };
         let (mut offsets, mut starts) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for _ in 0..count {
             let at = decoder.position();
             let entry = decode_entry(&mut decoder).map_err(no_page)?;
             check_names(entry).map_err(no_page)?;
-            again.clear();
-            encode_entry(entry, &mut again);
-            is_same &= again == bytes[at..decoder.position()];
+            is_shortest &= decoder.position() - at == entry.encoded_len();
             offsets.push(at as u32);
             starts.push(start);
             let behind = start.behind(entry.header_len, entry.size);
@@ -65,7 +64,7 @@ impl Page {
         if decoder.position() != bytes.len() {
             return Err(no_page("bytes behind its entries".into()));
         }
-        match is_same {
+        match is_shortest {
             true => Ok(Page { first_entry: record.first_entry, bytes, offsets, starts, end: start }),
             false => Err(fault("a page in another encoding than the one there is".into())),
         }
@@ -116,6 +115,19 @@ pub(crate) struct EntryRef<'a> {
 }
 
 impl EntryRef<'_> {
+    /// Bytes of its encoding. Every other one that [`decode_entry`] takes is longer: it takes no indefinite lengths, and all that is left are heads
+    /// that say a number in more bytes than it needs.
+    fn encoded_len(&self) -> usize {
+        let seconds = self.modified.seconds;
+        let seconds = if seconds < 0 { !seconds } else { seconds }.cast_unsigned();
+        let [mode, uid, gid, nanos] = [self.mode, self.uid, self.gid, self.modified.nanos].map(u64::from);
+        let numbers = [self.header_len, self.size, mode, uid, gid, seconds, nanos];
+        let link_len = if self.kind.is_link() { bytes_len(self.link) } else { 0 };
+        // The array's head, and the flags, are a byte each.
+        let flag_len = head_len(u64::from(self.kind.typeflag()));
+        1 + bytes_len(self.path) + flag_len + numbers.map(head_len).iter().sum::<usize>() + 1 + link_len
+    }
+
     /// The entry whose bytes these are, of a page that has been looked at.
     pub(crate) fn of_checked(bytes: &[u8]) -> EntryRef<'_> {
         decode_entry(&mut Decoder::new(bytes)).expect("the page has been looked at")
@@ -124,7 +136,19 @@ impl EntryRef<'_> {
     pub(crate) fn to_entry(self) -> Entry {
         let EntryRef { kind, header_len, size, mode, uid, gid, modified, changed, gone, .. } = self;
         let path = TreePath::of_checked(self.path);
-        Entry { path, kind, header_len, size, mode, uid, gid, modified, changed, gone, link: self.link.to_vec() }
+        Entry {
+            path,
+            kind,
+            header_len,
+            size,
+            mode,
+            uid,
+            gid,
+            modified,
+            changed,
+            gone,
+            link: self.link.to_vec(),
+        }
     }
 }
 
@@ -138,17 +162,28 @@ impl<'a> From<&'a Entry> for EntryRef<'a> {
 
 /// Appends the page of these entries to `out`.
 pub(crate) fn encode_entries(entries: &[Entry], out: &mut Vec<u8>) {
-    encode_count(entries.len(), out);
-    entries.iter().for_each(|entry| encode_entry(entry.into(), out));
-}
-
-fn encode_count(count: usize, out: &mut Vec<u8>) {
+    let mut encoder = Encoder::new(out);
+    let done = encoder.array(entries.len() as u64).map(drop);
     // Memory takes whatever is written.
-    let Ok(_) = Encoder::new(out).array(count as u64) else { unreachable!("an error of what has none") };
+    let Ok(()) = done.and_then(|()| entries.iter().try_for_each(|entry| encode(entry.into(), &mut encoder)))
+    else {
+        unreachable!("an error of what has none")
+    };
 }
 
-fn encode_entry(entry: EntryRef<'_>, out: &mut Vec<u8>) {
-    let Ok(()) = encode(entry, &mut Encoder::new(out)) else { unreachable!("an error of what has none") };
+/// Bytes that say a number, or a length, at least.
+fn head_len(number: u64) -> usize {
+    match number {
+        ..24 => 1,
+        24..=0xff => 2,
+        0x100..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        0x1_0000_0000.. => 9,
+    }
+}
+
+fn bytes_len(bytes: &[u8]) -> usize {
+    head_len(bytes.len() as u64) + bytes.len()
 }
 
 fn encode(
@@ -182,7 +217,8 @@ fn decode_entry<'a>(decoder: &mut Decoder<'a>) -> Result<EntryRef<'a>, String> {
     let header_len = number(decoder, HEADER_LEN_MAX as u64)?;
     let is_header = header_len.is_multiple_of(BLOCK_LEN as u64) && !matches!(header_len, 0 | 1_024);
     let size = number(decoder, if kind == EntryKind::File { SIZE_MAX } else { 0 })?;
-    let [mode, uid, gid] = [MODE_MAX, OWNER_MAX, OWNER_MAX].map(|max| small(decoder, max));
+    let (mode, uid, gid) =
+        (small(decoder, MODE_MAX)?, small(decoder, OWNER_MAX)?, small(decoder, OWNER_MAX)?);
     let seconds = decoder.i64().map_err(say)?;
     let nanos = small(decoder, 999_999_999)?;
     let flags = number(decoder, if kind == EntryKind::File { FLAGS_MAX } else { 0 })?;
@@ -195,7 +231,6 @@ fn decode_entry<'a>(decoder: &mut Decoder<'a>) -> Result<EntryRef<'a>, String> {
         return Err("a file that was gone and has not changed".into());
     }
     let modified = Timestamp { seconds, nanos };
-    let (mode, uid, gid) = (mode?, uid?, gid?);
     Ok(EntryRef { path, kind, header_len, size, mode, uid, gid, modified, changed, gone, link })
 }
 
@@ -220,14 +255,21 @@ fn array_len(decoder: &mut Decoder<'_>) -> Result<u64, String> {
 fn number(decoder: &mut Decoder<'_>, max: u64) -> Result<u64, String> {
     match decoder.u64().map_err(say)? {
         number if number <= max => Ok(number),
-        number => Err(format!("{number} where at most {max} may be")),
+        number => Err(too_great(number, max)),
     }
 }
 
 fn small(decoder: &mut Decoder<'_>, max: u64) -> Result<u32, String> {
-    u32::try_from(number(decoder, max)?).map_err(|error| error.to_string())
+    let number = number(decoder, max)?;
+    u32::try_from(number).map_err(|_| too_great(number, max))
 }
 
+#[cold]
+fn too_great(number: u64, max: u64) -> String {
+    format!("{number} where at most {max} may be")
+}
+
+#[cold]
 #[allow(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
 fn say(error: decode::Error) -> String {
     error.to_string()
@@ -239,3 +281,70 @@ const PAGE_ENTRIES_MAX_U64: u64 = PAGE_ENTRIES_MAX as u64;
 
 // An offset in a page fits 4 bytes.
 const _: () = assert!(PAGE_LEN_MAX <= u32::MAX as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Member;
+
+    fn parse(bytes: &[u8]) -> Result<Vec<Entry>, TreeError> {
+        let record = PageRecord { at: 0, first_entry: 0, header_at: 0, data_before: 0 };
+        Page::parse(bytes.to_vec(), &record).map(|page| page.entries().collect())
+    }
+
+    fn file(size: u64, seconds: i64) -> Entry {
+        let modified = Timestamp { seconds, nanos: 0 };
+        let path = TreePath::parse(b"a").unwrap();
+        Member { size, modified, ..Member::new(path, EntryKind::File, 0o644) }.to_entry(512)
+    }
+
+    #[test]
+    fn numbers_of_every_length_are_read_as_they_were_written() {
+        // The last number of each length and the first of the next (RFC 8949 §3).
+        let sizes = [0, 23, 24, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, SIZE_MAX];
+        let before_1970 = [-1, -24, -25, -256, -257, -65_536, -65_537, -(1 << 32), -(1 << 32) - 1, i64::MIN];
+        let times = sizes.map(|number| number.cast_signed()).into_iter().chain(before_1970);
+        for (size, seconds) in times.flat_map(|seconds| sizes.map(|size| (size, seconds))) {
+            let entries = [file(size, seconds)];
+            let mut bytes = Vec::new();
+            encode_entries(&entries, &mut bytes);
+            assert_eq!(parse(&bytes).unwrap(), entries);
+        }
+        let paths = [1, 23, 24, 255].map(|len| "n".repeat(len)).into_iter();
+        let mut entries: Vec<Entry> = paths
+            .map(|path| Entry { path: TreePath::parse(path.as_bytes()).unwrap(), ..file(5, 0) })
+            .collect();
+        let link = vec![b'l'; 256];
+        entries.push(Entry { kind: EntryKind::Symlink, size: 0, link, ..entries[0].clone() });
+        let mut bytes = Vec::new();
+        encode_entries(&entries, &mut bytes);
+        assert_eq!(parse(&bytes).unwrap(), entries);
+    }
+
+    #[test]
+    fn a_number_in_more_bytes_than_it_needs_is_refused() {
+        // An array of one array of ten: `a`, `0`, 512, 5, 0644, and zeros.
+        let bytes = b"\x81\x8a\x41a\x18\x30\x19\x02\x00\x05\x19\x01\xa4\0\0\0\0\0";
+        assert_eq!(parse(bytes).unwrap(), [file(5, 0)]);
+        let longer: [(usize, usize, &[u8]); 9] = [
+            (0, 1, b"\x98\x01"),
+            (1, 2, b"\x98\x0a"),
+            (2, 3, b"\x58\x01"),
+            (4, 6, b"\x19\x00\x30"),
+            (6, 9, b"\x1a\0\0\x02\0"),
+            (9, 10, b"\x18\x05"),
+            (10, 13, b"\x1b\0\0\0\0\0\0\x01\xa4"),
+            (15, 16, b"\x18\0"),
+            (17, 18, b"\x19\0\0"),
+        ];
+        for (from, to, longer) in longer {
+            let error = parse(&[&bytes[..from], longer, &bytes[to..]].concat()).unwrap_err();
+            assert!(error.to_string().contains("another encoding"), "{from}: {error}");
+        }
+        for indefinite in [&b"\x9f"[..], b"\x5f\x41a\xff"] {
+            let place = if indefinite.len() == 1 { 1..2 } else { 2..4 };
+            let bytes = [&bytes[..place.start], indefinite, &bytes[place.end..], b"\xff"].concat();
+            assert!(parse(&bytes).unwrap_err().to_string().contains("a page that is none"));
+        }
+    }
+}
