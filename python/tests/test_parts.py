@@ -154,7 +154,7 @@ def test_a_part_that_is_cancelled_leaves_no_receipt_and_is_run_again(tmp_path, s
         parts.run_part(plan, 0, identity, sealed=Slow(), threads=1, progress=enough)
     assert parts.state(plan).missing == [0]
     parts.run_part(plan, 0, identity)
-    parts.commit(plan, threads=1)
+    parts.commit(plan, threads=1, compare=True)
     assert target.read_bytes() == plain
 
 

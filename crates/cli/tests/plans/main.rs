@@ -20,4 +20,5 @@ mod steps;
 mod tree_watch;
 mod trees;
 mod trees_killed;
+mod vouched;
 mod watch;

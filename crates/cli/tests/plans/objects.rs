@@ -193,6 +193,9 @@ fn an_object_is_planned_run_in_parts_and_committed_and_each_step_run_again_does_
             assert_eq!(store.read(), None);
         }
         let before = store.completions();
+        let compared = store.run(&["restore", "--plan", "plan", "--commit", "--compare"]);
+        compared.assert_failed(2, "nothing is read back");
+        assert_eq!((store.read(), store.completions()), (None, before));
         store.commit().assert_done();
         assert_eq!(store.completions(), before + 1);
         store.assert_whole();

@@ -142,6 +142,17 @@ impl AttemptsDir {
         Ok(())
     }
 
+    /// The time by which the file system stamps what is changed here now, in nanoseconds since 1970, as far as that can be found out.
+    pub(super) fn file_system_time(&self) -> Option<u64> {
+        let disk = self.private.disk();
+        let name = OsString::from(format!(".{}{CLOCK}", AttemptName::generate().ok()?));
+        let stamp = disk.create(&name).and_then(|file| file.stamp());
+        // Closed before: of an open one some file systems keep another name.
+        let _ = disk.remove(&name);
+        let modified = stamp.ok()?.modified;
+        u64::try_from(modified.seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(modified.nanos.into())
+    }
+
     /// Removes an attempt: first what says that it is one.
     pub(super) fn remove_attempt(&self, part: u64, attempt: AttemptName) -> Result<(), Error> {
         for name in [receipt_name(part, attempt), part_name(part, attempt)] {
@@ -246,6 +257,8 @@ const _: () = assert!(SUFFIX.len() + ID_DIGITS <= storage::names::SUFFIX_LEN_MAX
 const PART: &str = "part-";
 const RECEIPT: &str = "receipt-";
 const LOCK: &str = "commit-lock";
+/// Ends the name of a file that is there to be looked at alone.
+const CLOCK: &str = ".cofferdam-clock";
 /// The plan's text, as it was made.
 const PLAN: &str = "plan";
 /// A file that has just been made is not locked yet. If its attempt comes back after that, it finds its name gone, and ends.
