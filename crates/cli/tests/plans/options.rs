@@ -59,7 +59,7 @@ const DONE: [(&[&str], &[&str]); 5] = [
             "--timeout",
         ],
     ),
-    (&["--commit"], &["--expect-digest", "--threads", "--metrics-file"]),
+    (&["--commit"], &["--compare", "--expect-digest", "--threads", "--metrics-file"]),
     (&["--status"], &["--expect-digest"]),
     (&["--give-up"], &["--expect-digest"]),
 ];

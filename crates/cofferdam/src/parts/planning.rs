@@ -93,7 +93,7 @@ impl PlannedRestore {
                 Error::io(what, error).advise("Run this again: it finds the plan, and makes it durable.")
             );
         }
-        attempts.remove_all(beside, plan.id())?;
+        attempts.remove_all(beside, plan.id(), None)?;
         match error.kind() {
             // Somebody was faster.
             io::ErrorKind::AlreadyExists => {
