@@ -407,7 +407,7 @@ fn what_no_step_can_mean_is_2() {
     refused(&["--plan", "plan", "--parts", "2", "--commit", "sealed.cfd", "target"], "cannot be used with");
     refused(&["--plan", "plan", "--parts", "0", "sealed.cfd", "target"], "invalid value");
     refused(&["--plan", "plan", "--parts", "2", "--restart", "sealed.cfd", "target"], "cannot be used with");
-    refused(&["--plan", "plan", "--parts", "2", "sealed.cfd"], "required arguments");
+    refused(&["--plan", "plan", "--parts", "2", "sealed.cfd"], "Give SEALED, and a TARGET");
     refused(&["--plan", "plan", "--parts", "2", "-", "target"], "not for standard input");
     refused(
         &["--plan", "plan", "--parts", "2", "sealed.cfd", "-"],
