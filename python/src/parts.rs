@@ -249,7 +249,7 @@ pub(crate) fn commit_plan(
     match outcome {
         Outcome::Published | Outcome::TreePublished(_) => Ok(true),
         Outcome::AlreadyCommitted => Ok(false),
-        Outcome::Missing(parts) => Err(error::parts_missing(py, parts)),
+        Outcome::Missing(parts) | Outcome::Wrong(parts) => Err(error::parts_missing(py, parts)),
     }
 }
 
