@@ -1,6 +1,6 @@
 #!/bin/sh
 # What a restore by parts costs beside one process: parts.sh DIRECTORY PROGRAM ROUNDS WORKERS…
-# DIRECTORY is on the file system that is measured, and has s.cfd, sealed for the key file `key` there.
+# DIRECTORY is on the file system that is measured, and has s.cfd, a file or a tree sealed for the key file `key` there.
 set -eu
 cd "$1"
 program=$2
@@ -10,12 +10,12 @@ now() { date +%s%N; }
 milliseconds() { echo $((($2 - $1) / 1000000)); }
 for round in $(seq "$rounds"); do
     for workers in "$@"; do
-        rm -f one two plan plan.*
+        rm -rf one two plan plan.*
         sync
         begun=$(now)
         "$program" restore --key-file key s.cfd one >one.log
         one=$(milliseconds "$begun" "$(now)")
-        rm -f one
+        rm -rf one
         sync
         begun=$(now)
         "$program" restore --key-file key --plan plan --parts "$workers" s.cfd two >two.log
@@ -31,7 +31,7 @@ for round in $(seq "$rounds"); do
         echo "$round: $workers workers: one $one ms; plan $(milliseconds "$begun" "$planned")," \
             "parts $(milliseconds "$planned" "$run"), commit $(milliseconds "$run" "$committed"): $all ms;" \
             "ratio $(echo "scale=2; $all / $one" | bc)"
-        rm -f two plan plan.*
+        rm -rf two plan plan.*
     done
 done
 rm -f one.log two.log part.*.log

@@ -93,6 +93,7 @@ def restore(
     workers: Sequence[str] | None = None,
     retries: int = 3,
     lock_timeout: float = 600.0,
+    compare: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> Restored:
     """Restores ``sealed`` to ``target``, a file, of a tree a directory, or the URL of an object in a store, by the workers of ``client``, all or nothing: the target is as it was, or what was sealed.
@@ -107,7 +108,7 @@ def restore(
 
     A part whose worker dies is run again by Dask, and one that fails for what may pass (storage, network, threads) ``retries`` times more. For whatever else the first failure
     is raised as it was on the worker, and the other tasks are cancelled: what has been run stays, for the next call. Where somebody else is
-    committing, that is waited for, ``lock_timeout`` seconds at most.
+    committing, that is waited for, ``lock_timeout`` seconds at most. With ``compare`` the commit reads all of a file back, as :func:`cofferdam.parts.commit` does.
 
     ``progress`` is called with a :class:`Progress` on this thread, when a part has been run. What it raises, and Ctrl-C, cancels the tasks and is raised; a commit that has begun ends on
     its worker, with the target in place or as it was.
@@ -125,6 +126,7 @@ def restore(
             threads=threads,
             memory=memory,
             timeout=timeout,
+            compare=compare,
         ),
         None if workers is None else list(workers),
         retries,
@@ -162,6 +164,7 @@ class _Order:
     threads: int
     memory: int | None
     timeout: float | None
+    compare: bool
 
     def key_file(self) -> str | None:
         return self.plan_key or os.environ.get("COFFERDAM_PLAN_KEY")
@@ -216,6 +219,10 @@ class _Run:
             waiting.add(future)
         while asked:
             future = next(waiting)
+            if future.status in _NOT_ENDED:
+                # It had ended, and its worker has died since, with what it returned: the scheduler has it run again.
+                waiting.add(future)
+                continue
             task = asked.pop(future.key)
             self._futures.pop(future.key, None)
             if future.status == "finished":
@@ -331,7 +338,7 @@ def _run_part(order: _Order, key: str, part: int) -> str:
 
 
 def _commit(order: _Order, key: str) -> bool:
-    return _parts.commit(order.plan, plan_key=order.key_file())
+    return _parts.commit(order.plan, plan_key=order.key_file(), compare=order.compare)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -401,6 +408,8 @@ def _file_name(identity: object) -> str | None:
 
 
 _as_completed: Any = as_completed
+#: What the client calls a task that it will hear of again.
+_NOT_ENDED = ("lost", "pending")
 #: Enough that a worker that dies loses little.
 _PARTS_PER_THREAD = 4
 #: Of public keys as text.

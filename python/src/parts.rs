@@ -227,24 +227,29 @@ pub(crate) fn run_part(
 /// Puts the target in place, once each part has been run: it needs the plan's key, and nothing that opens the stream. Returns ``True``, or
 /// ``False`` where that had been done before: whatever has become of the target since, nothing is done then.
 ///
-/// What the parts have written is put together, read back on as many ``threads`` (all by default), and compared with the receipts; then the target
-/// changes once. Of an object, the store is asked what it has, and puts that together. It may be killed, and called again.
+/// What the parts have written is put together on as many ``threads`` (all by default), and compared with the receipts, but for what the file system shares and vouches for; then the target
+/// changes once. With ``compare`` all of a file is read back. Of an object, the store is asked what it has, and puts that together. It may be killed, and called again.
 ///
 /// Raises :exc:`PartsMissingError`, whose ``parts`` are to be run again, :exc:`TargetLockedError` where somebody else is committing, and other kinds of
 /// :exc:`Error`; then the target is as it was, unless it is a :exc:`DurabilityUnknownError`.
 #[pyfunction]
-#[pyo3(signature = (plan, *, plan_key = None, threads = None))]
+#[pyo3(signature = (plan, *, plan_key = None, threads = None, compare = false))]
 pub(crate) fn commit_plan(
     py: Python<'_>,
     plan: PathBuf,
     plan_key: Option<PathBuf>,
     threads: Option<Number<usize>>,
+    compare: bool,
 ) -> PyResult<bool> {
     let threads = count(py, threads, "threads")?;
     let threads = threads.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let planned = reached(py, call::run(py, None, move |_| open(&plan, plan_key))?, None)?;
     let outcome = call::run(py, None, move |Control { cancel, .. }| {
-        Ok::<_, Failed>(planned.commit(threads, &cancel)?)
+        let committed = match compare {
+            true => planned.commit_compared(threads, &cancel),
+            false => planned.commit(threads, &cancel),
+        };
+        Ok::<_, Failed>(committed?)
     })?;
     match outcome {
         Outcome::Published | Outcome::TreePublished(_) => Ok(true),

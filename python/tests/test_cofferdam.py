@@ -313,7 +313,7 @@ except KeyboardInterrupt:
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, preexec_fn=heed)
     assert child.stdout.readline() == "reading\n"
     child.send_signal(signal.SIGINT)
-    assert child.communicate(timeout=60)[0].endswith("interrupted\n")
+    assert child.communicate(timeout=600)[0].endswith("interrupted\n")
     assert child.returncode == 0 and not (tmp_path / "a.cfd").exists()
 
 
@@ -338,9 +338,9 @@ def test_a_forked_child_gets_an_error_and_not_a_hang(tmp_path, identity, plain):
         assert reader.pread(0, 5) == plain[:5]
         child = fork.Process(target=_in_child, args=(reader, tmp_path / "a.cfd", key, queue))
         child.start()
-        assert "before the process forked" in queue.get(timeout=60)
-        assert queue.get(timeout=60) == plain[:5]
-        assert queue.get(timeout=60) == len(plain)
+        assert "before the process forked" in queue.get(timeout=600)
+        assert queue.get(timeout=600) == plain[:5]
+        assert queue.get(timeout=600) == len(plain)
         child.join(60)
         assert child.exitcode == 0
         assert reader.pread(5, 5) == plain[5:10]

@@ -16,7 +16,7 @@ TABLE = "number,val\n" + "".join(ROWS)
 
 def run(name, *arguments, **environment):
     command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env={**os.environ, **environment})
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ fn assert_whole(fixture: &Fixture) {
     let mut fixture = fixture.clone();
     fixture.release = ReleasePolicy::AtOnce;
     fixture.cancel = segment_worker::CancelToken::new();
-    within_a_minute(move || {
+    unless_it_hangs(move || {
         let (mut sink, report) = Probe::new(Kind::Positioned);
         sink.reserve_bytes = needed - MINIMUM;
         fixture.open(&mut OpenFeed::new(&Stream::sealed_from(b"all of it"), Supply::Bytes), sink).unwrap();
@@ -91,7 +91,7 @@ fn a_stream_uses_no_more_buffers_than_it_pays_for() {
 
 #[test]
 fn spare_credit_is_used_to_the_last_run_and_not_beyond() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = stream();
         for at_once in 1..=4 {
             let fixture = Fixture::within(&Workers::pool(8), at_once * MINIMUM + MINIMUM - 1);
@@ -134,7 +134,7 @@ fn spare_credit_is_used_to_the_last_run_and_not_beyond() {
 /// it is very short.
 #[test]
 fn under_pressure_the_minimum_is_used_and_later_all_of_it_again() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = Stream::sealed_from(&plaintext(40 * SEGMENT));
         let fixture = Fixture::within(&Workers::pool(8), 8 * MINIMUM);
         let budget = &fixture.budget;
@@ -184,7 +184,7 @@ fn under_pressure_the_minimum_is_used_and_later_all_of_it_again() {
 /// The source brings nothing for a while before each run of every other segment, and the sink takes its time for the others.
 #[test]
 fn whichever_of_source_and_sink_is_slow_no_more_is_held_than_the_budget() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = stream();
         for workers in all_workers() {
             for kind in Kind::ALL {
@@ -195,7 +195,7 @@ fn whichever_of_source_and_sink_is_slow_no_more_is_held_than_the_budget() {
                     let budget = budget.clone();
                     move |event| {
                         if event.call == Call::Write && (event.nth / RUNS_PER_SEGMENT).is_multiple_of(2) {
-                            (0..200).for_each(|_| std::thread::yield_now());
+                            give_way(200);
                         }
                         assert!(budget.used() <= budget.total());
                         Ok(())

@@ -35,7 +35,7 @@ fn open_one(fixture: &Fixture, kind: Kind, len: usize, supply: Supply) {
 
 #[test]
 fn the_least_budget_is_enough_for_any_stream() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         for workers in all_workers() {
             for kind in Kind::ALL {
                 for spare in [0, 1, RUN_LEN, MINIMUM - 1, MINIMUM, 5 * RUN_LEN] {
@@ -53,7 +53,7 @@ fn the_least_budget_is_enough_for_any_stream() {
 
 #[test]
 fn the_least_budget_is_enough_to_seal() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let plaintext = plaintext(5 * SEGMENT + 4321);
         let due = Stream::sealed_from(&plaintext).wire;
         for workers in all_workers() {
@@ -86,7 +86,7 @@ fn a_budget_below_the_least_is_refused_before_anything_is_read() {
 
 #[test]
 fn a_caller_on_the_pool_does_its_stream_by_itself() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         for threads in [1, 2, 3, 8] {
             let workers = Workers::pool(threads);
             for kind in Kind::ALL {
@@ -104,7 +104,7 @@ fn a_caller_on_the_pool_does_its_stream_by_itself() {
 
 #[test]
 fn many_callers_on_one_thread_share_a_budget_for_one() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         for threads in [1, 2, 3] {
             let workers = Workers::pool(threads);
             for kind in Kind::ALL {
@@ -125,7 +125,7 @@ fn many_callers_on_one_thread_share_a_budget_for_one() {
 
 #[test]
 fn callers_on_the_pool_wait_for_one_outside_whose_jobs_only_they_can_do() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         for kind in Kind::ALL {
             let workers = Workers::pool(1);
             let fixture = Fixture::within(&workers, minimum(kind));
@@ -155,7 +155,7 @@ fn callers_on_the_pool_wait_for_one_outside_whose_jobs_only_they_can_do() {
 
 #[test]
 fn two_holding_streams_share_a_budget_for_one_and_take_turns() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         for threads in [1, 2, 3] {
             let fixture = Fixture::within(&Workers::pool(threads), MINIMUM_HOLDING);
             let at_once = Arc::new(AtomicUsize::new(0));
@@ -192,7 +192,7 @@ fn two_holding_streams_share_a_budget_for_one_and_take_turns() {
 
 #[test]
 fn streams_of_all_kinds_share_a_pool_and_a_budget() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         for threads in [1, 2, 3] {
             let fixture = Fixture::within(&Workers::pool(threads), MINIMUM_HOLDING + 3 * RUN_LEN);
             let callers: Vec<_> = (0..12)
@@ -220,7 +220,7 @@ fn streams_of_all_kinds_share_a_pool_and_a_budget() {
 
 #[test]
 fn a_reservation_that_waits_ends_when_it_is_cancelled() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let workers = Workers::pool(1);
         let fixture = Fixture::within(&workers, MINIMUM);
         let stream = Stream::sealed_from(&plaintext(SEGMENT));
@@ -249,7 +249,7 @@ fn a_reservation_that_waits_ends_when_it_is_cancelled() {
 
 #[test]
 fn a_caller_that_does_jobs_needs_no_thread_of_its_pool() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let workers = Workers::pool_and_caller(1);
         let (go, wait) = mpsc::channel::<()>();
         workers.spawn(move || wait.recv().unwrap());
@@ -263,7 +263,7 @@ fn a_caller_that_does_jobs_needs_no_thread_of_its_pool() {
 
 #[test]
 fn threads_of_its_own_do_no_job_of_another_stream_on_the_same_budget() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let slow = Fixture::new(&Workers::pool_and_caller(1));
         let (begun, has_begun) = mpsc::channel::<()>();
         // Whoever does a job of the slow stream is stuck in it until the other one is done.
@@ -294,7 +294,7 @@ fn threads_of_its_own_do_no_job_of_another_stream_on_the_same_budget() {
 
 #[test]
 fn a_pool_does_no_job_of_another_one_on_the_same_budget() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stuck = Fixture::new(&Workers::pool(1));
         let (go, wait) = mpsc::channel::<()>();
         stuck.workers.spawn(move || wait.recv().unwrap());
@@ -320,7 +320,7 @@ fn a_pool_does_no_job_of_another_one_on_the_same_budget() {
 
 #[test]
 fn a_slow_sink_holds_its_stream_up_and_no_other() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let fixture = Fixture::new(&Workers::pool(2));
         let (go, wait) = mpsc::channel::<()>();
         let wait = parking_lot::Mutex::new(wait);

@@ -141,7 +141,7 @@ fn open_five(durability: Durability, awaited: &'static [u64]) -> [Outcome; 3] {
         disk.assert_over();
         Outcome { checkpoints: disk.checkpoints(), reports: seen }
     };
-    within_a_minute(move || Kind::ALL.map(open))
+    unless_it_hangs(move || Kind::ALL.map(open))
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn at_the_finish_means_not_before() {
 
 #[test]
 fn commits_go_on_beside_a_sync_until_two_groups_are_behind() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = Stream::sealed_from(&plaintext(9 * SEGMENT));
         let (fourth, fourth_came) = signal();
         let (mut sink, report) = Probe::watched(Kind::Positioned, move |event| {
@@ -235,7 +235,7 @@ impl Feed for Idle<'_> {
 
 #[test]
 fn what_has_committed_becomes_durable_and_is_reported_while_the_source_idles() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = Stream::sealed_from(&plaintext(2 * SEGMENT));
         let (mut sink, report) = Probe::new(Kind::Positioned);
         let disk = Disk::under(&mut sink, &report, |_| Ok(()));
@@ -259,7 +259,7 @@ fn what_has_committed_becomes_durable_and_is_reported_while_the_source_idles() {
 fn a_sync_that_fails_ends_the_stream_unpublished_and_is_not_tried_again() {
     for durability in [Durability::Each, groups_of(1)] {
         for panics in [false, true] {
-            within_a_minute(move || {
+            unless_it_hangs(move || {
                 let stream = Stream::sealed_from(&plaintext(7 * SEGMENT));
                 let (mut sink, report) = Probe::new(Kind::Positioned);
                 let disk = Disk::under(&mut sink, &report, move |checkpoint| match checkpoint {
@@ -291,7 +291,7 @@ fn a_sync_that_fails_ends_the_stream_unpublished_and_is_not_tried_again() {
 
 #[test]
 fn a_sync_that_fails_beside_the_last_commit_keeps_the_stream_from_being_published() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = Stream::sealed_from(&plaintext(3 * SEGMENT));
         let (last, last_came) = signal();
         let (mut sink, report) = Probe::watched(Kind::Positioned, move |event| {
@@ -305,7 +305,7 @@ fn a_sync_that_fails_beside_the_last_commit_keeps_the_stream_from_being_publishe
             began.send(()).unwrap();
             last_came.lock().recv().unwrap();
             // The others have every chance to go on without it.
-            (0..1000).for_each(|_| thread::yield_now());
+            give_way(1000);
             Err(io::Error::other("the disk is gone"))
         });
         let mut observe = |at: &Committed| {
@@ -323,14 +323,14 @@ fn a_sync_that_fails_beside_the_last_commit_keeps_the_stream_from_being_publishe
 
 #[test]
 fn a_sync_that_fails_while_a_segment_is_open_is_followed_by_no_roll_back() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = Stream::sealed_from(&plaintext(9 * SEGMENT));
         let (third, third_came) = signal();
         let (mut sink, report) = Probe::watched(Kind::Ordered, move |event| {
             match (event.call, event.nth) {
                 (Call::Begin, 2) => third.send(()).unwrap(),
                 // Time for the sync to fail before the next write.
-                (Call::Write, _) => (0..1000).for_each(|_| thread::yield_now()),
+                (Call::Write, _) => give_way(1000),
                 _ => {}
             }
             Ok(())
@@ -356,7 +356,7 @@ fn a_sync_that_fails_while_a_segment_is_open_is_followed_by_no_roll_back() {
 
 #[test]
 fn a_sync_that_runs_beside_the_last_commit_is_waited_for_before_the_publish() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = Stream::sealed_from(&plaintext(3 * SEGMENT));
         let (last, last_came) = signal();
         let (ended, end) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -376,7 +376,7 @@ fn a_sync_that_runs_beside_the_last_commit_is_waited_for_before_the_publish() {
         let disk = Disk::under(&mut sink, &report, move |_| {
             began.send(()).unwrap();
             last_came.lock().recv().unwrap();
-            (0..1000).for_each(|_| thread::yield_now());
+            give_way(1000);
             ended.fetch_add(1, Ordering::SeqCst);
             Ok(())
         });
@@ -397,7 +397,7 @@ fn a_sync_that_runs_beside_the_last_commit_is_waited_for_before_the_publish() {
 
 #[test]
 fn a_sync_that_runs_when_the_stream_fails_is_waited_for_and_reported() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = Stream::sealed_from(&plaintext(4 * SEGMENT));
         let (mut sink, report) = Probe::new(Kind::Ordered);
         let (began, begin) = signal();
@@ -405,7 +405,7 @@ fn a_sync_that_runs_when_the_stream_fails_is_waited_for_and_reported() {
         let disk = Disk::under(&mut sink, &report, move |_| {
             began.send(()).unwrap();
             failing.lock().recv().unwrap();
-            (0..1000).for_each(|_| thread::yield_now());
+            give_way(1000);
             Ok(())
         });
         let mut feed = OpenFeed::new(&stream, Supply::Bytes).failing_before(2).telling(|call| {
@@ -429,7 +429,7 @@ fn a_sync_that_runs_when_the_stream_fails_is_waited_for_and_reported() {
 #[test]
 fn no_sync_begins_after_a_cancel_and_one_that_runs_is_the_last() {
     for while_syncing in [false, true] {
-        within_a_minute(move || {
+        unless_it_hangs(move || {
             let stream = Stream::sealed_from(&plaintext(4 * SEGMENT));
             let fixture = fixture(Durability::Each);
             let (at_commit, at_sync) = (fixture.cancel.clone(), fixture.cancel.clone());
@@ -460,7 +460,7 @@ fn no_sync_begins_after_a_cancel_and_one_that_runs_is_the_last() {
 
 #[test]
 fn a_stream_that_goes_on_counts_its_groups_from_what_is_durable() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = Stream::sealed_from(&plaintext(5 * SEGMENT));
         let (sink, _) = Probe::new(Kind::Positioned);
         let mut start = Fixture::new(&Workers::Inline).start;
@@ -505,7 +505,7 @@ fn a_sealed_stream_is_made_durable_in_the_same_way() {
 
 #[test]
 fn callers_on_a_pool_of_one_wait_for_their_sync_threads() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let workers = Workers::pool(1);
         let (sender, receiver) = channel();
         for durability in [Durability::Each, groups_of(1), groups_of(3)] {

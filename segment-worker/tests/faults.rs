@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::{io, panic, thread};
+use std::{io, panic};
 
 use contract::CommitError;
 use frame_worker::{FrameError, FrameIndex, SegmentIndex};
@@ -185,7 +185,7 @@ fn of_two_damaged_frames_the_earlier_one_is_named() {
 
 #[test]
 fn the_earlier_frame_is_named_also_when_the_later_one_is_found_first() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         let stream = stream();
         let runs: Vec<_> = stream.parts.iter().flat_map(|part| part.runs()).collect();
         // With three threads eight runs may be out at once: all there are. The first is read last.
@@ -373,7 +373,7 @@ fn sealing_fails_when_a_job_panics() {
 
 #[test]
 fn a_stream_that_fails_returns_when_its_last_job_has_ended() {
-    within_a_minute(|| {
+    unless_it_hangs(|| {
         for threads in [1, 2] {
             let (fail, failed) = mpsc::channel();
             let failed = Mutex::new(failed);
@@ -386,7 +386,7 @@ fn a_stream_that_fails_returns_when_its_last_job_has_ended() {
                         begin.send(()).unwrap();
                         // The feed has failed by then, and all that is left of the stream is this job.
                         failed.lock().recv().unwrap();
-                        (0..10_000).for_each(|_| thread::yield_now());
+                        give_way(10_000);
                         // Release: partner of the load behind the stream.
                         ended.store(true, Ordering::Release);
                     }

@@ -208,7 +208,11 @@ impl NamedFiles {
                     || either_is(other, Purpose::Replaced) && !either_is(other, Purpose::Seed)
             };
             let mut others = self.uses[index + 1..].iter();
-            let is_same = |other: &&Use| other.identity == one.identity && (is_meant(one) || is_meant(other));
+            // What stands beside one output is the program's own: a run that was killed may have left two names of one file.
+            let is_own = |other: &Use| one.owner.is_some() && other.owner == one.owner;
+            let is_same = |other: &&Use| {
+                other.identity == one.identity && (is_meant(one) || is_meant(other)) && !is_own(other)
+            };
             if let Some(other) = others.find(|other| is_same(other) && is_changed(other)) {
                 let what = format!("{} and {} are the same file", one.what, other.what);
                 return Err(Failure::usage(what).advise(advice_of(one, other)));

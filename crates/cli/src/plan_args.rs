@@ -50,6 +50,13 @@ pub(crate) struct PlanArgs {
     #[arg(long, requires = "plan", group = "plan_step")]
     commit: bool,
 
+    /// With --commit, read back and compare all of a file that is put together, also what the file system vouches for
+    ///
+    /// Without it, bytes that the file system shares are not read where it says of a part's file what it said when that was written: its number, its length, and
+    /// when it was last changed. Give this where a machine or a disk has gone down since that is known to lose what was synced. Of a directory all is compared as it is written, with or without.
+    #[arg(long, requires = "commit")]
+    compare: bool,
+
     /// Say how far the plan is, and which parts are missing
     #[arg(long, requires = "plan", group = "plan_step")]
     status: bool,
@@ -87,6 +94,11 @@ impl PlanArgs {
             (None, None) => Step::GiveUp,
         };
         self.plan.as_deref().map(|plan| (plan, step))
+    }
+
+    /// Whether the commit compares what the file system vouches for, too.
+    pub(crate) fn compares_all(&self) -> bool {
+        self.compare
     }
 
     /// Where the plan's key is, or is to be.

@@ -24,7 +24,7 @@ use streams::{
 /// How often each task of cancelling is tried.
 const TIMES: usize = 100;
 /// Nothing here takes so long; a hang is to be told from a slow machine.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_secs(600);
 
 /// Counts the calls on a source and a sink, and cancels during one of them.
 struct Watch {

@@ -22,7 +22,7 @@ use streams::{FRAME, SEGMENT, Shared, counted, opener, scratch, seal, small_seal
 
 const SOON: Duration = Duration::from_micros(100);
 /// No test waits longer for what has to come.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(600);
 
 fn compressing() -> Sealer {
     small_sealer().compression(CompressionLevel::default())

@@ -19,7 +19,7 @@ use cofferdam::{
 const KEY: [u8; 32] = [9; 32];
 const LEN: usize = 4 << 20;
 /// Nothing here takes so long; a hang is to be told from a slow machine.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_secs(600);
 
 fn opener() -> Opener {
     Opener::new(Identities::new().wrapping_key(WrappingKey::from_bytes(KEY)))

@@ -119,7 +119,7 @@ fn a_small_stream_on_the_pool_s_one_thread_works_for_the_large_one_it_waits_for(
         }
     });
     waiting
-        .recv_timeout(Duration::from_secs(60))
+        .recv_timeout(Duration::from_secs(600))
         .expect("the large stream holds the budget and waits for its source");
     let (begun, begins) = mpsc::channel();
     pool.spawn({
@@ -131,10 +131,10 @@ fn a_small_stream_on_the_pool_s_one_thread_works_for_the_large_one_it_waits_for(
             done.send(contents.take().unwrap()).unwrap();
         }
     });
-    begins.recv_timeout(Duration::from_secs(60)).unwrap();
+    begins.recv_timeout(Duration::from_secs(600)).unwrap();
     gate.store(true, Ordering::Release);
     let mut results =
-        [(); 2].map(|()| ends.recv_timeout(Duration::from_secs(60)).expect("neither waits for ever"));
+        [(); 2].map(|()| ends.recv_timeout(Duration::from_secs(600)).expect("neither waits for ever"));
     results.sort_by_key(Vec::len);
     assert_eq!(results, [b"small".to_vec(), large]);
 }

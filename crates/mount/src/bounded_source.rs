@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(5);
+    const LONG: Duration = Duration::from_secs(60);
 
     /// Waits until it is given up.
     struct Stuck;

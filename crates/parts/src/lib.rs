@@ -3,7 +3,7 @@
 //!
 //! A [`Plan`] cuts one stream into parts, ranges of whole segments, each with the chain before and after it. An attempt at a part
 //! draws an [`AttemptName`], writes a file of its own, and then says so in a [`PartReceipt`]. Whoever commits takes one receipt for
-//! each part, and reads what it says back.
+//! each part, and what it tells of, if the file is still what the receipt says.
 //!
 //! A plan cannot be made that does not tile its stream, and none is parsed: its parts meet in segments, in plaintext and in the
 //! chain, from the beginning of the stream to its digest. A receipt is parsed for a plan, and says exactly what the plan says
@@ -56,7 +56,7 @@ pub use manifest::{Manifest, Shard, ShardName, UnusableManifest};
 pub use note::{Committed, Completing, FileIdentity, Publishing};
 pub use pieces::{Piece, PieceDigest, PieceDigester, PieceHasher};
 pub use plan::{Modified, NewPlan, Plan, PlanId, PlanTarget, UnusablePlan};
-pub use receipt::{AttemptName, PartReceipt};
+pub use receipt::{AttemptName, FileState, PartReceipt};
 pub use tree_target::{TreeOwners, TreeTarget};
 pub use upload::{PartCut, PlannedUpload};
 

@@ -1,5 +1,5 @@
 //! A receipt: what an attempt at a part says it has written, once that is synced and closed, or the store has it.
-//! It knows no file; whoever takes what it says reads the file back, or asks the store.
+//! It knows no file; whoever takes what it says asks the file system whether the file is still the same, reads it, or asks the store.
 
 use std::fmt;
 
@@ -18,8 +18,20 @@ pub struct PartReceipt {
     part: u64,
     attempt: AttemptName,
     extent: PartExtent,
+    file: Option<FileState>,
     pieces: Vec<Piece>,
     tags: Vec<String>,
+}
+
+/// What the file system says of an attempt's file once nobody writes to it any more. As long as it says the same, these are its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileState {
+    /// Its number.
+    pub inode: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// When anything of it was last changed (its ctime, which no program sets), in nanoseconds since 1970.
+    pub changed: u64,
 }
 
 /// Names an attempt: 16 random bytes, drawn by whoever makes it.
@@ -56,6 +68,17 @@ impl PartReceipt {
         PartReceipt::sent(plan, part, attempt, pieces, Vec::new())
     }
 
+    /// The same receipt, of a file of which the file system says this. Without it, nothing is known of the file but what is read.
+    ///
+    /// # Errors
+    /// [`RecordError::Contradictory`]: it is not as long as the part, or what was sent to a store is in no file.
+    pub fn of_file(self, file: FileState) -> Result<PartReceipt, RecordError> {
+        match file.len == self.extent.len() && self.tags.is_empty() {
+            true => Ok(PartReceipt { file: Some(file), ..self }),
+            false => Err(RecordError::Contradictory),
+        }
+    }
+
     /// The same of a plan whose target is an object: the store has taken these `pieces`, and calls them by these `tags`.
     ///
     /// # Errors
@@ -73,7 +96,7 @@ impl PartReceipt {
             return Err(RecordError::TooLong);
         }
         check_pieces(&pieces, &extent)?;
-        let receipt = PartReceipt { plan: plan.id(), part, attempt, extent, pieces, tags };
+        let receipt = PartReceipt { plan: plan.id(), part, attempt, extent, file: None, pieces, tags };
         if receipt.is_sent_as(plan) { Ok(receipt) } else { Err(RecordError::Contradictory) }
     }
 
@@ -98,6 +121,9 @@ impl PartReceipt {
         text.line("segments", &[&segments.start, &segments.end]);
         text.line("plaintext", &[&plaintext.start, &plaintext.end]);
         text.line("chain", &[&Hex(chain_before), &Hex(chain_after)]);
+        if let Some(FileState { inode, len, changed }) = &self.file {
+            text.line("file", &[inode, len, changed]);
+        }
         text.line("pieces", &[&self.pieces.len()]);
         for piece in &self.pieces {
             text.line("piece", &[&piece.len, &piece.digest]);
@@ -124,6 +150,10 @@ impl PartReceipt {
         let chain = lines.line::<2>("chain")?;
         let extent =
             PartExtent { segments, plaintext, chain_before: chain.bytes(0)?, chain_after: chain.bytes(1)? };
+        let file = match plan.content().upload() {
+            None => parse_file(&mut lines)?,
+            Some(_) => None,
+        };
         let pieces = parse_pieces(&mut lines)?;
         let tags = match plan.content().upload() {
             None => Vec::new(),
@@ -134,6 +164,10 @@ impl PartReceipt {
         };
         lines.end()?;
         let receipt = PartReceipt::sent(plan, part, attempt, pieces, tags)?;
+        let receipt = match file {
+            Some(file) => receipt.of_file(file)?,
+            None => receipt,
+        };
         if receipt.extent == extent { Ok(receipt) } else { Err(RecordError::Contradictory) }
     }
 
@@ -152,6 +186,11 @@ impl PartReceipt {
         &self.extent
     }
 
+    /// What the file system has said of the file, where that is known.
+    pub fn file(&self) -> Option<FileState> {
+        self.file
+    }
+
     /// What the store calls the pieces, in order; of a file there are none.
     pub fn tags(&self) -> &[String] {
         &self.tags
@@ -161,6 +200,11 @@ impl PartReceipt {
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
+}
+
+fn parse_file(lines: &mut Lines<'_>) -> Result<Option<FileState>, RecordError> {
+    let Some(values) = lines.line_if_there::<3>("file")? else { return Ok(None) };
+    Ok(Some(FileState { inode: values.number(0)?, len: values.number(1)?, changed: values.number(2)? }))
 }
 
 fn parse_pieces(lines: &mut Lines<'_>) -> Result<Vec<Piece>, RecordError> {

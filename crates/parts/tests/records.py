@@ -57,6 +57,20 @@ record(
     piece(part[: 1 << 20]),
     piece(part[1 << 20 :]),
 )
+record(
+    "receipt-file.txt",
+    "cofferdam-receipt 1",
+    PLAN,
+    "part 0",
+    "attempt " + "ab" * 16,
+    "segments 0 2",
+    "plaintext 0 2097152",
+    f"chain {ZEROS} {TWOS}",
+    "file 4711 2097152 1764529200123456789",
+    "pieces 2",
+    piece(part[: 1 << 20]),
+    piece(part[1 << 20 :]),
+)
 record("publishing.txt", "cofferdam-publishing 1", PLAN, "inode 12345", "created 1700000000123456789")
 record("committed.txt", "cofferdam-committed 1", PLAN, f"digest {THREES}", "length 2097153")
 

@@ -3,14 +3,15 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use parts::{
-    AttemptName, Committed, Completing, FileIdentity, Modified, NewPlan, PartCut, PartExtent, PartReceipt,
-    Piece, PieceHasher, Plan, PlanId, PlanKey, PlanTarget, PlannedUpload, Publishing, RECEIPT_PIECES_MAX,
-    RecordError, TreeOwners, TreeTarget, UnusablePlan,
+    AttemptName, Committed, Completing, FileIdentity, FileState, Modified, NewPlan, PartCut, PartExtent,
+    PartReceipt, Piece, PieceHasher, Plan, PlanId, PlanKey, PlanTarget, PlannedUpload, Publishing,
+    RECEIPT_PIECES_MAX, RecordError, TreeOwners, TreeTarget, UnusablePlan,
 };
 
 /// `records.py` made them.
 const PLAN: &str = include_str!("plan.txt");
 const RECEIPT: &str = include_str!("receipt.txt");
+const RECEIPT_OF_FILE: &str = include_str!("receipt-file.txt");
 const PUBLISHING: &str = include_str!("publishing.txt");
 const COMMITTED: &str = include_str!("committed.txt");
 const PLAN_OF_OBJECT: &str = include_str!("plan-object.txt");
@@ -166,6 +167,37 @@ fn a_receipt_that_another_program_has_made_is_read_and_made_again_to_the_byte() 
     }
 }
 
+#[test]
+fn a_receipt_says_what_the_file_system_has_said_of_its_file_or_nothing() {
+    let state = FileState { inode: 4711, len: 2 << 20, changed: 1_764_529_200_123_456_789 };
+    let receipt = PartReceipt::parse(RECEIPT_OF_FILE.as_bytes(), &key(), &plan()).unwrap();
+    assert_eq!(receipt.file(), Some(state));
+    assert_eq!(receipt.to_text(&key()), RECEIPT_OF_FILE);
+    let without = PartReceipt::parse(RECEIPT.as_bytes(), &key(), &plan()).unwrap();
+    assert_eq!(without.file(), None);
+    assert_eq!(without.clone().of_file(state), Ok(receipt));
+    let longer = FileState { len: state.len + 1, ..state };
+    assert_eq!(without.of_file(longer), Err(RecordError::Contradictory));
+    let of_object = PartReceipt::parse(RECEIPT_OF_OBJECT.as_bytes(), &key(), &plan_of_object()).unwrap();
+    let as_long = FileState { len: 11 << 20, ..state };
+    assert_eq!(of_object.of_file(as_long), Err(RecordError::Contradictory));
+    let line = "file 4711 2097152 1764529200123456789\n";
+    for (to, error) in [
+        ("file 4711 2097151 1764529200123456789\n", RecordError::Contradictory),
+        ("file 4711 2097152\n", RecordError::Malformed { line: 8 }),
+        ("file 4711 2097152 -1\n", RecordError::Malformed { line: 8 }),
+        ("file 4711 2097152 18446744073709551616\n", RecordError::Malformed { line: 8 }),
+        (&line.repeat(2), RecordError::Malformed { line: 9 }),
+    ] {
+        let text = sealed_again(RECEIPT_OF_FILE, line, to);
+        assert_eq!(PartReceipt::parse(text.as_bytes(), &key(), &plan()), Err(error), "{to}");
+    }
+    let to = format!("file 4711 {} 1764529200123456789\npieces", 11 << 20);
+    let text = sealed_again(RECEIPT_OF_OBJECT, "pieces", &to);
+    let refused = PartReceipt::parse(text.as_bytes(), &key(), &plan_of_object());
+    assert_eq!(refused, Err(RecordError::Malformed { line: 8 }));
+}
+
 /// What is written has to be read by whoever commits.
 #[test]
 fn a_receipt_that_would_be_too_long_is_none() {
@@ -201,6 +233,7 @@ fn no_byte_of_a_record_can_be_changed_and_none_left_out() {
         ("plan", PLAN),
         ("plan", PLAN_OF_OBJECT),
         ("receipt", RECEIPT),
+        ("receipt", RECEIPT_OF_FILE),
         ("receipt-object", RECEIPT_OF_OBJECT),
         ("publishing", PUBLISHING),
         ("completing", COMPLETING),

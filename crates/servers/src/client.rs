@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::http::{Head, incoming};
 
 /// How long nothing may come.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_secs(600);
 
 /// Bytes of an answer's body.
 const BODY_LEN_MAX: usize = 1 << 30;

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// How long the watchdog may take to end a server.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
+const GONE_WITHIN: Duration = Duration::from_secs(60);
 
 const POLL: Duration = Duration::from_millis(20);
 

@@ -32,15 +32,15 @@ use crate::reader_memory::{ReaderMemory, ReaderNeeds};
 use crate::resources::{Direction, Resources, RunPlan};
 use crate::stop::Stop;
 use crate::telemetry::count_read_failure;
-use crate::{Error, ErrorKind, Metadata, Remedy, StreamHead, StreamId};
+use crate::{ContentKind, Error, ErrorKind, Metadata, Remedy, StreamHead, StreamId};
 
 /// The plaintext of a sealed stream, read at any place: [`read_at`](Reader::read_at) from any number of threads, or by [`Read`] and
 /// [`Seek`] from a position.
 ///
 /// A read opens the frames that it needs, adjacent ones with one read of the source, and keeps them for the next; an index
 /// page is read when it is first needed, and of each segment its header, and its TABLE if it is compressed. All of that is
-/// kept within a share of the memory budget, at most half of one that was given, or of a far source's, which is taken when the reader is
-/// made and held until the last of its clones is dropped. What was used longest ago is dropped first. Two threads that want the same
+/// kept within a share of the memory budget, at most half of one that was given, of a far source's, or of a tree's, beside which there is
+/// a catalog; it is taken when the reader is made and held until the last of its clones is dropped. What was used longest ago is dropped first. Two threads that want the same
 /// frame open it once.
 ///
 /// Who reads on from where the last [`Read::read`] ended has the frames ahead opened on the pool meanwhile. [`Clone`] makes
@@ -123,6 +123,9 @@ fn frames_of(
     index: Arc<Index>,
     resources: &Resources,
 ) -> Result<Reader, Error> {
+    // Beside a reader of a tree there is its catalog, which takes of the rest.
+    let is_tree = matches!(ContentKind::of_metadata(&envelope.metadata), Ok(Some(ContentKind::Tree)));
+    let resources = &if is_tree { resources.on_one_budget(&*source) } else { resources.clone() };
     let len = index.footer.plaintext_len;
     let plan = resources.plan(&envelope, &resources.budget(), Some(len), Direction::Open)?;
     let shape = envelope.shape();

@@ -85,8 +85,8 @@ impl Layout {
                 return take(Piece { at, len: range.end - at, place });
             };
             let first = page.starts.partition_point(|start| start.header_at <= at) - 1;
-            for index in first..page.entries.len() {
-                let (entry, start) = (&page.entries[index], page.starts[index]);
+            for index in first..page.count() {
+                let (entry, start) = (page.entry(index), page.starts[index]);
                 let data_at = start.header_at + entry.header_len;
                 let end = page.starts.get(index + 1).unwrap_or(&page.end).header_at;
                 let number = page.first_entry + index as u64;
@@ -97,9 +97,13 @@ impl Layout {
                     if at >= part_end {
                         continue;
                     }
+                    let entry_of_data;
                     let place = match part {
                         Part::Header => Place::Skeleton(at - start.data_before),
-                        Part::Data => Place::File { number, entry, offset: at - data_at },
+                        Part::Data => {
+                            entry_of_data = entry.to_entry();
+                            Place::File { number, entry: &entry_of_data, offset: at - data_at }
+                        }
                         Part::Padding => Place::Skeleton(at - start.data_before - entry.size),
                     };
                     take(Piece { at, len: part_end - at, place })?;

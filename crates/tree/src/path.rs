@@ -37,7 +37,7 @@ impl TreePath {
 
     /// The tree's own directory.
     pub fn root() -> TreePath {
-        TreePath(b".".as_slice().into())
+        TreePath(ROOT.into())
     }
 
     /// The path that these bytes are.
@@ -47,6 +47,12 @@ impl TreePath {
     pub fn parse(bytes: &[u8]) -> Result<TreePath, NameFault> {
         check(bytes)?;
         Ok(TreePath(bytes.into()))
+    }
+
+    /// The path that these bytes are, of which that is known.
+    pub(crate) fn of_checked(bytes: &[u8]) -> TreePath {
+        debug_assert_eq!(check(bytes), Ok(()), "it is known to be a path");
+        TreePath(bytes.into())
     }
 
     /// The path of a member of an archive, which may begin with `./` and, of a directory, end with `/` (T1.9).
@@ -93,7 +99,7 @@ impl TreePath {
 
     /// Whether it is the tree's own directory.
     pub fn is_root(&self) -> bool {
-        &*self.0 == b"."
+        &*self.0 == ROOT
     }
 
     /// The directory that it is in; none of the root.
@@ -112,23 +118,13 @@ impl TreePath {
 
     /// Whether it is somewhere below `directory`, which it is not itself.
     pub fn is_below(&self, directory: &TreePath) -> bool {
-        match directory.is_root() {
-            true => !self.is_root(),
-            false => self.0.strip_prefix(&*directory.0).is_some_and(|rest| rest.starts_with(b"/")),
-        }
-    }
-
-    /// What it is ordered by.
-    fn order(&self) -> impl Iterator<Item = u8> {
-        // No path has a NUL in it.
-        let bytes = if self.is_root() { [].as_slice() } else { &self.0 };
-        bytes.iter().map(|byte| if *byte == b'/' { 0 } else { *byte })
+        is_below(&self.0, &directory.0)
     }
 }
 
 impl Ord for TreePath {
     fn cmp(&self, other: &TreePath) -> Ordering {
-        self.order().cmp(other.order())
+        compare(&self.0, &other.0)
     }
 }
 
@@ -199,31 +195,58 @@ pub(crate) enum Ending {
 /// Looks at all paths of a tree, in path order, whether they can be in one tree (T2.2).
 #[derive(Debug, Default)]
 pub(crate) struct PathOrder {
-    last: Option<TreePath>,
-    /// The last member that is no directory.
-    leaf: Option<TreePath>,
+    /// Empty before the first one.
+    last: Vec<u8>,
+    /// The last member that is no directory; empty before the first such.
+    leaf: Vec<u8>,
 }
 
 impl PathOrder {
-    /// Takes the next one.
-    pub(crate) fn push(&mut self, path: &TreePath, is_directory: bool) -> Result<(), TreeError> {
-        let fault = match self.last.as_ref().map(|last| last.cmp(path)) {
-            Some(Ordering::Equal) => Some(NameFault::Duplicate),
-            Some(Ordering::Greater) => {
-                let what = format!("{path} comes after a path that is greater");
+    /// Takes the next one: the bytes of a [`TreePath`].
+    pub(crate) fn push(&mut self, path: &[u8], is_directory: bool) -> Result<(), TreeError> {
+        let order = if self.last.is_empty() { Ordering::Less } else { compare(&self.last, path) };
+        // What is below a member follows it at once: looking at the last one is enough.
+        let fault = match order {
+            Ordering::Equal => Some(NameFault::Duplicate),
+            Ordering::Greater => {
+                let what = format!("{} comes after a path that is greater", Escaped(path));
                 return Err(TreeError::catalog(0, what));
             }
-            // What is below it follows it at once: looking at the last one is enough.
-            _ => self.leaf.as_ref().filter(|leaf| path.is_below(leaf)).map(|_| NameFault::BelowNonDirectory),
+            Ordering::Less if !self.leaf.is_empty() && is_below(path, &self.leaf) => {
+                Some(NameFault::BelowNonDirectory)
+            }
+            Ordering::Less => None,
         };
         if let Some(fault) = fault {
-            return Err(TreeError::name(path.as_bytes(), fault));
+            return Err(TreeError::name(path, fault));
         }
         if !is_directory {
-            self.leaf = Some(path.clone());
+            path.clone_into(&mut self.leaf);
         }
-        self.last = Some(path.clone());
+        path.clone_into(&mut self.last);
         Ok(())
+    }
+}
+
+/// In the order of paths.
+fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    // No path has a NUL in it, so that a directory comes before what is in it, and that before all else that begins like the directory.
+    let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+    match (one == ROOT, other == ROOT) {
+        (false, false) => {}
+        (one, other) => return other.cmp(&one),
+    }
+    match one.iter().zip(other).find(|(one, other)| one != other) {
+        Some((one, other)) => key(one).cmp(&key(other)),
+        None => one.len().cmp(&other.len()),
+    }
+}
+
+/// Whether one path is somewhere below another, which it is not itself.
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    match directory == ROOT {
+        true => path != ROOT,
+        false => path.strip_prefix(directory).is_some_and(|rest| rest.starts_with(b"/")),
     }
 }
 
@@ -274,26 +297,38 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-fn check(bytes: &[u8]) -> Result<(), NameFault> {
+/// Whether these bytes are a path.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), NameFault> {
     match bytes {
         b"" => Err(NameFault::Empty),
-        b"." => Ok(()),
+        ROOT => Ok(()),
         [b'/', ..] => Err(NameFault::Absolute),
         _ if bytes.len() > TreePath::LEN_MAX => Err(NameFault::TooLong),
-        _ => bytes.split(|byte| *byte == b'/').try_for_each(check_component),
+        _ if bytes.contains(&0) => Err(NameFault::Nul),
+        _ => bytes.split(|byte| *byte == b'/').try_for_each(check_name),
     }
 }
 
 fn check_component(name: &[u8]) -> Result<(), NameFault> {
     match name {
-        b"" => Err(NameFault::Empty),
-        b"." | b".." => Err(NameFault::Dots),
         _ if name.contains(&0) => Err(NameFault::Nul),
         _ if name.contains(&b'/') => Err(NameFault::Absolute),
+        _ => check_name(name),
+    }
+}
+
+/// Whether what is between two `/`, in which there is no NUL, is a component.
+fn check_name(name: &[u8]) -> Result<(), NameFault> {
+    match name {
+        b"" => Err(NameFault::Empty),
+        b"." | b".." => Err(NameFault::Dots),
         _ if name.len() > TreePath::NAME_LEN_MAX => Err(NameFault::TooLong),
         _ => Ok(()),
     }
 }
+
+/// The path of the root.
+pub(crate) const ROOT: &[u8] = b".";
 
 #[cfg(test)]
 mod tests {
@@ -387,7 +422,7 @@ mod tests {
     fn paths_that_cannot_be_in_one_tree_are_refused() {
         let all = |paths: &[(&str, bool)]| {
             let mut order = PathOrder::default();
-            paths.iter().try_for_each(|(text, is_directory)| order.push(&path(text), *is_directory))
+            paths.iter().try_for_each(|(text, is_directory)| order.push(text.as_bytes(), *is_directory))
         };
         let fault = |outcome| match outcome {
             Err(TreeError::Name { fault, .. }) => Some(fault),

@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 use crate::{
     Catalog, CatalogWriter, Content, Layout, LeftOut, Member, TreeError, TreeRoot, WalkOptions,
     limits::{ARCHIVE_END_LEN, BLOCK_LEN},
-    walk::{walk, walk_with},
+    walk::{FoundMember, walk, walk_bare},
     xattrs::XattrReader,
 };
 
@@ -160,40 +160,49 @@ fn write(
     Ok((file, left_out))
 }
 
-/// As [`walk`], on a thread of its own: what it finds is taken while it goes on. Where the system gives none, on this one.
+/// As [`walk`]; what it finds is taken meanwhile on another thread, which reads the extended attributes as well. Where the system gives none, on
+/// this one.
 fn walk_ahead(
     root: &TreeRoot,
     options: &WalkOptions,
-    take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+    take: &mut (dyn FnMut(Member) -> Result<(), TreeError> + Send),
 ) -> Result<LeftOut, TreeError> {
     let stopped = |what: &'static str| TreeError::io("walk the tree", io::Error::other(what));
-    let (sender, receiver) = mpsc::sync_channel::<Vec<Member>>(BATCHES_AHEAD);
-    thread::scope(|scope| {
-        let walker = thread::Builder::new().spawn_scoped(scope, move || {
-            let mut batch = Vec::with_capacity(BATCH_LEN);
-            let send = |batch| sender.send(batch).map_err(|_| stopped("nobody takes what it finds"));
-            let left_out = walk_with(root, options, XattrReader::of_own_thread(), &mut |member| {
-                batch.push(member);
-                match batch.len() < BATCH_LEN {
-                    true => Ok(()),
-                    false => send(mem::replace(&mut batch, Vec::with_capacity(BATCH_LEN))),
-                }
-            })?;
-            send(batch).map(|()| left_out)
+    let walked = thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel::<Vec<FoundMember>>(BATCHES_AHEAD);
+        let take = &mut *take;
+        let taker = thread::Builder::new().spawn_scoped(scope, move || {
+            let mut xattrs = XattrReader::of_own_thread();
+            receiver.into_iter().flatten().try_for_each(|found| take(found.into_member(&mut xattrs)?))
         });
-        let Ok(walker) = walker else { return walk(root, options, take) };
-        // After an error there is no receiver any more, and the walk ends as well.
-        let taken = receiver.into_iter().flatten().try_for_each(take);
-        let walked = walker.join().map_err(|_| stopped("its thread has panicked"));
-        taken.and_then(|()| walked?)
-    })
+        let taker = taker.ok()?;
+        // After an error nobody takes anything any more, and the walk ends as well.
+        let send = |batch| sender.send(batch).map_err(|_| stopped("nobody takes what it finds"));
+        let (mut batch, mut last_listing, mut listings) = (Vec::with_capacity(BATCH_LEN), None, 0);
+        let walked = walk_bare(root, options, &mut |found| {
+            listings += usize::from(last_listing != Some(found.listing));
+            last_listing = Some(found.listing);
+            batch.push(found);
+            if batch.len() < BATCH_LEN && listings < BATCH_LISTINGS_MAX {
+                return Ok(());
+            }
+            (last_listing, listings) = (None, 0);
+            send(mem::replace(&mut batch, Vec::with_capacity(BATCH_LEN)))
+        });
+        let walked = walked.and_then(|left_out| send(batch).map(|()| left_out));
+        drop(sender);
+        let taken =
+            taker.join().unwrap_or_else(|_| Err(stopped("the thread that takes what it finds has panicked")));
+        Some(taken.and(walked))
+    });
+    walked.unwrap_or_else(|| walk(root, options, take))
 }
 
 fn push(
     member: Member,
     out: &mut BufWriter<File>,
     catalog: &mut CatalogWriter,
-    fault: &dyn Fn(io::Error) -> TreeError,
+    fault: &(dyn Fn(io::Error) -> TreeError + Sync),
 ) -> Result<(), TreeError> {
     let header = member.to_header();
     let header =
@@ -282,6 +291,8 @@ impl ReadAt for CatalogOfPlan {
 const PLAIN_LEN_FROM_END: u64 = 16;
 /// Members that a walk hands on together.
 const BATCH_LEN: usize = 256;
+/// Directories at most that they are in: each is kept open.
+const BATCH_LISTINGS_MAX: usize = 16;
 /// How many times that a walk is ahead.
 const BATCHES_AHEAD: usize = 4;
 /// What is written at a time.

@@ -14,7 +14,7 @@ use sources::{Arrival, InputChanged, Source};
 
 use crate::{
     ChangedFiles, Entry, EntryKind, LocatedEntry, Place, Plan, TreeError, TreeRoot,
-    catalog::encode_entries,
+    catalog::{EntryRef, encode_entries},
     changes::{Change, Changes},
     layout::Window,
     root::FileOpener,
@@ -232,9 +232,6 @@ impl Shared {
     /// No byte of an empty file is read: whether it still is empty is looked at before the catalog says so.
     fn look_at_empty(&self, located: &LocatedEntry) -> io::Result<()> {
         let (number, entry) = (located.number, &located.entry);
-        if entry.kind != EntryKind::File || entry.size > 0 {
-            return Ok(());
-        }
         let fault = |error: Errno| io::Error::from(TreeError::io(format!("examine {}", entry.path), error));
         let file = match self.root.open_at(&entry.path, OFlags::PATH, Mode::empty()) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return self.read_gone(number, entry, &mut []),
@@ -256,14 +253,16 @@ impl Shared {
             let (page_at, page_end) = (catalog.page_bounds(index), catalog.page_bounds(index + 1));
             let page = catalog.page(index)?;
             if !self.changes.is_given(index) {
-                page.located_entries().try_for_each(|located| self.look_at_empty(&located))?;
+                let is_empty = |entry: EntryRef<'_>| entry.kind == EntryKind::File && entry.size == 0;
+                let empty = (0..page.count()).filter(|at| is_empty(page.entry(*at)));
+                empty.map(|at| page.located(at)).try_for_each(|located| self.look_at_empty(&located))?;
             }
             self.changes.give(index);
-            let numbers = page.first_entry()..page.first_entry() + page.entries().len() as u64;
+            let numbers = page.first_entry()..page.first_entry() + page.count() as u64;
             if !numbers.clone().any(|number| self.changes.is_noted(number)) {
                 continue;
             }
-            let mut entries = page.entries().to_vec();
+            let mut entries: Vec<Entry> = page.entries().collect();
             for (number, entry) in numbers.zip(&mut entries) {
                 self.changes.flag(number, entry);
             }

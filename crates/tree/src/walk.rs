@@ -2,9 +2,10 @@
 //! Reads no file's data, and knows no archive.
 
 use std::{
-    ffi::OsStr,
+    ffi::{CStr, CString},
     io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    os::fd::OwnedFd,
+    sync::Arc,
     vec,
 };
 
@@ -45,15 +46,15 @@ pub fn walk(
     options: &WalkOptions,
     take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
 ) -> Result<LeftOut, TreeError> {
-    walk_with(root, options, XattrReader::new(), take)
+    let mut xattrs = XattrReader::new();
+    walk_bare(root, options, &mut |found| take(found.into_member(&mut xattrs)?))
 }
 
-/// As [`walk`], by what reads attributes.
-pub(crate) fn walk_with(
+/// As [`walk`], and leaves it to the caller to read extended attributes.
+pub(crate) fn walk_bare(
     root: &TreeRoot,
     options: &WalkOptions,
-    xattrs: XattrReader,
-    take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+    take: &mut dyn FnMut(FoundMember) -> Result<(), TreeError>,
 ) -> Result<LeftOut, TreeError> {
     let path = TreePath::root();
     let directory = open(root, &path)?;
@@ -64,17 +65,44 @@ pub(crate) fn walk_with(
         options,
         mount: MountId::of(&told),
         owners: OwnerNames::new(),
-        xattrs,
         links: LinkedFiles::default(),
         listings: 0,
         left_out: LeftOut::default(),
     };
-    let mut member = walk.member(path.clone(), EntryKind::Directory, &told);
-    member.xattrs = walk.xattrs.read(&directory, walk.listings, b".", &path)?;
-    take(member)?;
+    let member = walk.member(path.clone(), EntryKind::Directory, &told);
     let top = walk.list(directory, path, options.includes_all())?;
+    take(FoundMember {
+        member,
+        directory: top.directory.clone(),
+        listing: top.number,
+        name: c".".to_owned(),
+    })?;
     walk.directories(top, take)?;
     Ok(walk.left_out)
+}
+
+/// A member without its extended attributes, and where they are. It keeps a directory open.
+pub(crate) struct FoundMember {
+    member: Member,
+    /// What it is in. None, where it has no attributes of its own.
+    directory: Option<Arc<OwnedFd>>,
+    /// No other directory's.
+    pub(crate) listing: u64,
+    name: CString,
+}
+
+impl FoundMember {
+    /// The member with its attributes.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) fn into_member(self, xattrs: &mut XattrReader) -> Result<Member, TreeError> {
+        let mut member = self.member;
+        if let Some(directory) = &self.directory {
+            member.xattrs = xattrs.read(directory, self.listing, &self.name, &member.path)?;
+        }
+        Ok(member)
+    }
 }
 
 struct Walk<'a> {
@@ -83,7 +111,6 @@ struct Walk<'a> {
     /// Of the root.
     mount: MountId,
     owners: OwnerNames,
-    xattrs: XattrReader,
     /// Files that have more names than have come so far.
     links: LinkedFiles,
     /// Directories that were listed so far.
@@ -97,9 +124,9 @@ struct Listing {
     number: u64,
     path: TreePath,
     /// Closed while directories far below are walked.
-    directory: Option<OwnedFd>,
+    directory: Option<Arc<OwnedFd>>,
     /// In path order.
-    names: vec::IntoIter<Box<[u8]>>,
+    names: vec::IntoIter<CString>,
     /// Whether all that is in it is taken, whatever it is called.
     is_included: bool,
 }
@@ -108,7 +135,7 @@ impl Walk<'_> {
     fn directories(
         &mut self,
         top: Listing,
-        take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+        take: &mut dyn FnMut(FoundMember) -> Result<(), TreeError>,
     ) -> Result<(), TreeError> {
         let mut stack = vec![top];
         while let Some(listing) = stack.last_mut() {
@@ -122,9 +149,9 @@ impl Walk<'_> {
                     stack.pop();
                     continue;
                 };
-                listing.directory = Some(directory);
+                listing.directory = Some(Arc::new(directory));
             }
-            let Some(below) = self.name(listing, &name, take)? else {
+            let Some(below) = self.name(listing, name, take)? else {
                 continue;
             };
             // Deep trees would take more descriptors than a process may have.
@@ -140,20 +167,21 @@ impl Walk<'_> {
     fn name(
         &mut self,
         listing: &Listing,
-        name: &[u8],
-        take: &mut dyn FnMut(Member) -> Result<(), TreeError>,
+        name: CString,
+        take: &mut dyn FnMut(FoundMember) -> Result<(), TreeError>,
     ) -> Result<Option<Listing>, TreeError> {
         let Some(directory) = &listing.directory else {
             return Ok(None);
         };
-        let too_long = |fault| TreeError::name(&[listing.path.as_bytes(), b"/", name].concat(), fault);
-        let path = listing.path.join(name).map_err(too_long)?;
+        let too_long =
+            |fault| TreeError::name(&[listing.path.as_bytes(), b"/", name.to_bytes()].concat(), fault);
+        let path = listing.path.join(name.to_bytes()).map_err(too_long)?;
         if self.options.is_cancelled() {
             return Err(TreeError::io("walk the tree", io::ErrorKind::Interrupted));
         }
         // As statat(2) does it: nothing is mounted by being looked at.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        let told = match statx(directory, OsStr::from_bytes(name), flags, MountId::MASK) {
+        let told = match statx(directory, &*name, flags, MountId::MASK) {
             Err(Errno::NOENT) => {
                 self.left_out.gone += 1;
                 return Ok(None);
@@ -179,9 +207,10 @@ impl Walk<'_> {
             self.left_out.mounts += u64::from(is_included);
             return Ok(None);
         }
-        let mut member = self.member(path.clone(), kind, &told);
+        let mut member = self.member(path, kind, &told);
+        let path = &member.path;
         if member.kind == EntryKind::Symlink {
-            member.link = match readlinkat(directory, OsStr::from_bytes(name), Vec::new()) {
+            member.link = match readlinkat(directory, &*name, Vec::new()) {
                 // It has been removed meanwhile, or is none any more.
                 Err(Errno::NOENT | Errno::INVAL) => {
                     self.left_out.gone += 1;
@@ -194,18 +223,17 @@ impl Walk<'_> {
             .into_bytes();
         }
         let is_walked = kind == EntryKind::Directory && !is_elsewhere;
-        let below = if is_walked { self.open_if_there(&path)? } else { None };
+        let below = if is_walked { self.open_if_there(path)? } else { None };
         if is_walked && below.is_none() {
             // No empty directory stands for one that is gone.
             self.left_out.gone += 1;
             return Ok(None);
         }
-        if member.kind != EntryKind::HardLink {
-            member.xattrs = self.xattrs.read(directory, listing.number, name, &path)?;
-        }
-        take(member)?;
+        let below = below.map(|below| (below, path.clone()));
+        let directory = (member.kind != EntryKind::HardLink).then(|| directory.clone());
+        take(FoundMember { member, directory, listing: listing.number, name })?;
         self.left_out.mounts += u64::from(kind == EntryKind::Directory && is_elsewhere);
-        below.map(|below| self.list(below, path, is_included)).transpose()
+        below.map(|(below, path)| self.list(below, path, is_included)).transpose()
     }
 
     /// None: it was removed meanwhile, or something else has its name.
@@ -258,16 +286,17 @@ impl Listing {
         is_included: bool,
     ) -> Result<Listing, TreeError> {
         let fault = |error| TreeError::io(format!("list the directory {path}"), error);
-        let mut names: Vec<Box<[u8]>> = Vec::new();
+        let mut names: Vec<CString> = Vec::new();
         for entry in Dir::read_from(&directory).map_err(fault)? {
             let entry = entry.map_err(fault)?;
-            let name = entry.file_name().to_bytes();
-            if !matches!(name, b"." | b"..") {
-                names.push(name.into());
+            let name: &CStr = entry.file_name();
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                names.push(name.to_owned());
             }
         }
         names.sort_unstable();
-        Ok(Listing { number, path, directory: Some(directory), names: names.into_iter(), is_included })
+        let directory = Some(Arc::new(directory));
+        Ok(Listing { number, path, directory, names: names.into_iter(), is_included })
     }
 }
 

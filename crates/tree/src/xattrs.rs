@@ -2,7 +2,8 @@
 //! Knows no tree and no walk.
 
 use std::{
-    ffi::{CString, OsStr},
+    borrow::Cow,
+    ffi::{CStr, CString, OsStr},
     io,
     os::{fd::AsFd, unix::ffi::OsStrExt},
 };
@@ -55,16 +56,14 @@ impl XattrReader {
         &mut self,
         directory: &impl AsFd,
         directory_number: u64,
-        name: &[u8],
+        name: &CStr,
         path: &TreePath,
     ) -> Result<Vec<Xattr>, TreeError> {
-        let Ok(place) = CString::new(self.place(directory, directory_number, name)) else {
-            return Ok(Vec::new());
-        };
+        let place = self.place(directory, directory_number, name);
         let fault =
             |error: io::Error| TreeError::io(format!("read the extended attributes of {path}"), error);
         let len = loop {
-            match llistxattr(&place, &mut *self.names) {
+            match llistxattr(&*place, &mut *self.names) {
                 Err(Errno::RANGE) if self.names.len() < XATTRS_LEN_MAX => {
                     self.names.resize(self.names.len() * 16, 0);
                 }
@@ -76,7 +75,7 @@ impl XattrReader {
         let mut xattrs = Vec::new();
         for name in self.names[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
             self.value.resize(XATTRS_LEN_MAX, 0);
-            match lgetxattr(&place, OsStr::from_bytes(name), &mut *self.value) {
+            match lgetxattr(&*place, OsStr::from_bytes(name), &mut *self.value) {
                 Err(Errno::NODATA | Errno::NOENT) => {}
                 len => {
                     let value = self.value[..len.map_err(|error| fault(error.into()))?].to_vec();
@@ -101,18 +100,19 @@ impl XattrReader {
     }
 
     /// A path of `name` in `directory`. A name has no `/`, so that alone it is one in the working directory.
-    fn place(&mut self, directory: &impl AsFd, directory_number: u64, name: &[u8]) -> Vec<u8> {
+    fn place<'a>(&mut self, directory: &impl AsFd, directory_number: u64, name: &'a CStr) -> Cow<'a, CStr> {
         if let Base::OwnWorkingDirectory(current) = &mut self.base {
             if *current == Some(directory_number) {
-                return name.to_vec();
+                return name.into();
             }
             if fchdir(directory).is_ok() {
                 *current = Some(directory_number);
-                return name.to_vec();
+                return name.into();
             }
             *current = None;
         }
-        proc_path(directory, OsStr::from_bytes(name))
+        let place = proc_path(directory, OsStr::from_bytes(name.to_bytes()));
+        CString::new(place).expect("neither part has a NUL in it").into()
     }
 }
 
@@ -140,14 +140,14 @@ mod tests {
             symlink("f", directory.join("link")).unwrap();
             fs::File::open(directory).unwrap()
         });
-        let mut values = |number: usize, name: &[u8]| {
+        let mut values = |number: usize, name: &CStr| {
             let xattrs = reader.read(&directories[number], number as u64, name, &TreePath::root()).unwrap();
             let notes = xattrs.into_iter().filter(|xattr| xattr.name == b"user.note");
             notes.map(|xattr| xattr.value).collect::<Vec<_>>()
         };
         for _ in 0..2 {
-            assert_eq!((values(0, b"f"), values(1, b"f")), (vec![b"one".to_vec()], vec![b"other".to_vec()]));
-            assert_eq!((values(1, b"link"), values(0, b"gone"), values(0, b".")), (vec![], vec![], vec![]));
+            assert_eq!((values(0, c"f"), values(1, c"f")), (vec![b"one".to_vec()], vec![b"other".to_vec()]));
+            assert_eq!((values(1, c"link"), values(0, c"gone"), values(0, c".")), (vec![], vec![], vec![]));
         }
     }
 

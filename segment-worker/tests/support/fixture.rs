@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{panic, thread};
 
 use contract::{Checkpoint, Durability, StreamingSink};
@@ -194,13 +194,13 @@ pub(crate) fn fails_everywhere(
     }
 }
 
-/// Runs `what` on a thread of its own, and fails if it has not returned after a minute.
-pub(crate) fn within_a_minute<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs `what` on a thread of its own, and fails if it does not return: not even a busy machine takes ten minutes.
+pub(crate) fn unless_it_hangs<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     let runs = thread::spawn(move || {
         let _ = sender.send(what());
     });
-    match receiver.recv_timeout(Duration::from_secs(60)) {
+    match receiver.recv_timeout(Duration::from_secs(600)) {
         Ok(value) => value,
         Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
         Err(RecvTimeoutError::Disconnected) => {
@@ -208,6 +208,14 @@ pub(crate) fn within_a_minute<T: Send + 'static>(what: impl FnOnce() -> T + Send
         }
     }
 }
+
+/// Gives way to others so often; less often where that takes longer than on any machine that has nothing else to do.
+pub(crate) fn give_way(times: usize) {
+    let begun = Instant::now();
+    (0..times).take_while(|_| begun.elapsed() < GIVING_WAY_MAX).for_each(|_| thread::yield_now());
+}
+
+const GIVING_WAY_MAX: Duration = Duration::from_millis(20);
 
 /// A checkpoint that says how many segments there are.
 fn checkpoint(committed: &Committed) -> Checkpoint {

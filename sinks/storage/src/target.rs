@@ -381,7 +381,7 @@ impl TargetError {
                  that replaces nothing or by a link; ask for the target to be replaced, whether it is there or not"
                 .into(),
             Self::NoExchange { .. } => "this file system cannot have two directories exchange their names in one step, by which a restored \
-                 directory becomes the target; name a target on another one"
+                 directory takes the place of another one; give a name that is free, or a target on another one"
                 .into(),
             Self::CaseIsLost { .. } => "the tree has another path that differs from this one in upper and lower case alone, and this file system \
                  does not tell them apart: restore it to another one, or some of its paths"

@@ -30,6 +30,7 @@ use crate::{
     attributes::change_mode,
     directory_id::{DirectoryId, Found},
     journal::{Intent, Journal, Locked, Records},
+    new_name::rename_new,
     options::{OldTree, Placement, Room},
     removal::{Removal, allocated_len, names, remove_tree},
     target_lock,
@@ -359,7 +360,7 @@ impl Target {
     }
 
     /// The directory that the private one is in.
-    fn own_directory(&self) -> &Path {
+    pub(crate) fn own_directory(&self) -> &Path {
         match self.placement {
             Placement::Into => &self.path,
             Placement::Whole => {
@@ -397,14 +398,14 @@ impl Target {
             _ => CommitError::Unknown(error.into()),
         };
         let Some(replaced) = self.replaced else {
-            self.rename(RenameFlags::NOREPLACE).map_err(failed)?;
+            rename_new(&self.parent, &self.staging_name, &self.parent, &self.name).map_err(failed)?;
             return Ok(Put { replaced: None });
         };
         self.check_replaced(&self.name, replaced)?;
-        self.rename(RenameFlags::EXCHANGE).map_err(failed)?;
+        self.exchange().map_err(failed)?;
         // Whatever came to the target's name in between is not thrown away: it goes back.
         if let Err(changed) = self.check_replaced(&self.staging_name, replaced) {
-            return match self.rename(RenameFlags::EXCHANGE) {
+            return match self.exchange() {
                 Ok(()) => Err(changed),
                 Err(error) => Err(CommitError::Unknown(error.into())),
             };
@@ -417,8 +418,8 @@ impl Target {
         Ok(fsync(&self.parent)?)
     }
 
-    fn rename(&self, flags: RenameFlags) -> Result<(), Errno> {
-        renameat_with(&self.parent, &self.staging_name, &self.parent, &self.name, flags)
+    fn exchange(&self) -> Result<(), Errno> {
+        renameat_with(&self.parent, &self.staging_name, &self.parent, &self.name, RenameFlags::EXCHANGE)
     }
 
     fn check_replaceable(&self, found: &Found, if_exists: IfExists) -> Result<(), TargetError> {
@@ -543,12 +544,17 @@ pub(crate) fn unnamed_file(target: &Target) -> io::Result<File> {
     tempfile::tempfile_in(target.own_directory())
 }
 
-/// Refuses a `target` that a tree could not become as a whole, as it is now. Nothing is changed or locked.
+/// Refuses a `target` that a tree could not become as a whole, as it is now, also where its file system cannot replace a directory. Nothing of it is
+/// changed or locked.
 ///
 /// # Errors
 /// See [`TargetError`].
 pub fn check_target(target: impl AsRef<Path>, if_exists: IfExists) -> Result<(), TargetError> {
-    Target::open(target.as_ref(), Placement::Whole)?.look(if_exists).map(drop)
+    let target = Target::open(target.as_ref(), Placement::Whole)?;
+    match target.look(if_exists)? {
+        Some(_) => target.try_exchange(),
+        None => Ok(()),
+    }
 }
 
 /// The directory in which a restore to `target` keeps files without a name: where the tree itself goes, so that nothing else has to be written.

@@ -3,18 +3,21 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::device_place::{Device, Mount, OLD, command, restore};
+use crate::injected::injected_at;
 use crate::place::{Place, Ran, SEGMENT_LEN, end_of, plaintext};
+use crate::programs::has;
 
 const SEGMENTS: usize = 300;
 const DEVICE_LEN: usize = 8 << 20;
 /// Kills before, in and behind every phase.
 const KILLS: u32 = 24;
-const REPLAYS_KILLED: usize = 4;
-const ATTEMPTS_MAX: usize = 60;
+/// What a device is given of the stream, a megabyte at a time.
+const WRITES: usize = (SEGMENTS * SEGMENT_LEN).div_ceil(1 << 20);
 
 fn expected(place: &Place) -> Vec<u8> {
     let mut bytes = place.read("plain");
@@ -56,34 +59,26 @@ fn killed_at_any_moment_the_same_command_brings_it_to_its_end() {
 
 #[test]
 fn killed_while_the_device_is_written_the_log_stays_and_finishes() {
+    if !has("strace") {
+        return;
+    }
     let place = Place::with_sealed(SEGMENTS);
     let Some(device) = Device::make(&place, "image", DEVICE_LEN) else { return };
     let new = expected(&place);
-    let mut killed = 0;
-    for _ in 0..ATTEMPTS_MAX {
-        let mut child = place.spawn(command(&device));
-        let first = new[0];
-        while device.first_byte() != first && child.try_wait().unwrap().is_none() {
-            thread::sleep(Duration::from_micros(50));
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        check_killed(&place, &device, &new);
-        if place.path("log").exists() {
-            killed += 1;
-            // Killed once more on the way back, and gone on with after that.
-            let mut child = place.spawn(command(&device));
-            thread::sleep(Duration::from_millis(killed as u64 * 7));
-            child.kill().unwrap();
-            child.wait().unwrap();
-            check_killed(&place, &device, &new);
-        }
+    let kill_before = |write: usize| {
+        let fault = format!("pwrite64:signal=KILL:when={write}");
+        let killed = injected_at(&place, &[device.name()], &[&fault], &command(&device)).output().unwrap();
+        assert_eq!(killed.status.signal(), Some(9), "{}", String::from_utf8_lossy(&killed.stderr));
+        let found = device.read();
+        assert!(found[0] == new[0] && found != new, "it is a mixture before write {write}");
+        assert!(place.path("log").exists(), "before write {write}");
+    };
+    for write in 2..=WRITES {
+        kill_before(write);
+        // Once more on the way back, and gone on with after that.
+        kill_before(2 + WRITES - write);
         restarted(&place, &device, &new);
-        if killed == REPLAYS_KILLED {
-            return;
-        }
     }
-    panic!("{killed} of {ATTEMPTS_MAX} were killed while they wrote");
 }
 
 #[test]

@@ -47,12 +47,6 @@ impl Device {
         bytes
     }
 
-    pub(crate) fn first_byte(&self) -> u8 {
-        let mut byte = [0];
-        File::open(&self.path).unwrap().read_exact_at(&mut byte, 0).unwrap();
-        byte[0]
-    }
-
     /// As it was when it was made.
     pub(crate) fn make_old(&self, len: usize) {
         File::options().write(true).open(&self.path).unwrap().write_all_at(&vec![OLD; len], 0).unwrap();

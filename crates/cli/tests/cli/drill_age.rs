@@ -21,12 +21,14 @@ fn an_old_stream_and_one_of_no_known_age_are_14_before_anything_is_restored() {
         ("old.cfd", by_sequence, "it was sealed 2 d 7 h ago, and `max_age` is 2 d"),
         ("sealed.cfd", by_sequence, "has no sequence number, so its age is not known"),
         ("future.cfd", by_sequence, "lies in the future"),
-        ("noted.cfd", &by_pair("1h"), "it was sealed 1 h 1 min ago, and `max_age` is 1 h"),
+        ("noted.cfd", &by_pair("1h"), "it was sealed 1 h … min ago, and `max_age` is 1 h"),
         ("sealed.cfd", &by_pair("1h"), "has no time under `taken` in its metadata"),
     ] {
         for mode in ["restore", "verify", "sample"] {
             write(&place, &[stream("db", sealed, &format!("mode = \"{mode}\"\n{rule}"))]);
-            drill(&place).assert_failed(14, words);
+            let ran = drill(&place);
+            // A minute may begin meanwhile.
+            words.split(" … ").for_each(|words| ran.assert_failed(14, words));
             let said = evidence(&place)["streams"][0].take();
             assert_eq!(said["open_seconds"], Value::Null, "{sealed}, {mode}");
         }

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::drilling::copy_program;
 use crate::place::{Place, Ran};
 use crate::programs::skipped;
 
@@ -23,7 +24,7 @@ impl User {
     fn new(place: &Place, programs: PathBuf) -> User {
         let directory = place.path("user");
         fs::create_dir(&directory).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_cofferdam"), directory.join("cofferdam")).unwrap();
+        copy_program(Path::new(env!("CARGO_BIN_EXE_cofferdam")), &directory.join("cofferdam"));
         fs::copy(place.path("key.txt"), directory.join("key.txt")).unwrap();
         if is_root() {
             fs::set_permissions(place.directory.path(), fs::Permissions::from_mode(0o711)).unwrap();

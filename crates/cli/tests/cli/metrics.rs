@@ -514,7 +514,7 @@ fn a_run_whose_next_file_was_tidied_away_says_at_the_end_how_it_went() {
         .unwrap();
     let staged = place.path(".m.prom.cofferdam-staging");
     wait_until("the first file", || place.path("m.prom").exists());
-    wait_until("the next one", || staged.exists());
+    wait_until("the next one", || is_locked(&staged));
     fs::remove_file(&staged).unwrap();
     drop(sealing.stdin.take());
     let ran = end_of(sealing);

@@ -253,4 +253,4 @@ fn code(status: ExitStatus, stderr: &str) -> i32 {
 pub(crate) const SEGMENT_LEN: usize = 16 * 1024;
 /// Options that make small frames and segments.
 pub(crate) const SMALL: [&str; 4] = ["--frame-size", "4KiB", "--segment-size", "16KiB"];
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);

@@ -198,7 +198,8 @@ impl Root {
         for library in libraries {
             let to = self.path(library.strip_prefix("/").unwrap());
             fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(&library, to).unwrap();
+            // One of them starts the programs.
+            copy_program(&library, &to);
         }
     }
 

@@ -142,7 +142,7 @@ pub(crate) fn run(place: &Place, program: &str, arguments: &[&str]) -> Ran {
 pub(crate) fn get(url: &str, range: Option<(u64, u64)>) -> (u16, Vec<u8>) {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
     let range = range.map_or(String::new(), |(first, last)| format!("Range: bytes={first}-{last}\r\n"));
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\n{range}Connection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
@@ -167,7 +167,7 @@ pub(crate) struct Disk(UnixStream);
 impl Disk {
     pub(crate) fn open(socket: &Path) -> Disk {
         let mut stream = UnixStream::connect(socket).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
         // NBD_OPT_EXPORT_NAME of the default export, without zeroes.
         stream.write_all(b"\0\0\0\x03IHAVEOPT\0\0\0\x01\0\0\0\0").unwrap();
         stream.read_exact(&mut [0; 18 + 10]).unwrap();

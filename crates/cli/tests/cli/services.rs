@@ -18,7 +18,7 @@ impl NotifySocket {
     fn of(place: &Place, command: &mut Command) -> NotifySocket {
         let socket = UnixDatagram::bind(place.path("notify")).unwrap();
         // Longer than any machine needs; what comes sooner ends it.
-        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
         command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "30000000");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         NotifySocket(socket)

@@ -254,7 +254,7 @@ fn reads_that_hang_keep_nobody_waiting_for_longer_than_the_store_may() {
     }
     let stored = Stored::new(sealed_place(24 << 20));
     let (plain, socket) = (stored.place.read("plain"), stored.place.path("socket"));
-    let served = stored.serve(&["--http", "--nbd", "socket", "--timeout", "3s"]);
+    let served = stored.serve(&["--http", "--nbd", "socket", "--timeout", "10s"]);
     let mut disk = Disk::open(&socket);
     assert!(disk.read(5000, 4096).unwrap() == plain[5000..9096]);
     stored.proxy.set_plan(stalling(0..24 << 20));

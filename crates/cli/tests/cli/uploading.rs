@@ -220,18 +220,18 @@ fn a_request_that_is_made_again_is_said_and_a_lost_last_answer_is_none_of_it() {
     assert!(sealed.stderr.contains("503") && sealed.stderr.contains("trying again"), "{}", sealed.stderr);
 }
 
-/// A large stream to a slow store, until a part is on its way.
+/// A large stream to a store so slow that it takes minutes, until a part is on its way.
 fn sealing_slowly(store: &Store) -> Child {
     sealing_slowly_to(store, "large.cfd")
 }
 
 fn sealing_slowly_to(store: &Store, key: &str) -> Child {
     std::fs::write(store.place.path("large"), plaintext(40 << 20)).unwrap();
-    store.proxy.link().set_bandwidth(4 << 20);
+    store.proxy.link().set_bandwidth(64 << 10);
     let url = store.url(key);
     let mut sealing = store.command(&["seal", "-r", &store.place.recipient, "-o", &url, "large"]);
     let sealing = crate::place::spawned(&mut sealing);
-    wait_until("a part is on its way", || store.proxy.counts().bytes_up > 1 << 20);
+    wait_until("a part is on its way", || store.proxy.counts().bytes_up > 100 << 10);
     sealing
 }
 
@@ -376,9 +376,15 @@ fn of_two_sealers_of_one_name_one_wins() {
             store.command(&["seal", "--json", "-r", &store.place.recipient, "-o", &url, "plain"]);
         crate::place::spawned(&mut sealing)
     };
-    // Both look, and find nothing, before either puts it there.
+    // Both look, and find nothing, before either puts it there: until then a head takes a minute.
     store.proxy.link().set_latency(std::time::Duration::from_millis(300));
-    let ends = [start(), start()].map(end_of);
+    store.proxy.link().set_bandwidth(8);
+    let sealing = [start(), start()];
+    wait_until("both look", || {
+        store.proxy.seen().iter().filter(|seen| seen.request.method() == "HEAD").count() > 1
+    });
+    store.proxy.link().set_bandwidth(0);
+    let ends = sealing.map(end_of);
     store.proxy.link().set_latency(std::time::Duration::ZERO);
     let mut codes = ends.each_ref().map(|end| end.code);
     codes.sort_unstable();

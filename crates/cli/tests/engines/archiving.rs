@@ -223,7 +223,8 @@ fn an_archive_that_hangs_blocks_neither_the_server_nor_its_stop() {
         stop.join().unwrap();
     });
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(40), "{took:?} {}", server.log());
+    // Whoever waited for the sync would wait for two minutes.
+    assert!(took < Duration::from_secs(100), "{took:?} {}", server.log());
     assert!(!server.sealed(&segment).exists());
     // The next start archives it.
     server.start("data");
@@ -260,7 +261,7 @@ fn a_server_that_stops_archives_what_it_has_and_does_not_wait() {
     let begun = Instant::now();
     server.stop("data");
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(took < Duration::from_secs(55), "{took:?}");
     for segment in &segments {
         assert!(server.sealed(segment).exists(), "{segment}");
     }

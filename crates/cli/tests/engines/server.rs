@@ -1,6 +1,7 @@
 //! A PostgreSQL server that archives through the module: an ordinary user's, in a directory of the test's, on a Unix socket alone.
 //! Its settings are those of docs/OPERATIONS.md, word by word, but for places and keys.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -129,12 +130,13 @@ impl Server {
 
     /// The process that archives, when there is one.
     pub(crate) fn archiver(&self, data: &str) -> Pid {
-        let found = || {
+        let found = Cell::new(None);
+        wait_until("the archiver", || {
             let children = self.pid(data).map(children).unwrap_or_default();
-            children.into_iter().find(|pid| command_line(*pid).contains("archiver"))
-        };
-        wait_until("the archiver", || found().is_some());
-        found().unwrap()
+            found.set(children.into_iter().find(|pid| command_line(*pid).contains("archiver")));
+            found.get().is_some()
+        });
+        found.get().unwrap()
     }
 
     /// What statements answer.
@@ -400,4 +402,4 @@ const ROOM: u64 = 4 << 30;
 const USER_HZ: f64 = 100.0;
 /// Who owns nothing, on every system.
 const NOBODY: u32 = 65_534;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);

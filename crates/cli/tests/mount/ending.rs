@@ -150,7 +150,7 @@ fn what_is_mounted_where_it_was_is_left_alone() {
 fn a_service_is_told_when_it_is_mounted() {
     let Some(place) = Place::with_tree(make_tree) else { return };
     let socket = std::os::unix::net::UnixDatagram::bind(place.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
     let mut command = place.cofferdam(&["mount", "--json", "-i", "key.txt", "tree.cfd", "mnt"]);
     command.env("NOTIFY_SOCKET", place.path("notify"));
     let mounted = place.spawn(command);

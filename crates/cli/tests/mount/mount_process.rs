@@ -116,11 +116,11 @@ pub(crate) fn mounts_at(path: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Fails if it takes a minute.
+/// Fails if it does not come.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what} has not come");
+        assert!(begun.elapsed() < Duration::from_secs(600), "{what} has not come");
         thread::sleep(Duration::from_millis(5));
     }
 }

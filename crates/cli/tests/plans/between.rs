@@ -80,7 +80,7 @@ fn where_a_commit_could_not_be_noted_nothing_is_put_in_place() {
 }
 
 /// As PARTS §3 says, by another program than this one.
-fn mac(key: &str, text: &str) -> String {
+pub(crate) fn mac(key: &str, text: &str) -> String {
     let mut child = Command::new("openssl")
         .args(["dgst", "-sha256", "-mac", "HMAC", "-macopt", &format!("hexkey:{}", key.trim())])
         .stdin(Stdio::piped())

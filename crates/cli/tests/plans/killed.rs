@@ -6,9 +6,10 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
 use crate::place::Place;
+use crate::vouched::Volume;
 
 /// What changes a directory or a file, or makes it durable.
-const CALLS: [&str; 10] = [
+const CALLS: [&str; 11] = [
     "renameat2",
     "renameat",
     "linkat",
@@ -19,6 +20,7 @@ const CALLS: [&str; 10] = [
     "fchmod",
     "fsync",
     "pwrite64",
+    "copy_file_range",
 ];
 
 /// Runs a step that strace kills before the call number `when` to `call`. Whether it was killed.
@@ -109,9 +111,14 @@ fn a_worker_that_is_killed_anywhere_leaves_no_receipt_that_is_wrong() {
 
 #[test]
 fn a_coordinator_that_is_killed_anywhere_leaves_the_target_old_or_new_and_the_next_one_ends_it() {
-    for old in [None, Some(&b"old"[..])] {
+    let xfs = Volume::xfs();
+    let elsewhere = xfs.as_ref().map(Volume::path);
+    let here = std::env::temp_dir();
+    let places = [(Some(&*here), None), (Some(&*here), Some(&b"old"[..])), (elsewhere, Some(b"old"))];
+    for (parent, old) in places {
+        let Some(parent) = parent else { continue };
         let prepare = || {
-            let place = Place::new(&crate::place::plaintext(40_000), "16KiB", "4KiB");
+            let place = Place::new_in(parent, &crate::place::plaintext(40_000), "16KiB", "4KiB");
             if let Some(old) = old {
                 fs::write(place.at("target"), old).unwrap();
             }

@@ -2,7 +2,7 @@
 //! protocol, where each sending of a part has a tag of its own, as with a key of the store's for S3.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -45,6 +45,8 @@ pub(crate) struct Store {
 
 /// Six segments of 6 MiB, and a bit.
 const LEN: usize = (36 << 20) + 77;
+/// Bytes per second at which a piece takes more than a minute.
+const HELD: u64 = 64 << 10;
 
 impl Store {
     pub(crate) fn new(server: Server) -> Store {
@@ -90,8 +92,21 @@ impl Store {
     }
 
     fn part_command(&self, part: u64) -> Command {
+        self.part_command_by(&self.proxy, part)
+    }
+
+    fn part_command_by(&self, proxy: &FaultProxy, part: u64) -> Command {
         let part = part.to_string();
-        self.command(&["restore", "--key-file", "stream.key", "--plan", "plan", "--part", &part])
+        self.command_by(proxy, &["restore", "--key-file", "stream.key", "--plan", "plan", "--part", &part])
+    }
+
+    /// Starts a worker by a way of its own, and returns once it sends a piece, which it is not done with for as long as a test takes.
+    fn start_slowly(&self, part: u64) -> (Child, FaultProxy) {
+        let way = self.server.proxy(Plan::none());
+        way.link().set_bandwidth(HELD);
+        let worker = started(&mut self.part_command_by(&way, part));
+        wait_until("a piece on its way", || way.seen().iter().any(|seen| seen.request.is_part()));
+        (worker, way)
     }
 
     pub(crate) fn part(&self, part: u64) -> Ran {
@@ -178,6 +193,9 @@ fn an_object_is_planned_run_in_parts_and_committed_and_each_step_run_again_does_
             assert_eq!(store.read(), None);
         }
         let before = store.completions();
+        let compared = store.run(&["restore", "--plan", "plan", "--commit", "--compare"]);
+        compared.assert_failed(2, "nothing is read back");
+        assert_eq!((store.read(), store.completions()), (None, before));
         store.commit().assert_done();
         assert_eq!(store.completions(), before + 1);
         store.assert_whole();
@@ -243,15 +261,10 @@ fn a_worker_that_is_killed_in_the_middle_leaves_nothing_that_the_next_one_trips_
         let store = Store::new(server);
         store.plan(2, &[]).assert_done();
         store.part(1).assert_done();
-        let seen = store.proxy.seen().len();
-        store.proxy.link().set_bandwidth(8 << 20);
-        let mut worker = started(&mut store.part_command(0));
-        wait_until("a piece on its way", || {
-            store.proxy.seen()[seen..].iter().any(|seen| seen.request.is_part())
-        });
+        let (mut worker, way) = store.start_slowly(0);
         worker.kill().unwrap();
         worker.wait().unwrap();
-        store.proxy.link().set_bandwidth(0);
+        way.link().set_bandwidth(0);
         store.commit().assert_failed(19, "1 part missing: 0");
         assert_eq!(store.read(), None);
         store.part(0).assert_done();
@@ -268,11 +281,10 @@ fn of_two_attempts_at_one_part_either_will_do() {
         let store = Store::new(server);
         store.plan(2, &[]).assert_done();
         store.part(1).assert_done();
-        // Each is slow enough that the other has begun.
-        store.proxy.link().set_latency(Duration::from_millis(150));
-        let both = [(); 3].map(|()| started(&mut store.part_command(0)));
-        both.map(end_of).iter().for_each(Ran::assert_done);
-        store.proxy.link().set_latency(Duration::ZERO);
+        // Each sends before one of the others has left a receipt.
+        let attempts = [(); 3].map(|()| store.start_slowly(0));
+        attempts.iter().for_each(|(_, way)| way.link().set_bandwidth(0));
+        attempts.map(|(attempt, way)| (end_of(attempt), way)).iter().for_each(|(ran, _)| ran.assert_done());
         assert_eq!(store.receipts().len(), 4);
         store.commit().assert_done();
         store.assert_whole();
@@ -372,20 +384,14 @@ fn a_worker_that_comes_back_after_the_commit_changes_nothing_and_ends_well() {
         let store = Store::new(server);
         store.plan(2, &[]).assert_done();
         store.part(1).assert_done();
-        let seen = store.proxy.seen().len();
-        store.proxy.link().set_bandwidth(8 << 20);
-        let zombie = started(&mut store.part_command(0));
+        let (zombie, way) = store.start_slowly(0);
         let process = rustix::process::Pid::from_child(&zombie);
         let signal = |signal| rustix::process::kill_process(process, signal).unwrap();
-        wait_until("a piece on its way", || {
-            store.proxy.seen()[seen..].iter().any(|seen| seen.request.is_part())
-        });
         signal(rustix::process::Signal::STOP);
-        store.proxy.link().set_bandwidth(0);
+        way.link().set_bandwidth(0);
         store.part(0).assert_done();
         store.commit().assert_done();
         store.assert_whole();
-        let committed = store.proxy.seen().len();
         let watch = Watch::begin(&store);
         signal(rustix::process::Signal::CONT);
         let ended = end_of(zombie);
@@ -394,7 +400,7 @@ fn a_worker_that_comes_back_after_the_commit_changes_nothing_and_ends_well() {
         watch.end();
         store.assert_whole();
         store.assert_tidy();
-        let refused = store.proxy.seen()[committed..].iter().filter(|seen| seen.status == 404).count();
+        let refused = way.seen().iter().filter(|seen| seen.status == 404).count();
         assert!(refused > 0 || server == Server::S3, "Google's store refuses what comes after the end");
     }
 }
@@ -412,7 +418,7 @@ impl Watch {
         let asked = ends.clone();
         let watcher = thread::spawn(move || {
             let mut looks = 0;
-            while !asked.load(Ordering::Relaxed) {
+            while looks == 0 || !asked.load(Ordering::Relaxed) {
                 assert!(is_whole(), "the object has changed after the commit");
                 looks += 1;
             }
@@ -558,16 +564,44 @@ fn an_object_that_exists_is_replaced_only_if_the_plan_says_so_and_if_it_is_the_o
             store.put(b"another's");
             store.commit().assert_failed(6, "another object is there by now");
             assert_eq!((store.read().unwrap(), store.completions()), (b"another's".to_vec(), 0));
+            assert_nothing_was_asked_for(&store);
         }
         let store = Store::new(server);
         store.put(b"old");
         store.plan(2, &["--force"]).assert_done();
         (0..2).for_each(|part| store.part(part).assert_done());
         store.put(b"another's");
-        store.commit().assert_failed(9, "another object than when it was planned");
+        store.commit().assert_failed(6, "another object than when it was planned");
         assert_eq!((store.read().unwrap(), store.completions()), (b"another's".to_vec(), 0));
-        store.run(&["restore", "--plan", "plan", "--give-up"]).assert_done();
-        assert_eq!((store.read().unwrap(), store.open_uploads()), (b"another's".to_vec(), 0));
+        assert_nothing_was_asked_for(&store);
+    }
+}
+
+/// Nobody is told that a commit which was refused may have put the object in place.
+fn assert_nothing_was_asked_for(store: &Store) {
+    let given_up = store.run(&["restore", "--plan", "plan", "--give-up", "--json"]);
+    given_up.assert_done();
+    assert!(given_up.stdout.contains("\"outcome\":\"removed\""), "{}", given_up.stdout);
+    assert_eq!((store.read().unwrap(), store.open_uploads()), (b"another's".to_vec(), 0));
+}
+
+/// Somebody has removed it, or this is another machine: gigabytes at the store are not called nothing.
+#[test]
+fn a_plan_whose_directory_is_not_here_is_not_given_up_while_the_store_has_its_upload() {
+    for server in servers() {
+        let store = Store::new(server);
+        store.plan(2, &[]).assert_done();
+        store.part(0).assert_done();
+        let attempts = store.place.directory_beside("plan").unwrap();
+        fs::rename(&attempts, store.place.at("elsewhere")).unwrap();
+        let give_up = ["restore", "--plan", "plan", "--give-up"];
+        store.run(&give_up).assert_failed(8, "the store still has what was sent");
+        assert_eq!(store.open_uploads(), 1);
+        fs::rename(store.place.at("elsewhere"), &attempts).unwrap();
+        store.run(&give_up).assert_done();
+        assert_eq!(store.open_uploads(), 0);
+        // Now nothing is kept anywhere.
+        store.run(&give_up).assert_done();
     }
 }
 

@@ -57,7 +57,7 @@ fn with_parts(server: Server, replaces: bool) -> Store {
     store
 }
 
-const A_TEST: Duration = Duration::from_secs(60);
+const A_TEST: Duration = Duration::from_secs(600);
 
 #[test]
 fn an_object_that_comes_while_its_plan_is_given_up_is_told() {

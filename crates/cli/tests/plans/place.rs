@@ -28,7 +28,12 @@ pub(crate) struct Ran {
 impl Place {
     /// With `plain`, and `sealed.cfd`, sealed from it in segments of `segment` bytes.
     pub(crate) fn new(plain: &[u8], segment: &str, frame: &str) -> Place {
-        let place = Place { directory: tempfile::tempdir().unwrap() };
+        Place::new_in(&std::env::temp_dir(), plain, segment, frame)
+    }
+
+    /// The same, somewhere in `parent`.
+    pub(crate) fn new_in(parent: &Path, plain: &[u8], segment: &str, frame: &str) -> Place {
+        let place = Place { directory: tempfile::tempdir_in(parent).unwrap() };
         fs::write(place.at("stream.key"), STREAM_KEY).unwrap();
         fs::write(place.at("plain"), plain).unwrap();
         let sizes = ["--frame-size", frame, "--segment-size", segment];
@@ -166,7 +171,7 @@ pub(crate) fn started(command: &mut Command) -> Child {
 
 /// Looks again and again until `is_so`.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(600);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} has not come");
         // Who spins takes a processor from who is waited for.

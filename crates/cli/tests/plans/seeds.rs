@@ -211,8 +211,10 @@ impl Stage {
         let len = file.metadata().unwrap().len();
         if len > 0 {
             let (at, mut byte) = (self.rng.u64(0..len), [0]);
-            file.read_exact_at(&mut byte, at).unwrap();
-            file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+            // Its worker may make it shorter meanwhile.
+            if file.read_exact_at(&mut byte, at).is_ok() {
+                file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+            }
         }
     }
 

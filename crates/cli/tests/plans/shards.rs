@@ -388,8 +388,8 @@ fn whoever_is_killed_leaves_nothing_published_or_all_of_it() {
     let arguments = ["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
     for round in 0.. {
         let mut child = started(&mut place.command([&arguments[..], &["may.manifest", "target"]].concat()));
-        // A machine that is slow gets longer from round to round, so that it comes to an end there, too.
-        thread::sleep(Duration::from_millis(rng.u64(0..150 + 5 * round)));
+        // A machine that is slow gets ever longer from round to round, so that it comes to an end there, too.
+        thread::sleep(Duration::from_millis(rng.u64(0..150 + round * round)));
         let _ = child.kill();
         let ran = end_of(child);
         if place.at("target").exists() {

@@ -30,7 +30,7 @@ impl TreeWatch {
         let old = is_there.then(|| (inode(&target).unwrap(), stamps(&target).unwrap()));
         let watcher = thread::spawn(move || {
             let (mut looks, mut is_new) = (0, None);
-            while !asked.load(Ordering::Relaxed) {
+            while looks == 0 || !asked.load(Ordering::Relaxed) {
                 looks += 1;
                 is_new = look(&target, old.as_ref(), is_new, &new);
                 thread::yield_now();

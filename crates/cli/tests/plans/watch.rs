@@ -26,7 +26,7 @@ impl Watch {
         let watcher = thread::spawn(move || {
             let (mut looks, mut last) = (0, None);
             let mut is_new = false;
-            while !asked.load(Ordering::Relaxed) {
+            while looks == 0 || !asked.load(Ordering::Relaxed) {
                 looks += 1;
                 let seen = look(&target, last.as_ref());
                 let Some((stamp, content)) = seen else {

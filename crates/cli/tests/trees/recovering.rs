@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -40,6 +40,36 @@ fn kill(place: &Place, at: &str, more: &[&str]) {
     let fault = at.split_once(':').map_or(fault, |(call, when)| format!("{call}:signal=SIGKILL:{when}"));
     let ran = injected(place, &[&fault], &[&["restore", "-i", "key.txt"], more].concat()).output().unwrap();
     assert_eq!(ran.status.signal(), Some(9), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+/// A restore that is held after a system call until it is told to go on.
+struct Held {
+    strace: Child,
+    program: Pid,
+}
+
+impl Held {
+    /// After the call number `when` to `call`, of those that strace(1) sees with `options`.
+    fn after(place: &Place, options: &[&str], call: &str, when: usize, more: &[&str]) -> Held {
+        let (trace, stop) = (format!("trace={call}"), format!("inject={call}:signal=SIGSTOP:when={when}"));
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "calls", "-e", &trace, "-e", &stop]).args(options);
+        command.arg("--").arg(env!("CARGO_BIN_EXE_cofferdam")).arg("restore").args(more);
+        command.current_dir(place.directory.path()).stdin(Stdio::null());
+        let strace = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut calls = String::new();
+        wait_until("the program is held", || {
+            calls = fs::read_to_string(place.path("calls")).unwrap_or_default();
+            calls.contains("--- stopped by SIGSTOP ---")
+        });
+        let program = calls.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+        Held { strace, program: program.unwrap() }
+    }
+
+    fn go_on(self) -> Ran {
+        kill_process(self.program, Signal::CONT).unwrap();
+        Ran::of(self.strace.wait_with_output().unwrap())
+    }
 }
 
 #[track_caller]
@@ -116,13 +146,13 @@ fn what_comes_to_the_private_directorys_name_while_a_restore_begins_is_not_remov
     fs::create_dir(place.path("at")).unwrap();
     fs::create_dir(place.path("at/data")).unwrap();
     fs::write(place.path("at/data/precious"), "precious").unwrap();
-    let faults = ["mkdirat:delay_enter=3000000:when=1"];
-    let mut command = injected(&place, &faults, &["restore", "-i", "key.txt", "one.cfd", "at/target"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It has looked by then: the journal is made first.
-    wait_until("the journal is there", || place.path("at/.target.cofferdam-journal").exists());
+    // It has looked by then, and has made the journal: that it writes to it is the last that it does before it makes the directory.
+    let journal = fs::canonicalize(place.path("at")).unwrap().join(".target.cofferdam-journal");
+    let of_journal = ["-P", journal.to_str().unwrap()];
+    let held = Held::after(&place, &of_journal, "pwrite64", 1, &["-i", "key.txt", "one.cfd", "at/target"]);
+    assert!(!place.path("at/.target.cofferdam-staging").exists());
     fs::rename(place.path("at/data"), place.path("at/.target.cofferdam-staging")).unwrap();
-    Ran::of(child.wait_with_output().unwrap()).assert_failed(1, ".target.cofferdam-staging");
+    held.go_on().assert_failed(1, ".target.cofferdam-staging");
     assert_eq!(place.read("at/.target.cofferdam-staging/precious"), b"precious");
 }
 
@@ -224,34 +254,12 @@ fn what_comes_to_the_old_trees_name_while_a_restore_ends_is_not_removed() {
     let place = place();
     fs::create_dir_all(place.path("at/target/old")).unwrap();
     fs::create_dir_all(place.path("at/data/precious")).unwrap();
-    let mut command = Command::new("strace");
     // Two of the place, two of the intent: this one is after the exchange.
-    command.args([
-        "-f",
-        "-qq",
-        "-o",
-        "calls",
-        "-e",
-        "trace=fsync",
-        "-e",
-        "inject=fsync:signal=SIGSTOP:when=5",
-        "--",
-    ]);
-    command.arg(env!("CARGO_BIN_EXE_cofferdam"));
-    command.args(["restore", "-i", "key.txt", "--force", "one.cfd", "at/target"]);
-    command.current_dir(place.directory.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
-    let mut calls = String::new();
-    wait_until("the program is held", || {
-        calls = fs::read_to_string(place.path("calls")).unwrap_or_default();
-        calls.contains("--- stopped by SIGSTOP ---")
-    });
+    let held = Held::after(&place, &[], "fsync", 5, &["-i", "key.txt", "--force", "one.cfd", "at/target"]);
     assert!(place.path("at/target/a").exists() && place.path("at/.target.cofferdam-staging/old").is_dir());
     fs::rename(place.path("at/.target.cofferdam-staging"), place.path("at/moved")).unwrap();
     fs::rename(place.path("at/data"), place.path("at/.target.cofferdam-staging")).unwrap();
-    let held = calls.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
-    kill_process(held.unwrap(), Signal::CONT).unwrap();
-    Ran::of(child.wait_with_output().unwrap()).assert_done();
+    held.go_on().assert_done();
     assert!(place.path("at/.target.cofferdam-staging/precious").is_dir());
     assert!(place.path("at/moved/old").is_dir());
     assert_is(&place, "at/target", "one");

@@ -1,16 +1,16 @@
-//! The target's file, put together from the files of attempts: shared where the file system can, copied elsewhere, and read back.
-//! It knows no plan; a part is a file, a place, and the digests of its pieces.
+//! The target's file, put together from the files of attempts: shared where the file system can, copied elsewhere, and compared where nobody vouches.
+//! It knows no plan; a part is a file, a place, and a receipt.
 
 use std::fs::File;
 use std::io;
 
-use ::parts::Piece;
+use ::parts::PartReceipt;
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, StreamingSink as _};
 use local::StagedFile;
 use storage::Seed;
 
-use super::comparison::{COPY_LEN, Comparison, Found, PartBytes, Stopped, interrupted};
+use super::comparison::{COPY_LEN, Comparison, Found, PartBytes, Reads, Stopped, interrupted};
 use crate::Error;
 
 /// A staged file that parts go into, in order.
@@ -20,22 +20,23 @@ pub(super) struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    /// Takes all of `file` as the part `number`, which begins at `at`. What counts is what is read back from the staged file, which
-    /// nobody else has open: whatever happens to `file` meanwhile or later.
+    /// Takes all of `file` as the part `number`, which begins at `at`. What counts is what is in the staged file, which
+    /// nobody else has open: whatever happens to `file` later. Bytes that it shares are those of the receipt if the file system says of `file` what the receipt has,
+    /// after they are shared; else they are read back. Those that are copied are compared in the memory that they are written from.
     pub(super) fn take(
         &mut self,
         number: u64,
         at: u64,
         file: File,
-        pieces: &[Piece],
+        receipt: &PartReceipt,
     ) -> Result<Found, Error> {
-        let len: u64 = pieces.iter().map(|piece| piece.len).sum();
+        let len = receipt.extent().len();
         let unread = |error| Error::io(format!("the file of part {number} could not be read"), error);
         if file.metadata().map_err(unread)?.len() != len {
             return Ok(Found::Wrong);
         }
         let failed = |error| Error::io(format!("part {number} could not be put in its place"), error);
-        let found = match self.take_checked(&Seed::from(file), at, len, pieces) {
+        let found = match self.take_checked(&Seed::from(file), at, receipt) {
             Ok(found) => found,
             // It became shorter.
             Err(Stopped::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Found::Wrong,
@@ -52,11 +53,18 @@ impl Assembly<'_> {
         Ok(found)
     }
 
-    fn take_checked(&mut self, seed: &Seed, at: u64, len: u64, pieces: &[Piece]) -> Result<Found, Stopped> {
-        let writer = self.sink.positioned().expect("a staged file takes positioned writes");
+    fn take_checked(&mut self, seed: &Seed, at: u64, receipt: &PartReceipt) -> Result<Found, Stopped> {
+        let (writer, len) =
+            (self.sink.positioned().expect("a staged file takes positioned writes"), receipt.extent().len());
         let shared = self.share(&*writer, seed, at, len)?;
-        let taken = Taken { seed, writer: &*writer, written: &*self.sink.tentative(), at, shared };
-        self.comparison.check(&taken, pieces)
+        // After the last byte was shared, and not before: a file that has not been changed since its receipt by now was not changed meanwhile.
+        let is_vouched_for = seed.file().is_some_and(|file| self.comparison.is_vouched_for(file, receipt));
+        if shared == len && is_vouched_for {
+            return Ok(Found::Right);
+        }
+        let reads = self.comparison.reads;
+        let taken = Taken { seed, writer: &*writer, written: &*self.sink.tentative(), at, shared, reads };
+        self.comparison.check(&taken, receipt.pieces())
     }
 
     /// Has the staged file share the bytes of `seed`, as many from its first on as the file system shares.
@@ -82,8 +90,8 @@ impl Assembly<'_> {
     }
 }
 
-/// A part in the staged file. Each byte is read once: one that is not shared is copied first, by the thread that reads it back, so that
-/// copying takes as many threads, and what is read is in the processor's cache.
+/// A part in the staged file. One that is not shared is copied first, by the thread that compares it, so that
+/// copying takes as many threads, and what is compared is in the processor's cache.
 struct Taken<'a> {
     seed: &'a Seed,
     writer: &'a dyn WriteAt,
@@ -92,6 +100,7 @@ struct Taken<'a> {
     at: u64,
     /// So many of its bytes are there.
     shared: u64,
+    reads: Reads,
 }
 
 impl PartBytes for Taken<'_> {
@@ -102,6 +111,11 @@ impl PartBytes for Taken<'_> {
             self.seed.read_exact_at(due, offset + there)?;
             self.writer.write_all_at(self.at + offset + there, due)?;
         }
-        self.written.read_exact_at(self.at + offset, buffer)
+        // What was written from here need not be read again to know what it is.
+        let unknown = match self.reads {
+            Reads::Unvouched => &mut buffer[..there as usize],
+            Reads::All => buffer,
+        };
+        self.written.read_exact_at(self.at + offset, unknown)
     }
 }

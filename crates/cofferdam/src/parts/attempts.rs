@@ -35,7 +35,7 @@ impl AttemptsDir {
         match attempts.put(OsStr::new(PLAN), text.as_bytes()) {
             Ok(()) => Ok(attempts),
             Err(error) => {
-                attempts.remove_all(target_dir, plan)?;
+                attempts.remove_all(target_dir, plan, None)?;
                 Err(error)
             }
         }
@@ -83,22 +83,10 @@ impl AttemptsDir {
 
     /// Takes the lock of whoever commits or gives up. It goes with the file.
     pub(super) fn lock(&self) -> Result<Arc<dyn StorageFile>, Error> {
-        let failed = |error| self.failed("could not be locked", error);
-        let (disk, name) = (self.private.disk(), OsStr::new(LOCK));
-        let file = match disk.create(name) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                disk.open(name).and_then(|file| file.ok_or_else(|| io::ErrorKind::NotFound.into()))
-            }
-            created => created,
-        };
-        let file = file.map_err(failed)?;
-        match file.try_lock().map_err(failed)? {
-            Lock::Taken => Ok(file),
-            Lock::Held => {
-                let what = "another process is committing or giving up the same plan";
-                Err(Error::new(ErrorKind::TargetLocked, what).advise("Wait until it has ended."))
-            }
-        }
+        self.private.lock(OsStr::new(LOCK))?.ok_or_else(|| {
+            let what = "another process is committing or giving up the same plan";
+            Error::new(ErrorKind::TargetLocked, what).advise("Wait until it has ended.")
+        })
     }
 
     /// Puts a file there, as a whole.
@@ -154,6 +142,17 @@ impl AttemptsDir {
         Ok(())
     }
 
+    /// The time by which the file system stamps what is changed here now, in nanoseconds since 1970, as far as that can be found out.
+    pub(super) fn file_system_time(&self) -> Option<u64> {
+        let disk = self.private.disk();
+        let name = OsString::from(format!(".{}{CLOCK}", AttemptName::generate().ok()?));
+        let stamp = disk.create(&name).and_then(|file| file.stamp());
+        // Closed before: of an open one some file systems keep another name.
+        let _ = disk.remove(&name);
+        let modified = stamp.ok()?.modified;
+        u64::try_from(modified.seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(modified.nanos.into())
+    }
+
     /// Removes an attempt: first what says that it is one.
     pub(super) fn remove_attempt(&self, part: u64, attempt: AttemptName) -> Result<(), Error> {
         for name in [receipt_name(part, attempt), part_name(part, attempt)] {
@@ -167,8 +166,14 @@ impl AttemptsDir {
         self.private.remove(name)
     }
 
-    /// Removes the directory with all that is in it. An attempt that is still at work can make no file in it from then on.
-    pub(super) fn remove_all(self, target_dir: &TargetDir, plan: PlanId) -> Result<(), Error> {
+    /// Removes the directory with all that is in it. An attempt that is still at work can make no file in it from then on. `lock` is of whoever commits
+    /// or gives up, and is kept until nothing is left to commit.
+    pub(super) fn remove_all(
+        self,
+        target_dir: &TargetDir,
+        plan: PlanId,
+        mut lock: Option<Arc<dyn StorageFile>>,
+    ) -> Result<(), Error> {
         let name = name_of(target_dir, plan);
         for _ in 0..REMOVALS_MAX {
             // Last what says whose it is, for until then it is found by its plan alone; and then the lock, so that nobody commits meanwhile.
@@ -177,6 +182,9 @@ impl AttemptsDir {
             }
             self.remove(OsStr::new(PLAN))?;
             self.remove(OsStr::new(LOCK))?;
+            // Open, it would keep a name in the directory where files do that are removed while they are open (NFS). Whoever locks another one from now on
+            // finds no plan.
+            drop(lock.take());
             match unlinkat(directory_of(target_dir)?, &name, AtFlags::REMOVEDIR) {
                 Ok(()) | Err(Errno::NOENT) => {
                     let synced = target_dir.storage.sync();
@@ -249,6 +257,8 @@ const _: () = assert!(SUFFIX.len() + ID_DIGITS <= storage::names::SUFFIX_LEN_MAX
 const PART: &str = "part-";
 const RECEIPT: &str = "receipt-";
 const LOCK: &str = "commit-lock";
+/// Ends the name of a file that is there to be looked at alone.
+const CLOCK: &str = ".cofferdam-clock";
 /// The plan's text, as it was made.
 const PLAN: &str = "plan";
 /// A file that has just been made is not locked yet. If its attempt comes back after that, it finds its name gone, and ends.

@@ -14,7 +14,7 @@ use stream::PARTS_ID;
 
 use super::assembly::Assembly;
 use super::attempts::AttemptsDir;
-use super::comparison::{Comparison, Found};
+use super::comparison::{Comparison, Found, Reads};
 use super::planning::exists;
 use super::{PlannedRestore, Receipts, committed_path, put};
 use crate::{CancelToken, Error, ErrorKind, Kept, Remedy};
@@ -40,8 +40,10 @@ impl PlannedRestore {
     /// Puts the target in place, if there is a receipt for each part, and all that is written is as the receipts say.
     ///
     /// Each part's bytes are taken over from its attempt's file into the target's own, shared where the file system can (XFS, btrfs) and copied
-    /// elsewhere; are read back there on as many `threads`; and have to have the digests of the receipt. An attempt whose file is wrong is
-    /// removed, and another one of the same part is taken. Of a tree they are written to the directory's files, and what is written is what was compared.
+    /// elsewhere, on as many `threads`, and have to have the digests of the receipt. Those that are copied are compared as they are written. Those that are shared are not read where the
+    /// file system vouches for them: it says of the attempt's file, once they are shared, what it has said when the receipt was made (number, length, time of the last change). Where it
+    /// does not they are read back and compared; all are by [`commit_compared`](PlannedRestore::commit_compared). An attempt whose file is wrong is
+    /// removed, and another one of the same part is taken. Of a tree the bytes are written to the directory's files, and what is written is what was compared.
     /// Then the target gets its name, durably, and the plan is noted as committed in
     /// a file beside it. All that attempts have written is then removed, as far as it can be: see [`left_beside`](PlannedRestore::left_beside).
     ///
@@ -56,6 +58,30 @@ impl PlannedRestore {
     /// target; or a commit that was killed may have put it in place, and something else stands there since.
     /// [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut, or could not be noted. [`ErrorKind::Cancelled`] after `cancel`.
     pub fn commit(&self, threads: NonZeroUsize, cancel: &CancelToken) -> Result<Outcome, Error> {
+        self.commit_reading(threads, cancel, Reads::Unvouched)
+    }
+
+    /// The same, and of a file all that is put together is read back and compared, whatever the file system says: also what was lost where a disk has told of a sync that was none.
+    ///
+    /// # Errors
+    /// As [`commit`](PlannedRestore::commit). [`ErrorKind::Usage`]: the target is an object, of which nothing is read.
+    pub fn commit_compared(&self, threads: NonZeroUsize, cancel: &CancelToken) -> Result<Outcome, Error> {
+        match self.plan.target() {
+            PlanTarget::Path(_) => self.commit_reading(threads, cancel, Reads::All),
+            PlanTarget::Object { .. } => Err(Error::new(
+                ErrorKind::Usage,
+                "the target is an object, of which nothing is read back: the store says what it has",
+            )
+            .advise("Commit without comparing.")),
+        }
+    }
+
+    fn commit_reading(
+        &self,
+        threads: NonZeroUsize,
+        cancel: &CancelToken,
+        reads: Reads,
+    ) -> Result<Outcome, Error> {
         let target_dir = self.target_dir()?;
         let Some(attempts) = self.attempts_left(&target_dir)? else {
             return if self.is_committed()? {
@@ -93,6 +119,7 @@ impl PlannedRestore {
                     receipts: &receipts,
                     threads,
                     cancel,
+                    reads,
                 };
                 match (self.plan.target(), self.plan.content().tree) {
                     (PlanTarget::Path(_), None) => self.assemble(&run)?,
@@ -106,8 +133,7 @@ impl PlannedRestore {
         }
         self.note_committed()?;
         // What cannot be removed is in nobody's way, and found by `left_beside`.
-        let _ = attempts.remove_all(&target_dir, self.plan.id());
-        drop(lock);
+        let _ = attempts.remove_all(&target_dir, self.plan.id(), Some(lock));
         Ok(outcome)
     }
 
@@ -122,6 +148,11 @@ impl PlannedRestore {
     #[cfg(not(feature = "remote"))]
     pub(super) fn is_completed(&self, _: &AttemptsDir, _: &CancelToken) -> Result<bool, Error> {
         Err(super::no_stores())
+    }
+
+    #[cfg(not(feature = "remote"))]
+    pub(super) fn refuse_kept_upload(&self) -> Result<(), Error> {
+        Ok(())
     }
 
     #[cfg(not(feature = "remote"))]
@@ -143,7 +174,7 @@ impl PlannedRestore {
         // A commit before this one has published nothing, and its file may be given up from now on.
         attempts.remove(OsStr::new(PUBLISHING))?;
         let hasher = PieceHasher::new(&self.key, self.plan.id());
-        let comparison = Comparison { hasher, threads: run.threads, cancel: run.cancel };
+        let comparison = Comparison { hasher, threads: run.threads, cancel: run.cancel, reads: run.reads };
         let mut assembly = Assembly { sink, comparison };
         let mut missing = Vec::new();
         for (part, extent) in (0..).zip(self.plan.parts()) {
@@ -154,10 +185,10 @@ impl PlannedRestore {
                     (None, _) | (_, None) => Found::Wrong,
                     // After a gap nothing is taken any more, and all that is wrong is found.
                     (Some(file), Some(receipt)) if !missing.is_empty() => {
-                        assembly.comparison.check_alone(part, file, receipt.pieces())?
+                        assembly.comparison.check_alone(part, file, receipt)?
                     }
                     (Some(file), Some(receipt)) => {
-                        assembly.take(part, extent.plaintext.start, file, receipt.pieces())?
+                        assembly.take(part, extent.plaintext.start, file, receipt)?
                     }
                 };
                 if found == Found::Right {
@@ -418,6 +449,7 @@ pub(super) struct Committing<'a> {
     pub(super) receipts: &'a Receipts,
     pub(super) threads: NonZeroUsize,
     pub(super) cancel: &'a CancelToken,
+    pub(super) reads: Reads,
 }
 
 fn missing(receipts: &Receipts) -> Vec<u64> {

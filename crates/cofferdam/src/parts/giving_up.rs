@@ -30,17 +30,20 @@ impl PlannedRestore {
     /// stays what it is: what a commit has put in place, though it was killed before it had noted that, is told, and brought to its end.
     ///
     /// # Errors
-    /// [`ErrorKind::TargetLocked`]: somebody is committing. [`ErrorKind::JournalMismatch`]: it is not the plan that was made.
+    /// [`ErrorKind::TargetLocked`]: somebody is committing. [`ErrorKind::JournalMismatch`]: it is not the plan that was made; or, of an object, nothing is
+    /// kept here, but the store has what was sent.
     /// [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut, or could not be noted. Something cannot be removed.
     pub fn give_up(&self) -> Result<GivenUp, Error> {
         let target_dir = self.target_dir()?;
         let Some(attempts) = self.attempts_left(&target_dir)? else {
-            return Ok(if self.is_committed()? { GivenUp::WasInPlace } else { GivenUp::NothingFound });
+            if self.is_committed()? {
+                return Ok(GivenUp::WasInPlace);
+            }
+            return self.refuse_kept_upload().map(|()| GivenUp::NothingFound);
         };
         let lock = attempts.lock()?;
         let given_up = self.settle(&target_dir, &attempts)?;
-        attempts.remove_all(&target_dir, self.plan.id())?;
-        drop(lock);
+        attempts.remove_all(&target_dir, self.plan.id(), Some(lock))?;
         Ok(given_up)
     }
 

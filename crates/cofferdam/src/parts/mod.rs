@@ -6,7 +6,8 @@
 //! 2. Workers [run parts](PlannedRestore::run_part), on any machine, in any order, as often as they like. Each attempt writes a file
 //!    that is its alone, in a private directory beside the target, and then leaves a receipt, under a MAC with the plan's key.
 //! 3. Somebody [commits](PlannedRestore::commit), once there is a receipt for each part: the target's file is put together from those
-//!    of the attempts, in a file that nobody else has open, read back, compared with the receipts, and published by one rename. Of a tree
+//!    of the attempts, in a file that nobody else has open, and published by one rename. What is shared by the file system is not read if that says of the
+//!    attempt's file what it has said to the attempt; all else is compared with the receipts. Of a tree
 //!    the parts' bytes are compared as they are written to the directory's files.
 //!
 //! Where the target is an object (feature `remote`), attempts send to one upload that was begun with the plan, receipts say what the store calls
@@ -57,6 +58,7 @@ mod attempts;
 mod commit;
 mod comparison;
 mod digested_sink;
+mod file_state;
 mod giving_up;
 #[cfg(feature = "remote")]
 mod object;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 
-use ::parts::{AttemptName, Completing, NOTE_LEN_MAX, PartReceipt};
+use ::parts::{AttemptName, Completing, NOTE_LEN_MAX, PartReceipt, PlanTarget};
 use remote::upload::{ObjectState, PublishError, StoredPart, UploadFault, UploadFaultKind};
 use segment_worker::CancelToken;
 
@@ -64,6 +64,7 @@ impl PlannedRestore {
         cancel: &CancelToken,
     ) -> Result<Outcome, Error> {
         let mut upload = self.upload(cancel)?;
+        let mut is_noted_here = false;
         for _ in 0..LISTINGS_MAX {
             let Some(stored) = upload.parts().map_err(upload_error)? else {
                 // What a commit before this one has asked for may have come since.
@@ -78,6 +79,7 @@ impl PlannedRestore {
                 attempts.remove(OsStr::new(PUBLISHING))?;
                 let note = Completing.to_text(&self.key, self.plan.id());
                 attempts.put(OsStr::new(PUBLISHING), note.as_bytes())?;
+                is_noted_here = true;
             }
             let kind = |error: &std::io::Error| UploadFault::within(error).map(UploadFault::kind);
             match upload.complete(tags) {
@@ -86,7 +88,18 @@ impl PlannedRestore {
                     // An attempt has just sent a piece again, and the store calls it by another tag.
                     Some(UploadFaultKind::PartsChanged) => {}
                     Some(UploadFaultKind::UploadGone) => return Err(upload_gone()),
-                    Some(UploadFaultKind::Replaced) => return Err(self.not_what_was_planned()),
+                    refused @ Some(UploadFaultKind::Replaced | UploadFaultKind::Exists) => {
+                        if is_noted_here {
+                            // The store has done nothing: nobody is to be told that the object may have been put in place.
+                            attempts.remove(OsStr::new(PUBLISHING))?;
+                        }
+                        let is_another = refused == Some(UploadFaultKind::Replaced);
+                        return Err(if is_another {
+                            self.not_what_was_planned()
+                        } else {
+                            upload_error(error)
+                        });
+                    }
                     _ => return Err(upload_error(error)),
                 },
                 Err(PublishError::Unknown(error)) => {
@@ -153,6 +166,21 @@ impl PlannedRestore {
         pieces.enumerate().map(piece_tag).collect()
     }
 
+    /// Refuses to call nothing kept, where no directory of attempts is found here, while the store has what was sent.
+    pub(super) fn refuse_kept_upload(&self) -> Result<(), Error> {
+        let PlanTarget::Object { .. } = self.plan.target() else { return Ok(()) };
+        match self.upload(&CancelToken::new())?.parts().map_err(upload_error)? {
+            None => Ok(()),
+            Some(_) => {
+                let what =
+                    "the plan's directory of attempts is not here, but the store still has what was sent";
+                Err(Error::new(ErrorKind::JournalMismatch, what).advise(
+                    "Give the plan up where its directory is; or, if nobody has that any more, `cofferdam uploads s3://BUCKET --abort-older`.",
+                ))
+            }
+        }
+    }
+
     fn replaced_since(&self) -> Error {
         let what = format!(
             "a commit that was interrupted may have put {} in place, and something else stands there since, or nothing",
@@ -166,7 +194,7 @@ impl PlannedRestore {
     fn not_what_was_planned(&self) -> Error {
         let what =
             format!("{} is another object than when it was planned", self.plan.target().name().display());
-        Error::new(ErrorKind::TargetLocked, what).advise(
+        Error::new(ErrorKind::TargetExists, what).advise(
             "It is not replaced: look who has written it. Then give the plan up, and make another, under another name.",
         )
     }

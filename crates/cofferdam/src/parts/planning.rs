@@ -87,7 +87,7 @@ impl PlannedRestore {
         let text = plan.to_text(key);
         let attempts = AttemptsDir::create(beside, plan.id(), &text)?;
         let Err(error) = put(path, text.as_bytes()) else { return Ok((self, Planned::Now)) };
-        attempts.remove_all(beside, plan.id())?;
+        attempts.remove_all(beside, plan.id(), None)?;
         match error.kind() {
             // Somebody was faster.
             io::ErrorKind::AlreadyExists => {

@@ -14,6 +14,7 @@ use stream::{Receipt, tell_notices};
 use super::PlannedRestore;
 use super::attempts::{AttemptsDir, part_name, receipt_name};
 use super::digested_sink::DigestedSink;
+use super::file_state::closed_state_of;
 use crate::{Error, ErrorKind, Opener, StreamDigest};
 
 /// What came of running a part.
@@ -102,6 +103,7 @@ impl PlannedRestore {
         let receipt = receipt.and_then(|pieces| PartReceipt::new(&self.plan, part, attempt, pieces));
         match receipt_of(&opened, extent, part, receipt) {
             Ok(receipt) => {
+                let receipt = of_closed_file(receipt, attempts);
                 let put = attempts.put(&receipt_name(part, attempt), receipt.to_text(&self.key).as_bytes());
                 // A whole part that nothing tells of is not to be in the way of the next attempt.
                 put.inspect_err(|_| _ = attempts.remove_attempt(part, attempt))
@@ -189,6 +191,14 @@ pub(super) fn receipt_of(
         let what = format!("what was opened as part {part} is not what was planned");
         Error::new(ErrorKind::DigestMismatch, what).advise("Look which stream the plan was made of.")
     })
+}
+
+/// The receipt of a file that has been closed, with what the file system says of it.
+fn of_closed_file(receipt: PartReceipt, attempts: &AttemptsDir) -> PartReceipt {
+    let file = attempts.open_part(receipt.part(), receipt.attempt());
+    let state = file.ok().flatten().and_then(|file| closed_state_of(&file, attempts));
+    // A file of another length is found by whoever commits.
+    state.and_then(|state| receipt.clone().of_file(state).ok()).unwrap_or(receipt)
 }
 
 /// What the system said, without what was made of it on the way.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use ::parts::{AttemptName, PieceHasher, TreeTarget};
+use ::parts::{AttemptName, PartReceipt, PieceHasher, TreeTarget};
 use cofferdam_io::WriteAt;
 use contract::{AttemptId, CommitError, StreamingSink as _};
 use storage::{Seed, TargetError};
@@ -25,7 +25,7 @@ impl PlannedRestore {
     /// Makes the tree of the parts, and gives it the target's name.
     pub(super) fn make_tree(&self, run: &Committing<'_>, tree: TreeTarget) -> Result<Outcome, Error> {
         let hasher = PieceHasher::new(&self.key, self.plan.id());
-        let comparison = Comparison { hasher, threads: run.threads, cancel: run.cancel };
+        let comparison = Comparison { hasher, threads: run.threads, cancel: run.cancel, reads: run.reads };
         let mut candidates = Candidates::of(run.receipts);
         // Each round but the last finds an attempt that is wrong.
         loop {
@@ -71,8 +71,8 @@ impl PlannedRestore {
     ) -> Result<(), Error> {
         for part in 0..self.plan.parts().len() as u64 {
             while let Some(attempt) = candidates.first(part) {
-                if self.with_file(run, part, attempt, |file, pieces| {
-                    comparison.check_alone(part, file, pieces)
+                if self.with_file(run, part, attempt, |file, receipt| {
+                    comparison.check_alone(part, file, receipt)
                 })? == Found::Right
                 {
                     break;
@@ -83,17 +83,17 @@ impl PlannedRestore {
         Ok(())
     }
 
-    /// Has `check` look at the file of an attempt and its receipt's pieces, if both are there.
+    /// Has `check` look at the file of an attempt and its receipt, if both are there.
     fn with_file(
         &self,
         run: &Committing<'_>,
         part: u64,
         attempt: AttemptName,
-        check: impl FnOnce(File, &[::parts::Piece]) -> Result<Found, Error>,
+        check: impl FnOnce(File, &PartReceipt) -> Result<Found, Error>,
     ) -> Result<Found, Error> {
         let receipt = self.read_receipt(run.attempts, part, attempt)?;
         match (run.attempts.open_part(part, attempt)?, receipt) {
-            (Some(file), Some(receipt)) => check(file, receipt.pieces()),
+            (Some(file), Some(receipt)) => check(file, &receipt),
             _ => Ok(Found::Wrong),
         }
     }
@@ -144,9 +144,11 @@ impl PlannedRestore {
         let mut all = Found::Right;
         for (part, extent) in (0..).zip(self.plan.parts()) {
             let Some(attempt) = candidates.first(part) else { continue };
-            let found = self.with_file(run, part, attempt, |file, pieces| match all {
-                Found::Right => give(comparison, part, file, pieces, tree.clone(), extent.plaintext.start),
-                Found::Wrong => comparison.check_alone(part, file, pieces),
+            let found = self.with_file(run, part, attempt, |file, receipt| match all {
+                Found::Right => {
+                    give(comparison, part, file, receipt.pieces(), tree.clone(), extent.plaintext.start)
+                }
+                Found::Wrong => comparison.check_alone(part, file, receipt),
             })?;
             if found == Found::Wrong {
                 candidates.refuse(run, part)?;

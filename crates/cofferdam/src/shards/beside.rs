@@ -2,14 +2,16 @@
 //! It knows nothing of what is in it.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::BorrowedFd;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use contract::IfExists;
-use rustix::fs::{AtFlags, FlockOperation, flock, fstat, statat, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, flock, fstat, statat};
 use rustix::io::Errno;
-use storage::TargetDir;
+use storage::{Storage as _, StorageFile, TargetDir};
 
 use crate::private_dir::PrivateDir;
 use crate::record_file::is_temporary;
@@ -24,23 +26,24 @@ pub(crate) fn discard(target: &Path) -> Result<Vec<PathBuf>, Error> {
     if matches!(statat(parent, &name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) {
         return Ok(Vec::new());
     }
-    let Some(private) = lock(&target_dir, &name)? else { return Ok(Vec::new()) };
+    let Some(mut private) = lock(&target_dir, &name)? else { return Ok(Vec::new()) };
     let names = private.names()?;
     if let Some(strange) = names.iter().find(|name| !is_ours(name)) {
         return Err(not_of_shards(&private.path().join(strange)));
     }
     // The shards first, and last what says whose they are: until they have gone, the same command restores them.
     let rank = |name: &OsStr| if name == SHARDS { 0 } else { 1 + u8::from(name == MANIFEST) };
-    let mut names: Vec<OsString> = names.into_iter().collect();
+    let mut names: Vec<OsString> = names.into_iter().filter(|name| name != LOCK).collect();
     names.sort_by_key(|name| rank(name));
     names.iter().try_for_each(|name| private.remove_whatever(name))?;
+    private.remove_lock()?;
     if !is_called(&target_dir, &name, &private)? {
         return Err(moved(private.path()));
     }
-    unlinkat(parent, &name, AtFlags::REMOVEDIR)
-        .map_err(|error| private.failed("could not be removed", error.into()))?;
+    let path = private.path().to_owned();
+    private.remove_itself(parent, &name)?;
     target_dir.storage.sync().map_err(|error| Error::io("the directory could not be synced", error))?;
-    Ok(vec![private.path().to_owned()])
+    Ok(vec![path])
 }
 
 /// The private directory of shards beside a target, if something has its name.
@@ -54,15 +57,59 @@ pub(crate) fn beside(target_dir: &TargetDir) -> Result<Option<PathBuf>, Error> {
     }
 }
 
+/// The private directory, locked as long as this lives: by itself, which keeps others on this machine out until it has been removed, and by a file in
+/// it, which keeps other machines out (on NFS a directory's lock does not leave the machine).
+#[derive(Debug)]
+pub(super) struct LockedDir {
+    private: PrivateDir,
+    lock: Option<Arc<dyn StorageFile>>,
+}
+
+impl LockedDir {
+    /// Removes the lock's file, of a directory that holds no shard any more.
+    pub(super) fn remove_lock(&mut self) -> Result<(), Error> {
+        self.private.remove(OsStr::new(LOCK))?;
+        // Open, it would keep a name in the directory where files do that are removed while they are open (NFS).
+        self.lock = None;
+        Ok(())
+    }
+}
+
+impl Deref for LockedDir {
+    type Target = PrivateDir;
+
+    fn deref(&self) -> &PrivateDir {
+        &self.private
+    }
+}
+
+impl AsFd for LockedDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.private.as_fd()
+    }
+}
+
 /// Opens the private directory and locks it; `None` if its name has gone, or is another's, by the time that it is locked.
-pub(super) fn lock(target_dir: &TargetDir, name: &OsStr) -> Result<Option<PrivateDir>, Error> {
+pub(super) fn lock(target_dir: &TargetDir, name: &OsStr) -> Result<Option<LockedDir>, Error> {
     let Some(private) = PrivateDir::open(target_dir, name)? else { return Ok(None) };
     match flock(&private, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Err(busy(private.path())),
         Err(error) => return Err(private.failed("could not be locked", error.into())),
     }
-    Ok(is_called(target_dir, name, &private)?.then_some(private))
+    if !is_called(target_dir, name, &private)? {
+        return Ok(None);
+    }
+    let lock = private.lock(OsStr::new(LOCK))?.ok_or_else(|| busy(private.path()))?;
+    // Whoever removes the directory takes the file's name away while it has the lock.
+    let is_there = lock.stamp().and_then(|ours| {
+        let there = private.disk().stamp_at(OsStr::new(LOCK))?;
+        Ok(there.is_some_and(|there| there.inode == ours.inode))
+    });
+    match is_there.map_err(|error| private.failed("could not be examined", error))? {
+        true => Ok(Some(LockedDir { private, lock: Some(lock) })),
+        false => Err(busy(private.path())),
+    }
 }
 
 fn is_called(target_dir: &TargetDir, name: &OsStr, private: &PrivateDir) -> Result<bool, Error> {
@@ -81,6 +128,7 @@ fn is_ours(name: &OsStr) -> bool {
     name == SHARDS
         || name == MANIFEST
         || name == PUBLISHING
+        || name == LOCK
         || bytes.starts_with(FINISHED)
         || is_temporary(bytes)
 }
@@ -126,8 +174,9 @@ pub(super) fn private_name(target_dir: &TargetDir) -> OsString {
 }
 
 /// In the private directory: the one that is to become the target; the manifest's text; which directory is about to become the target; and, with a number,
-/// what the file system says of a shard that is finished.
+/// what the file system says of a shard that is finished; the lock's file.
 pub(super) const SHARDS: &str = "shards";
+pub(super) const LOCK: &str = "lock";
 pub(super) const MANIFEST: &str = "manifest";
 pub(super) const PUBLISHING: &str = "publishing";
 pub(super) const FINISHED: &[u8] = b"finished-";

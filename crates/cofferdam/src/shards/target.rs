@@ -11,20 +11,19 @@ use std::path::{Path, PathBuf};
 use ::parts::{MANIFEST_LEN_MAX, Manifest, Shard, ShardName};
 use cofferdam_io::{descriptor_path, proc_error};
 use contract::IfExists;
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, fsync, mkdirat, openat, renameat_with, stat, statat,
-    unlinkat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, openat, stat, statat};
 use rustix::io::Errno;
 use sources::Source;
 use storage::{FileStamp, Storage as _, TargetDir};
+use tree_sink::rename_new;
 
 use super::SignedManifest;
 use super::beside::{
-    FINISHED, MANIFEST, PUBLISHING, SHARDS, busy, directory_of, discard, exists, lock, private_name, resolve,
+    FINISHED, LOCK, LockedDir, MANIFEST, PUBLISHING, SHARDS, busy, directory_of, discard, exists, lock,
+    private_name, resolve,
 };
 use super::finished::state_of;
-use crate::private_dir::{PrivateDir, names_in, remove_whatever};
+use crate::private_dir::{names_in, remove_whatever};
 use crate::{Attempt, Error, ErrorKind, Kept, Opener, Remedy, Restored, StreamDigest, leftovers};
 
 /// What came of a shard.
@@ -44,7 +43,7 @@ pub struct ShardsTarget {
     manifest: Manifest,
     target_dir: TargetDir,
     /// The private directory, locked as long as this lives: it holds the manifest's text, and the directory that is to become the target.
-    private: PrivateDir,
+    private: LockedDir,
     private_name: OsString,
 }
 
@@ -62,8 +61,12 @@ impl ShardsTarget {
             let path = target_dir.path().to_owned();
             let Ok(Some(private)) = lock(&target_dir, &private_name) else { return Err(taken(&path)) };
             let manifest = manifest.manifest().clone();
-            let left = ShardsTarget { manifest, target_dir, private, private_name };
-            return if left.is_published()? { left.settle().map(|()| None) } else { Err(taken(&path)) };
+            let mut left = ShardsTarget { manifest, target_dir, private, private_name };
+            if left.is_published()? {
+                return left.settle().map(|()| None);
+            }
+            left.private.remove_lock()?;
+            return Err(taken(&path));
         }
         target_dir.check_writable().map_err(Error::target)?;
         let path = target_dir.sibling(&private_name);
@@ -105,6 +108,7 @@ impl ShardsTarget {
         }
         // Nothing has been restored there, or what was has been published.
         self.remove_notes()?;
+        self.private.remove(OsStr::new(PUBLISHING))?;
         self.private.put(OsStr::new(MANIFEST), text.as_bytes())?;
         // Its mode is that of any new directory: nobody else gets through the one that it is in.
         let made = mkdirat(&self.private, SHARDS, Mode::RWXU | Mode::RWXG | Mode::RWXO);
@@ -264,9 +268,9 @@ impl ShardsTarget {
         self.private.remove(OsStr::new(PUBLISHING))?;
         self.private.put(OsStr::new(PUBLISHING), &self.publishing(identity))?;
         let (parent, name) = (directory_of(&self.target_dir)?, &self.target_dir.name);
-        match renameat_with(&self.private, SHARDS, parent, name, RenameFlags::NOREPLACE) {
+        match rename_new(&self.private, OsStr::new(SHARDS), parent, name) {
             Ok(()) => {}
-            Err(Errno::EXIST | Errno::NOTEMPTY) => return Err(taken(self.target_dir.path())),
+            Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => return Err(taken(self.target_dir.path())),
             Err(error) => {
                 let what = format!("{} could not be given its name", self.target_dir.path().display());
                 return Err(Error::io(what, error.into()));
@@ -289,7 +293,7 @@ impl ShardsTarget {
     }
 
     /// The target has its name: it is made durable, and what is beside it removed.
-    fn settle(self) -> Result<(), Error> {
+    fn settle(mut self) -> Result<(), Error> {
         let parent = directory_of(&self.target_dir)?;
         fsync(parent).map_err(|error| {
             let what =
@@ -298,22 +302,19 @@ impl ShardsTarget {
                 .advise("Run `sync` on its file system and look at the system's log; then verify the target.")
                 .because(io::Error::from(error))
         })?;
-        // What stays of it holds nothing, and is removed by `discard`.
+        // What stays of it holds nothing, and is removed by `discard`. As long as a note says that the target is in place, the next run tidies up.
         let _ = self.remove_notes();
-        let _ = unlinkat(parent, &self.private_name, AtFlags::REMOVEDIR);
+        let _ = self.private.remove_lock();
+        let _ = self.private.remove(OsStr::new(PUBLISHING));
+        let _ = self.private.remove_itself(parent, &self.private_name);
         Ok(())
     }
 
-    /// Removes all notes; last the one that says that the target is in place.
+    /// Removes all notes but the one that says that the target is in place.
     fn remove_notes(&self) -> Result<(), Error> {
         let names = self.private.names()?;
-        let is_last = |name: &OsString| name == PUBLISHING;
-        for name in
-            names.iter().filter(|name| !is_last(name)).chain(names.iter().filter(|name| is_last(name)))
-        {
-            self.private.remove(name)?;
-        }
-        Ok(())
+        let mut notes = names.iter().filter(|name| *name != LOCK && *name != PUBLISHING);
+        notes.try_for_each(|name| self.private.remove(name))
     }
 
     fn shards_dir(&self) -> Result<OwnedFd, Error> {

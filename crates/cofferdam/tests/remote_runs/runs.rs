@@ -84,4 +84,4 @@ pub(crate) fn say(line: &str) {
 const AT_ONCE: usize = 6;
 
 /// Many times what the longest run takes.
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_secs(600);

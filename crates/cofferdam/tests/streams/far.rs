@@ -110,7 +110,7 @@ impl FarPlace {
 
     /// Waits until nothing more comes, for what stalls.
     pub(crate) fn wait_for_stall(&self) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_secs(600);
         loop {
             let state = self.state();
             let at = state.stalls_at.expect("it stalls");
@@ -125,7 +125,7 @@ impl FarPlace {
 
     /// Waits until the stream has so many more times waited in vain.
     pub(crate) fn wait_in_vain(&self, times: usize) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_secs(600);
         let first = self.state().tally.in_vain;
         while self.state().tally.in_vain < first + times {
             assert!(Instant::now() < until, "nobody waits");

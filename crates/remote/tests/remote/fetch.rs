@@ -17,7 +17,7 @@ use crate::{
 
 const MIB: usize = 1 << 20;
 const HEAD: usize = 64 << 10;
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(600);
 
 fn fetch(at: &dyn ReadAt) -> &dyn Fetch {
     at.fetch().expect("it comes from afar")
@@ -283,6 +283,8 @@ fn a_dropped_source_asks_for_nothing_more() {
 
 #[test]
 fn seeded_faults_never_change_what_is_read() {
+    // Of one seed the requests may be few, and a busy machine makes some of them again.
+    let mut faults_of_all = 0;
     for seed in 0..30 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let object = bytes(seed, rng.usize(MIB..12 * MIB));
@@ -320,6 +322,7 @@ fn seeded_faults_never_change_what_is_read() {
             // Three wrong answers in a row are possible, and final.
             Err(error) => assert_eq!(fault(&error), FetchFault::Refused, "seed {seed}: {error}"),
         }
-        assert!(*faults.lock().unwrap() > 0 || server.requests().len() < 6, "seed {seed}");
+        faults_of_all += *faults.lock().unwrap();
     }
+    assert!(faults_of_all > 30, "{faults_of_all}");
 }

@@ -6,7 +6,7 @@ use cofferdam_io::FetchFault;
 use sources::Source;
 
 use crate::{
-    fault, open, open_with, options, policy, read_in_order,
+    fault, open, opened_at, policy, read_in_order,
     server::{Object, Reply, Request, Server, bytes},
 };
 
@@ -83,11 +83,10 @@ fn a_byte_now_and_then_does_not_pay_for_what_comes_again() {
         2..30 => Reply::trickle(50_000, Duration::from_millis(100)).whole_too().cut_too(300_000 + number),
         _ => whole(number, request),
     };
-    let server = Server::scripted(object(), script);
     let mut policy = policy();
     policy.no_progress = Duration::from_secs(1);
     policy.min_bytes_per_second = 1000;
-    let mut source = open_with(&server.url(), options().retries(policy)).unwrap();
+    let (_server, mut source) = opened_at(&object(), script, &policy);
     assert_eq!(fault(&read_in_order(&mut source).unwrap_err()), FetchFault::NoProgress);
 }
 

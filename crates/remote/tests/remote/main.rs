@@ -19,11 +19,12 @@ mod uploads;
 use std::{
     io,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cofferdam_io::{FetchError, FetchFault, ReadAt};
 use remote::{Place, RemoteOptions, RemoteSource, Retry, RetryPolicy};
+use server::{Object, Reply, Request, Server};
 use sources::{Arrival, Source};
 
 /// Retries that do not keep a test waiting.
@@ -51,6 +52,23 @@ fn observed(options: RemoteOptions) -> (RemoteOptions, Arc<Mutex<Vec<Retry>>>) {
     let seen: Arc<Mutex<Vec<Retry>>> = Arc::default();
     let own = seen.clone();
     (options.on_retry(Arc::new(move |retry| own.lock().unwrap().push(retry.clone()))), seen)
+}
+
+/// A source that is opened at a server that is well as long as it answers its first request, with limits that a busy machine may come to
+/// before: then another one is opened.
+fn opened_at(
+    object: &Object,
+    script: impl Fn(usize, &Request) -> Reply + Clone + Send + 'static,
+    policy: &RetryPolicy,
+) -> (Server, RemoteSource) {
+    let begun = Instant::now();
+    loop {
+        let server = Server::scripted(object.clone(), script.clone());
+        match open_with(&server.url(), options().retries(policy.clone())) {
+            Ok(source) => return (server, source),
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(600), "{error}"),
+        }
+    }
 }
 
 fn at(source: &RemoteSource) -> Arc<dyn ReadAt> {

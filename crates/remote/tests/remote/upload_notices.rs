@@ -82,7 +82,7 @@ fn what_cannot_be_given_up_is_told_once_and_what_is_given_up_is_not() {
 #[test]
 fn a_store_s_own_timeout_makes_nobody_wait_longer_than_nothing_may_get_on() {
     let address = serve(|_| {
-        thread::sleep(Duration::from_secs(20));
+        thread::sleep(Duration::from_secs(60));
         (404, "\r\n".to_owned())
     });
     let mut with = settings_of(address);

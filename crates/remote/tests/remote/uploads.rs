@@ -113,7 +113,7 @@ pub(crate) fn options() -> UploadOptions {
 /// The same, for what ends at a limit alone.
 pub(crate) fn impatient() -> UploadOptions {
     let mut options = options();
-    options.retry.no_progress = Duration::from_secs(2);
+    options.retry.no_progress = Duration::from_secs(5);
     options
 }
 

@@ -32,7 +32,7 @@ impl Answer {
 /// Sends `text`, which is the whole of what is sent, and reads to the connection's end.
 pub(crate) fn exchange(url: &HttpUrl, text: &str) -> Answer {
     let mut stream = TcpStream::connect(url.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
     let mut said = Vec::new();
     // A connection that breaks ends what has come.
@@ -178,7 +178,7 @@ fn however_many_pause_others_are_served_by_http_and_nbd() {
             let mut stream = TcpStream::connect(url.address()).unwrap();
             // The system keeps little for it.
             rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 64 << 10).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
             write!(stream, "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", url.path(), url.address()).unwrap();
             stream.read_exact(&mut [0; 1]).unwrap();
             stream
@@ -206,7 +206,7 @@ fn an_answer_that_has_begun_is_ended_when_the_server_does_and_none_begins() {
     let (asked, all) = (url.clone(), source.clone());
     let client = std::thread::spawn(move || assert!(ask(&asked, "GET", &[]).body == all.bytes));
     wait_until("the read", || source.running().0 > 0);
-    let finishing = std::thread::spawn(move || server.finish(Duration::from_secs(60)));
+    let finishing = std::thread::spawn(move || server.finish(Duration::from_secs(600)));
     // Then it is ending, and the answer still waits.
     wait_until("a refusal", || TcpStream::connect(url.address()).is_err());
     assert!(!finishing.is_finished() && !client.is_finished());

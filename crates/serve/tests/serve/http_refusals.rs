@@ -109,7 +109,7 @@ fn what_cannot_be_read_is_an_error_with_one_line_or_a_body_that_is_cut_off() {
 
 /// Asks until there is an answer: on a busy machine this client may be too slow as well, where others are left soon.
 fn answered(exchange: impl Fn() -> Answer) -> Answer {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(600);
     loop {
         let answer = exchange();
         if answer.status != 0 && answer.is_whole() {
@@ -126,7 +126,7 @@ fn ask_until_answered(url: &HttpUrl, fields: &[(&str, &str)]) -> Answer {
 
 /// Waits for the server to end the connection, and returns what it said.
 fn to_the_end(mut stream: TcpStream) -> String {
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
     let mut said = String::new();
     stream.read_to_string(&mut said).unwrap();
     said

@@ -54,7 +54,7 @@ impl NbdFixture {
 impl Client {
     fn greeted(socket: &Path, flags: u32) -> Client {
         let mut client = Client(UnixStream::connect(socket).unwrap());
-        client.0.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        client.0.set_read_timeout(Some(Duration::from_secs(600))).unwrap();
         assert_eq!(client.take(18), b"NBDMAGICIHAVEOPT\0\x03");
         client.say(&flags.to_be_bytes());
         client
@@ -232,7 +232,7 @@ fn what_was_asked_before_the_end_is_answered() {
     staying.request(0, READ, 3, 10, 10);
     wait_until("both reads", || served.source.running().0 == 2);
     let ending = std::mem::replace(&mut served.server, server(&served.source).0);
-    let finishing = std::thread::spawn(move || ending.finish(Duration::from_secs(60)));
+    let finishing = std::thread::spawn(move || ending.finish(Duration::from_secs(600)));
     // Then it is ending, and both answers still wait.
     wait_until("a refusal", || UnixStream::connect(&served.path).is_err());
     assert!(!finishing.is_finished());

@@ -142,7 +142,7 @@ pub(crate) fn patient() -> Limits {
 
 /// Looks again and again until `is_so`, for as long as a slow machine may take.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(600);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} has not come");
         std::thread::sleep(Duration::from_millis(1));

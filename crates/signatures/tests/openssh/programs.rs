@@ -98,7 +98,7 @@ impl Agent {
         let mut command = Command::new("ssh-agent");
         command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null());
         let agent = Agent { process: command.spawn().unwrap(), socket };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(600);
         // The socket is there a moment before anybody listens.
         while UnixStream::connect(&agent.socket).is_err() {
             assert!(Instant::now() < deadline, "the agent has not come");

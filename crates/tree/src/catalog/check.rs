@@ -1,9 +1,9 @@
 //! The whole catalog looked at, before anything is made of it (TREE T6.1).
 //! Knows no file system; what a tree must not be is said in `path.rs`.
 
-use super::{Catalog, INDEX_NUMBER_LEN, read};
+use super::{Catalog, EntryRef, INDEX_NUMBER_LEN, read};
 use crate::{
-    Entry, EntryKind, NameFault, TreeError, TreePath,
+    EntryKind, NameFault, TreeError, TreePath,
     path::{FoldedPaths, PathOrder},
 };
 
@@ -51,13 +51,13 @@ impl Catalog {
         let mut order = Some(PathOrder::default());
         for index in 0..self.pages() {
             let page = self.page(index)?;
-            if !self.has_numbers_in_order(page.first_entry, page.entries.len())? {
+            if !self.has_numbers_in_order(page.first_entry, page.count())? {
                 order = None;
             }
-            for entry in &page.entries {
+            for entry in page.refs() {
                 counts.add(entry);
                 if let Some(order) = &mut order {
-                    order.push(&entry.path, entry.kind == EntryKind::Directory)?;
+                    order.push(entry.path, entry.kind == EntryKind::Directory)?;
                 }
             }
         }
@@ -82,7 +82,7 @@ impl Catalog {
         let mut order = PathOrder::default();
         self.in_order(0..self.entries()).try_for_each(|found| {
             let entry = found?.entry;
-            order.push(&entry.path, entry.kind == EntryKind::Directory)
+            order.push(entry.path.as_bytes(), entry.kind == EntryKind::Directory)
         })
     }
 
@@ -90,10 +90,9 @@ impl Catalog {
     pub(crate) fn check_hard_links(&self) -> Result<(), TreeError> {
         let (mut links, mut links_len) = (Vec::new(), 0);
         for index in 0..self.pages() {
-            for found in self.page(index)?.located_entries() {
-                if found.entry.kind != EntryKind::HardLink {
-                    continue;
-                }
+            let page = self.page(index)?;
+            let places = (0..page.count()).filter(|at| page.entry(*at).kind == EntryKind::HardLink);
+            for found in places.map(|at| page.located(at)) {
                 let target = TreePath::parse(&found.entry.link);
                 let target = target.map_err(|_| link_fault(&found.entry.path))?;
                 links_len += target.as_bytes().len() + found.entry.path.as_bytes().len() + LINK_LEN_ABOUT;
@@ -145,7 +144,7 @@ impl CheckedCatalog {
         let mut folded = FoldedPaths::default();
         for index in 0..self.catalog.pages() {
             let page = self.catalog.page(index)?;
-            let found = page.entries.iter().find_map(|entry| folded.push(&entry.path));
+            let found = page.entries().find_map(|entry| folded.push(&entry.path));
             if found.is_some() {
                 return Ok(found);
             }
@@ -160,7 +159,7 @@ impl CheckedCatalog {
 }
 
 impl EntryCounts {
-    pub(super) fn add(&mut self, entry: &Entry) {
+    pub(super) fn add(&mut self, entry: EntryRef<'_>) {
         let count = match entry.kind {
             EntryKind::File => &mut self.files,
             EntryKind::HardLink => &mut self.hard_links,

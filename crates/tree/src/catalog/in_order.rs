@@ -1,15 +1,15 @@
 //! The entries of a catalog in path order, many at a time.
 //! Knows nothing of what is done with them.
 
-use std::{mem::size_of, ops::Range, sync::Arc, vec};
+use std::{ops::Range, sync::Arc, vec};
 
-use super::{Catalog, INDEX_NUMBER_LEN, LocatedEntry, PAGES_KEPT, Page, read};
-use crate::TreeError;
+use super::{Catalog, EntryRef, INDEX_NUMBER_LEN, LocatedEntry, PAGES_KEPT, Page, page::Start, read};
+use crate::{TreeError, limits::PAGE_LEN_MAX};
 
 /// Entries one after the other in path order: [`Catalog::in_order`]. Behind an error there are none.
 ///
-/// Of an archive in path order a page is read once. Of one in whatever order, entries are gathered by page, up to 65,536 of them and about 16 MiB,
-/// and a page is read once for that many, where [`Catalog::entry_in_order`] may read one for each.
+/// Of an archive in path order a page is read once, and of one that is mixed within directories once or twice. Of one in whatever order, entries are
+/// gathered by page, up to 65,536 of them and 8 MiB, and a page is read once for that many, where [`Catalog::entry_in_order`] may read one for each.
 #[derive(Debug)]
 pub struct InOrder<'a> {
     catalog: &'a Catalog,
@@ -22,7 +22,37 @@ pub struct InOrder<'a> {
     numbers: vec::IntoIter<u32>,
     page: Option<Arc<Page>>,
     /// The next ones, where it does not.
-    gathered: vec::IntoIter<LocatedEntry>,
+    gathered: Gathered,
+}
+
+/// Entries in path order, which come from pages in another one.
+#[derive(Default, Debug)]
+struct Gathered {
+    /// As they are encoded in pages, in no order.
+    bytes: Vec<u8>,
+    places: vec::IntoIter<GatheredPlace>,
+}
+
+#[derive(Clone, Copy, Default, Debug)]
+struct GatheredPlace {
+    number: u32,
+    /// Where in the bytes it begins.
+    at: u32,
+    start: Start,
+}
+
+impl Iterator for Gathered {
+    type Item = LocatedEntry;
+
+    fn next(&mut self) -> Option<LocatedEntry> {
+        let GatheredPlace { number, at, start } = self.places.next()?;
+        Some(LocatedEntry {
+            number: u64::from(number),
+            header_at: start.header_at,
+            data_before: start.data_before,
+            entry: EntryRef::of_checked(&self.bytes[at as usize..]).to_entry(),
+        })
+    }
 }
 
 impl Iterator for InOrder<'_> {
@@ -66,10 +96,12 @@ impl InOrder<'_> {
     fn look_up(&mut self) -> Result<(), TreeError> {
         let count = self.count.min(self.places.end - self.places.start);
         let numbers = self.catalog.numbers_in_order(self.places.start, count)?;
+        // What has been given goes before anything takes its place.
+        self.gathered = Gathered::default();
         if self.catalog.comes_page_by_page(&numbers) {
             self.numbers = numbers.into_iter();
-        } else if let Some(entries) = self.catalog.gather(&numbers)? {
-            self.gathered = entries.into_iter();
+        } else if let Some(gathered) = self.catalog.gather(&numbers)? {
+            self.gathered = gathered;
         } else {
             self.count_max = (count / 2).max(1);
             self.count = self.count_max;
@@ -93,25 +125,36 @@ impl Catalog {
             count_max: PLACES_MAX,
             numbers: Vec::new().into_iter(),
             page: None,
-            gathered: Vec::new().into_iter(),
+            gathered: Gathered::default(),
         }
     }
 
-    /// Whether each page is come to once if these are looked up one after the other, or all of them are kept.
+    /// Whether pages are read about once each if these are looked up one after the other, with those that are kept.
     fn comes_page_by_page(&self, numbers: &[u32]) -> bool {
-        let (mut pages, mut bounds) = (Vec::new(), 0..0);
+        let (mut kept, mut pages_read, mut bounds) = (Vec::new(), Vec::new(), 0..0);
         for number in numbers.iter().map(|number| u64::from(*number)) {
-            if !bounds.contains(&number) {
-                let page = self.page_of(number);
-                let end = self.records.get(page + 1).map_or(self.entries(), |next| next.first_entry);
-                bounds = self.records[page].first_entry..end;
-                pages.push(page);
+            if bounds.contains(&number) {
+                continue;
             }
+            let page = self.page_of(number);
+            let end = self.records.get(page + 1).map_or(self.entries(), |next| next.first_entry);
+            bounds = self.records[page].first_entry..end;
+            match kept.iter().position(|kept| *kept == page) {
+                Some(place) => {
+                    kept.remove(place);
+                }
+                None => {
+                    kept.drain(..(kept.len() + 1).saturating_sub(PAGES_KEPT.get()));
+                    pages_read.push(page);
+                }
+            }
+            // The last one is the one that was used last, as in the cache.
+            kept.push(page);
         }
-        let come_to = pages.len();
-        pages.sort_unstable();
-        pages.dedup();
-        pages.len() == come_to || pages.len() <= PAGES_KEPT.get()
+        let reads = pages_read.len();
+        pages_read.sort_unstable();
+        pages_read.dedup();
+        reads <= READS_PER_PAGE * pages_read.len()
     }
 
     fn numbers_in_order(&self, place: u64, count: u64) -> Result<Vec<u32>, TreeError> {
@@ -127,27 +170,25 @@ impl Catalog {
     }
 
     /// The entries of these numbers, each where its number is; none where they are too long to be held together.
-    fn gather(&self, numbers: &[u32]) -> Result<Option<Vec<LocatedEntry>>, TreeError> {
-        let mut wanted: Vec<(u32, usize)> = numbers.iter().copied().zip(0..).collect();
+    fn gather(&self, numbers: &[u32]) -> Result<Option<Gathered>, TreeError> {
+        let mut wanted: Vec<(u32, u32)> = numbers.iter().copied().zip(0..).collect();
         wanted.sort_unstable();
-        let mut entries = vec![None; numbers.len()];
-        let (mut wanted, mut len) = (&*wanted, 0);
+        let mut places = vec![GatheredPlace::default(); numbers.len()];
+        let (mut wanted, mut bytes) = (&*wanted, Vec::new());
         while let Some((first, _)) = wanted.first() {
             let page = self.page(self.page_of(u64::from(*first)))?;
-            let page_end = page.first_entry + page.entries.len() as u64;
-            let here = wanted.partition_point(|(number, _)| u64::from(*number) < page_end);
+            let here = wanted.partition_point(|(number, _)| page.has(u64::from(*number)));
             for (number, place) in &wanted[..here] {
-                let located = page.located((u64::from(*number) - page.first_entry) as usize);
-                len += located.entry.path.as_bytes().len() + located.entry.link.len();
-                len += size_of::<Option<LocatedEntry>>();
-                entries[*place] = Some(located);
+                let (in_page, at) = ((u64::from(*number) - page.first_entry) as usize, bytes.len() as u32);
+                bytes.extend_from_slice(page.encoded(in_page));
+                places[*place as usize] = GatheredPlace { number: *number, at, start: page.starts[in_page] };
             }
-            if len > ENTRIES_LEN_MAX && numbers.len() > 1 {
+            if bytes.len() > ENTRIES_LEN_MAX && numbers.len() > 1 {
                 return Ok(None);
             }
             wanted = &wanted[here..];
         }
-        Ok(Some(entries.into_iter().flatten().collect()))
+        Ok(Some(Gathered { bytes, places: places.into_iter() }))
     }
 }
 
@@ -155,5 +196,10 @@ impl Catalog {
 const PLACES_FIRST: u64 = 32;
 /// Entries that are looked up at a time at most.
 const PLACES_MAX: u64 = 1 << 16;
-/// Bytes of memory that they take, about.
-const ENTRIES_LEN_MAX: usize = 16 << 20;
+/// How often a page is read at most before entries are gathered instead.
+const READS_PER_PAGE: usize = 2;
+/// Bytes that gathered entries have encoded; with what the last page brings in, more by less than a page.
+const ENTRIES_LEN_MAX: usize = 8 << 20;
+
+// Places and offsets of what is gathered fit 4 bytes.
+const _: () = assert!(PLACES_MAX <= u32::MAX as u64 && ENTRIES_LEN_MAX + PAGE_LEN_MAX <= u32::MAX as usize);

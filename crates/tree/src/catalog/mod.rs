@@ -23,13 +23,16 @@ pub use self::{
     page::Page,
     writer::{CatalogWriter, WrittenCatalog},
 };
-pub(crate) use self::{page::encode_entries, tail::Tail};
+pub(crate) use self::{
+    page::{EntryRef, encode_entries},
+    tail::Tail,
+};
 use crate::{Entry, TreeError, TreePath};
 
 /// The catalog of a tree that can be read at offsets.
 ///
 /// What is read is checked against what it stands beside: a page against its record of the page directory, an entry against its place.
-/// [`check`](Self::check) looks at all of it. Up to 16 pages are kept in memory, about 1 MiB each.
+/// [`check`](Self::check) looks at all of it. Up to 16 pages are kept in memory, of 256 to 512 KiB and 20 bytes for each entry.
 pub struct Catalog {
     source: Arc<dyn ReadAt>,
     tail: Tail,
@@ -236,8 +239,8 @@ impl Catalog {
         // The page directory's bounds are within the limits.
         let mut bytes = vec![0; (self.page_bounds(index + 1) - record.at) as usize];
         read(&*self.source, record.at, &mut bytes)?;
-        let page = Page::parse(&bytes, record)?;
-        let end_entry = record.first_entry + page.entries.len() as u64;
+        let page = Page::parse(bytes, record)?;
+        let end_entry = record.first_entry + page.count() as u64;
         let fits = match self.records.get(index + 1) {
             Some(next) => {
                 let end = (page.end.header_at, page.end.data_before, end_entry);
@@ -258,16 +261,21 @@ impl Catalog {
 impl Page {
     /// Its entries, each with its place.
     pub fn located_entries(&self) -> impl Iterator<Item = LocatedEntry> {
-        (0..self.entries.len()).map(|at| self.located(at))
+        (0..self.count()).map(|at| self.located(at))
     }
 
     /// Its entries.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.refs().map(EntryRef::to_entry)
+    }
+
+    /// Its entries, where they lie.
+    pub(crate) fn refs(&self) -> impl Iterator<Item = EntryRef<'_>> {
+        (0..self.count()).map(|at| self.entry(at))
     }
 
     fn has(&self, number: u64) -> bool {
-        (self.first_entry..self.first_entry + self.entries.len() as u64).contains(&number)
+        (self.first_entry..self.first_entry + self.count() as u64).contains(&number)
     }
 
     /// The number of its first entry.
@@ -275,13 +283,13 @@ impl Page {
         self.first_entry
     }
 
-    /// The entry at `at`, below the number of its [`entries`](Self::entries), with its place.
+    /// The entry at `at`, below [`count`](Self::count), with its place.
     pub fn located(&self, at: usize) -> LocatedEntry {
         LocatedEntry {
             number: self.first_entry + at as u64,
             header_at: self.starts[at].header_at,
             data_before: self.starts[at].data_before,
-            entry: self.entries[at].clone(),
+            entry: self.entry(at).to_entry(),
         }
     }
 }

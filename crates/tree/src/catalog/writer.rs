@@ -79,14 +79,14 @@ impl CatalogWriter {
             return Err(TreeError::catalog(0, format!("a tree of more than {ENTRIES_MAX} entries")));
         }
         if let Some(order) = &mut self.order {
-            match order.push(&entry.path, entry.kind == EntryKind::Directory) {
+            match order.push(entry.path.as_bytes(), entry.kind == EntryKind::Directory) {
                 Err(TreeError::Catalog { .. }) => self.order = None,
                 checked => checked?,
             }
         }
-        self.next = self.next.behind(&entry).ok_or_else(overflow)?;
+        self.next = self.next.behind(entry.header_len, entry.size).ok_or_else(overflow)?;
         self.next_entry += 1;
-        self.counts.add(&entry);
+        self.counts.add((&entry).into());
         self.page_len += entry.path.as_bytes().len() + entry.link.len() + ENTRY_LEN_ABOUT;
         self.entries.push(entry);
         match self.entries.len() == PAGE_ENTRIES_MAX || self.page_len >= PAGE_LEN_FULL {
@@ -180,14 +180,14 @@ impl CatalogWriter {
         for (record, end) in self.records.iter().zip(ends) {
             let mut bytes = vec![0; (end - record.at) as usize];
             self.out.get_ref().read_exact_at(&mut bytes, record.at).map_err(spilling)?;
-            for (number, entry) in (record.first_entry as u32..).zip(Page::parse(&bytes, record)?.entries) {
+            for (number, entry) in (record.first_entry as u32..).zip(Page::parse(bytes, record)?.entries()) {
                 let is_directory = entry.kind == EntryKind::Directory;
                 sort.push(SortedPath { path: entry.path, number, is_directory })?;
             }
         }
         let mut order = PathOrder::default();
         sort.finish(&mut |sorted| {
-            order.push(&sorted.path, sorted.is_directory)?;
+            order.push(sorted.path.as_bytes(), sorted.is_directory)?;
             self.out.write_all(&sorted.number.to_le_bytes()).map_err(spilling)
         })
     }

@@ -202,4 +202,4 @@ pub(crate) fn reason(error: &io::Error) -> &PeerError {
 
 /// More than one record, and no multiple of one.
 pub(crate) const SEGMENT_LEN: usize = 150_000;
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);

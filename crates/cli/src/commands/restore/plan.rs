@@ -173,7 +173,11 @@ impl Restore {
         let cancel = interrupt::install(report)?;
         interrupt::roll_back_from_now_on();
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let committed = planned.commit(self.resources.threads().unwrap_or(processors), &cancel);
+        let threads = self.resources.threads().unwrap_or(processors);
+        let committed = match self.plan.compares_all() {
+            true => planned.commit_compared(threads, &cancel),
+            false => planned.commit(threads, &cancel),
+        };
         let target = goal_of(&planned)?;
         self.tell_target(&target);
         let explained = |error: cofferdam::Error| {

@@ -200,8 +200,8 @@ fn an_answer_that_trickles_is_not_waited_for() {
         if take_request(&stream, &|_| {})?.starts_with("HEAD") {
             return write!(stream, "HTTP/1.1 404 X\r\nConnection: close\r\n\r\n");
         }
-        write!(stream, "HTTP/1.1 200 X\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: 250\r\n\r\n")?;
-        (0..250).try_for_each(|_| {
+        write!(stream, "HTTP/1.1 200 X\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: 3000\r\n\r\n")?;
+        (0..3000).try_for_each(|_| {
             thread::sleep(Duration::from_millis(20));
             stream.write_all(b" ")
         })
@@ -216,7 +216,7 @@ fn the_last_answer_is_waited_for_no_longer_than_any_other() {
     let address = serve(|head| match head.split(' ').next().unwrap() {
         "POST" if head.contains("uploads=") => (200, BEGUN.to_owned()),
         "POST" => {
-            thread::sleep(Duration::from_secs(20));
+            thread::sleep(Duration::from_secs(60));
             (200, COMPLETED.to_owned())
         }
         "PUT" => (200, STORED.to_owned()),
