@@ -105,5 +105,5 @@ pub(crate) fn is_missing(stream: &Sealed, cancel: &CancelToken, report: Report) 
 }
 
 fn beside(manifest: &Path, name: &Path) -> PathBuf {
-    manifest.parent().unwrap_or(Path::new("")).join(name)
+    manifest.parent().unwrap_or(Path::new("")).join(name.strip_prefix(".").unwrap_or(name))
 }

@@ -23,7 +23,7 @@ pub(crate) struct RestoredTreeArgs {
     ///
     /// If that name is taken, it is TARGET.cofferdam-old-2, and so on: nothing is ever replaced there. A directory in which another file system is
     /// mounted is kept in any case.
-    #[arg(long, requires = "force")]
+    #[arg(long, requires = "force", conflicts_with_all = ["part", "commit", "status", "give_up"])]
     keep_old: bool,
 
     /// Move the directory's contents into TARGET, a directory that exists (a mount point, say), once all of it has been verified
@@ -147,7 +147,8 @@ impl RestoredTreeArgs {
             .set_id_bits(if self.set_id { SetIdBits::Restore } else { SetIdBits::LeaveOut })
     }
 
-    fn first_given(&self) -> Option<&'static str> {
+    /// The first of the options that was given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
         let options = [
             ("--path", !self.path.is_empty()),
             ("--into", self.into),

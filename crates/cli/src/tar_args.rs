@@ -17,7 +17,7 @@ use crate::uploading::Uploading;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Directories")]
 pub(crate) struct TarArgs {
-    /// The input is a tar archive: it is sealed as it is, and as a tree, as a directory is
+    /// The input is a tar archive. Its bytes are sealed unchanged, and it becomes a tree, like a directory
     ///
     /// `tar --format=posix -c … | cofferdam seal --tar -o X.cfd -`, or what `pg_basebackup -Ft` writes. Every byte of it comes back by `cofferdam cat --tar`. Its catalog is made while it passes, and
     /// kept in the state directory until it follows. What other formats than POSIX's ustar and pax have is sealed as well, but gets no

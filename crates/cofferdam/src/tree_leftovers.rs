@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use storage::TargetError;
+use stream::PARTS_ID;
 use tree_sink::{Placement, TreeLeft, TreeLeftovers, look};
 
 use crate::{Attempt, Error, Leftovers, Within};
@@ -67,7 +68,10 @@ fn is_of_tree(target: &Path, beside: &TreeLeftovers) -> bool {
 
 fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
     match found {
-        TreeLeft::Unfinished => (Attempt::Restore, Vec::new()),
+        TreeLeft::Unfinished(attempt_id) if attempt_id.as_bytes().starts_with(PARTS_ID) => {
+            (Attempt::Parts, Vec::new())
+        }
+        TreeLeft::Unfinished(_) => (Attempt::Restore, Vec::new()),
         TreeLeft::HalfMoved { goes_on: true } => (Attempt::Moving, Vec::new()),
         TreeLeft::HalfMoved { goes_on: false } => (
             Attempt::Nothing,

@@ -8,7 +8,7 @@ use stream::ContentKind;
 use tree::{Catalog, Content, TreeError};
 use tree_sink::TreeSinkError;
 
-use crate::{Error, ErrorKind, Reader, Sealer};
+use crate::{Error, ErrorKind, Reader, Remedy, Sealer};
 
 impl Sealer {
     /// What is sealed is the plaintext of a tree, that of a [`TreeSource`](tree::TreeSource) for instance, and the stream says so: the
@@ -106,7 +106,7 @@ pub(crate) fn said_of_tree(error: Error) -> Error {
 /// The error where a directory is asked for, and the stream is none.
 pub(crate) fn no_tree() -> Error {
     Error::new(ErrorKind::Usage, "an option is for directories, and the stream is a file")
-        .advise("Leave the option out.")
+        .remedied(Remedy::AskForNoTree)
 }
 
 fn damaged(error: &TreeError) -> Error {

@@ -53,8 +53,8 @@ pub struct TreeLeftovers {
 pub enum TreeLeft {
     /// Nothing of use: the next restore removes it.
     Nothing,
-    /// An attempt that can be gone on with. Whose it is, who goes on with it finds out.
-    Unfinished,
+    /// An attempt that can be gone on with, and its id. Whose it is, who goes on with it finds out.
+    Unfinished(AttemptId),
     /// It was cut off while it was moving files into the target: some are there. With `goes_on` the same restore brings it to its end; otherwise that
     /// begins anew, and those files are there already.
     HalfMoved {
@@ -99,7 +99,7 @@ fn look_at(target: &Target) -> Result<TreeLeft, TargetError> {
         Recovery::Resume(attempt_id) => Ok(match (is_moving, attempt_id.as_bytes() == NAMELESS) {
             (true, is_nameless) => TreeLeft::HalfMoved { goes_on: !is_nameless },
             (false, true) => TreeLeft::Nothing,
-            (false, false) => TreeLeft::Unfinished,
+            (false, false) => TreeLeft::Unfinished(attempt_id),
         }),
         Recovery::StartAnew { stale: Some(_) } => Ok(TreeLeft::Nothing),
         // Nothing says whose it is. Without anything in it it is nobody's.

@@ -61,7 +61,7 @@ use crate::uploading::Uploading;
 /// nothing is left behind, and what an interrupted run has left there is not thrown away: that is exit code 8, too.
 /// `cofferdam status` and `cofferdam discard` show and remove what is left.
 #[derive(clap::Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, mut_arg("memory", |arg| arg.help(MEMORY).long_help(MEMORY_LONG)))]
 pub(crate) struct Seal {
     /// What to seal: a file, a directory, a device, a FIFO, or - for standard input
     #[arg(value_name = "INPUT", value_parser = OsStringValueParser::new().try_map(parse_input))]
@@ -137,7 +137,7 @@ struct Resuming {
     restart: bool,
 
     /// No longer needed, and not read: resuming takes no identity
-    #[arg(short, long = "identity", value_name = "FILE", requires = "resume", hide_short_help = true)]
+    #[arg(short, long = "identity", value_name = "FILE", requires = "resume", hide = true)]
     identities: Vec<KeyPlace>,
 
     /// With --resume: where the state is kept, which holds the stream's key; of a directory in any case, where the list of its files is kept
@@ -482,6 +482,14 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// A sealing reads from no store.
+const MEMORY: &str =
+    "Bytes of frames held in memory at most: 4MiB, 1GiB, … [default: 32MiB, less where little is left]";
+const MEMORY_LONG: &str = "\
+Bytes of frames held in memory at most: 4MiB, 1GiB, … [default: 32MiB, less where little is left]
+
+Without it, a quarter of what the machine and the cgroup have left is used, if that is less. While memory is short, less of it is \
+used than could be: see the operations guide.";
 const STILL_KEPT: &str =
     "The output is as it was. What an earlier run has kept beside it, if there was one, is kept still.";
 const EMPTY_PIPE: &str = "nothing came through the pipe, and an empty stream was sealed: look whether the program before it has failed";
@@ -503,7 +511,7 @@ Examples:
   cofferdam seal --resume -r age1… big.img               run it again after an interruption
   cofferdam seal -r age1… /srv/db                        a directory, into /srv/db.cfd
   pg_basebackup -Ft -X fetch -D - | cofferdam seal --tar -r age1… -o base.cfd -
-  cofferdam seal -r age1… --exclude 'tmp/' -o s.cfd /srv  all of it but what is in directories named tmp
+  cofferdam seal -r age1… --exclude 'tmp/' -o s.cfd /srv  all but directories named tmp
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, 8 what is kept \
 for the output is of another input, damaged, or without a state, 9 another process writes the output, or has \

@@ -313,6 +313,28 @@ fn without_proc_a_plan_is_made_and_shards_say_what_they_lack() {
     snapshot.assert_restored(1);
 }
 
+/// All steps are one user's: whoever is another one is told whose they are.
+#[test]
+fn a_step_of_another_user_is_told_whose_the_plan_is() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: this needs root");
+        return;
+    }
+    let place = Place::small();
+    place.plan(2, &[]).assert_done();
+    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["plan", "sealed.cfd", "stream.key"] {
+        fs::set_permissions(place.at(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::copy(place.at("plan.key"), place.at("user.key")).unwrap();
+    chown(place.at("user.key"), Some(USER), Some(USER)).unwrap();
+    let part =
+        ["restore", "--key-file", "stream.key", "--plan", "plan", "--plan-key", "user.key", "--part", "0"];
+    let ran = user(&place, &part);
+    ran.assert_failed(1, "which is of the user 0, could not be opened");
+    assert!(ran.stderr.contains("Run this as the user who has made it"), "{ran:?}");
+}
+
 /// The command, as a user who is not root.
 fn user(place: &Place, arguments: &[&str]) -> Ran {
     as_user(Command::new(env!("CARGO_BIN_EXE_cofferdam")).args(arguments), place)

@@ -448,12 +448,82 @@ fn a_snapshot_on_a_server_is_found_beside_its_manifest() {
     let verify = || place.run(["verify", "--manifest", "--signed-by", "signer.pub", &manifest]);
     verify().assert_done();
     fs::rename(place.at("shard-01.cfd"), place.at("away")).unwrap();
-    verify().assert_failed(19, "1 shard missing: shard-01");
+    let missing = verify();
+    missing.assert_failed(19, "1 shard missing: shard-01");
+    assert!(!missing.stdout.contains("/./"), "{}", missing.stdout);
     assert_ne!(snapshot.restore(&manifest, &[]).code, Some(0));
     assert!(!place.at("target").exists());
     fs::rename(place.at("away"), place.at("shard-01.cfd")).unwrap();
     snapshot.restore(&manifest, &[]).assert_done();
     snapshot.assert_restored(1);
+}
+
+/// Where the key is elsewhere: the text goes there, is signed by OpenSSH's own program, and comes back.
+#[test]
+fn a_manifest_is_printed_to_be_signed_elsewhere() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    let streams = ["shard-00.cfd", "shard-01.cfd"];
+    let made = place.run([&["manifest", "--sequence", "1", "--print"][..], &streams].concat());
+    made.assert_done();
+    assert_eq!(made.stdout.as_bytes(), place.read("may.manifest"), "as one that is signed at once");
+    fs::write(place.at("printed"), made.stdout).unwrap();
+    place.sign("printed", "signer", "manifest@cofferdam");
+    snapshot.restore("printed", &[]).assert_done();
+    snapshot.assert_restored(1);
+    for more in [&["--ssh-key", "signer"][..], &["-o", "new.manifest"]] {
+        place.run([&["manifest", "--print"], more, &streams].concat()).assert_failed(2, "--print");
+    }
+}
+
+/// It would be signed, and no stream of it be found.
+#[test]
+fn a_stream_that_is_not_beside_a_relative_manifest_is_refused() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    fs::create_dir(place.at("elsewhere")).unwrap();
+    symlink(place.directory(), place.at("elsewhere/here")).unwrap();
+    snapshot
+        .manifest("elsewhere/new.manifest", "", &["--relative"])
+        .assert_failed(2, "shard-00.cfd is not beside the manifest");
+    assert!(!place.at("elsewhere/new.manifest").exists());
+    snapshot.manifest("elsewhere/new.manifest", "", &[]).assert_done();
+    // Another name of the same directory.
+    snapshot.manifest("elsewhere/here/new.manifest", "", &["--relative"]).assert_done();
+}
+
+/// What is said of a manifest that is no stream, and of its signature, is of use to whoever has one.
+#[test]
+fn a_manifest_in_the_place_of_a_stream_is_called_one() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    let open = ["--key-file", "stream.key"];
+    for command in [
+        &["inspect", "may.manifest"][..],
+        &["verify", "may.manifest"],
+        &["restore", open[0], open[1], "may.manifest", "target"],
+        &["sign", "--ssh-key", "signer", "may.manifest"],
+    ] {
+        let ran = place.run(command);
+        assert_eq!(ran.code, Some(11), "{ran:?}");
+        assert!(ran.stderr.contains("a manifest of streams") && ran.stderr.contains("--manifest"), "{ran:?}");
+    }
+    let signed = ["--signed-by", "signer.pub", "may.manifest"];
+    for command in [&["verify"][..], &["restore", open[0], open[1]]] {
+        let target: &[&str] = if command[0] == "restore" { &["target"] } else { &[] };
+        let ran = place.run([command, &signed, target].concat());
+        ran.assert_failed(17, "manifest@cofferdam");
+        assert!(ran.stderr.contains("with `--manifest`"), "{ran:?}");
+    }
+    place.ssh_key("stranger");
+    place.sign("may.manifest", "stranger", "manifest@cofferdam");
+    snapshot.verify().assert_failed(17, "does not show who has made the manifest");
+    fs::remove_file(place.at("may.manifest.sig")).unwrap();
+    for ran in [snapshot.verify(), snapshot.restore("may.manifest", &[])] {
+        ran.assert_failed(17, "there is no signature");
+        assert!(ran.stderr.contains("`cofferdam manifest`"), "{ran:?}");
+        assert!(!ran.stderr.contains("cofferdam sign"), "{ran:?}");
+    }
 }
 
 #[test]

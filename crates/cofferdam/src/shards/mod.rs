@@ -85,7 +85,7 @@ impl SignedManifest {
                     "the signature is of another manifest, or one of the two is damaged",
                 )
                 .advise("Look whether manifest and signature belong together, and where both come from."),
-                error => refused(error),
+                error => refused("the signature does not show who has made the manifest", error),
             })?;
         let manifest = Manifest::parse(text).map_err(|error| {
             Error::new(ErrorKind::Unsupported, format!("it was signed, and is no manifest: {error}"))
