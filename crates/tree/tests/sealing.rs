@@ -9,7 +9,7 @@ use std::{
     path::Path,
     process::Command,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use cofferdam_io::ReadAt;
@@ -39,6 +39,13 @@ fn fixture() -> TempDir {
     let scratch = tempfile::tempdir().unwrap();
     fs::create_dir(scratch.path().join("tree")).unwrap();
     scratch
+}
+
+/// Of what is written twice within a few milliseconds, not every kernel's clock tells that it was.
+fn write_long_ago(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    let opened = fs::OpenOptions::new().write(true).open(path).unwrap();
+    opened.set_modified(SystemTime::UNIX_EPOCH).unwrap();
 }
 
 fn plan(scratch: &TempDir, options: &WalkOptions) -> (Arc<Plan>, LeftOut) {
@@ -202,7 +209,7 @@ fn a_file_that_shrinks_grows_is_written_or_goes_is_flagged_and_keeps_its_place()
     let scratch = fixture();
     let tree = scratch.path().join("tree");
     for name in ["gone", "grown", "other", "same", "shrunk", "to-fifo", "to-link", "written"] {
-        fs::write(tree.join(name), [b'x'; 5_000]).unwrap();
+        write_long_ago(&tree.join(name), &[b'x'; 5_000]);
     }
     let (plan, _) = plan(&scratch, &WalkOptions::default());
     fs::remove_file(tree.join("gone")).unwrap();
@@ -326,7 +333,7 @@ fn a_change_that_the_catalog_cannot_say_any_more_is_an_error() {
 fn a_file_that_changes_and_then_goes_is_one_that_is_gone() {
     let scratch = fixture();
     let file = scratch.path().join("tree/a");
-    fs::write(&file, [b'x'; 5_000]).unwrap();
+    write_long_ago(&file, &[b'x'; 5_000]);
     let (plan, _) = plan(&scratch, &WalkOptions::default());
     let source = source(&scratch, &plan, OnChange::Flag);
     let positioned = source.positioned().unwrap();
