@@ -62,7 +62,10 @@ pub enum TreeLeft {
         goes_on: bool,
     },
     /// It had put the target in place, and not tidied up.
-    Published,
+    Published {
+        /// Whether the tree that it has replaced is at the private directory's name.
+        has_old_tree: bool,
+    },
     /// The next restore refuses it, for this reason, and changes nothing.
     Refused(TargetError),
 }
@@ -104,7 +107,9 @@ fn look_at(target: &Target) -> Result<TreeLeft, TargetError> {
         Recovery::StartAnew { stale: Some(_) } => Ok(TreeLeft::Nothing),
         // Nothing says whose it is. Without anything in it it is nobody's.
         Recovery::StartAnew { stale: None } => target.check_empty_staging().map(|()| TreeLeft::Nothing),
-        Recovery::Published { .. } => Ok(TreeLeft::Published),
+        Recovery::Published { is_old_tree_there, .. } => {
+            Ok(TreeLeft::Published { has_old_tree: is_old_tree_there })
+        }
         Recovery::InTheWay => Err(TargetError::InTheWay { staging: target.staging_path() }),
         Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }),
     }

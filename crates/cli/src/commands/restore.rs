@@ -224,6 +224,7 @@ impl Restore {
         self.staging.check(&self.target)?;
         self.tree.check(&self.target)?;
         let selection = self.tree.selection()?;
+        self.tree.refuse_partial_replacement(self.force, &self.target)?;
         self.refuse_seed()?;
         self.refuse_unproven_receipt()?;
         self.uploading.check(&self.target)?;
@@ -246,7 +247,11 @@ impl Restore {
         if let (Some(selection), Some(target)) = (&selection, self.target.path()) {
             let source = self.source(&cancel, report)?;
             let restored = opener.restore_paths(source, target, selection, &self.tree.options());
-            let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
+            let restored = restored.map_err(|error| {
+                let advice = self.tree.advice_of_paths(error.kind(), target);
+                let failure = self.explain(error).of_input(&self.sealed);
+                advice.into_iter().fold(failure, Failure::advise)
+            })?;
             watch.finish();
             return self.tell_paths(signer, &restored, begun, report);
         }
@@ -323,7 +328,7 @@ impl Restore {
             seconds: begun.elapsed().as_secs_f64(),
         };
         let mut text = format!(
-            "restored of {} into {}: {}, {}; only these bytes were read and proved",
+            "restored some paths of {} into {}: {}, {}; only these bytes were read and proved",
             record.input,
             record.output,
             record.tree.contents(),

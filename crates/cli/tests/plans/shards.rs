@@ -1,7 +1,6 @@
 //! Shards of a snapshot: one directory of all of them, or none, whatever is missing, damaged, swapped or forged.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,10 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
+use rustix::process::{Pid, Signal, kill_process};
 use servers::Nginx;
 use servers::installed::is_skipped;
 
-use crate::place::{Place, Ran, end_of, plaintext, started};
+use crate::place::{Place, Ran, end_of, plaintext, started, wait_until};
 
 /// A snapshot of so many shards, sealed, and signed as a manifest.
 pub(crate) struct Snapshot {
@@ -356,20 +356,25 @@ fn what_somebody_has_put_beside_the_target_is_not_published() {
 fn a_private_directory_that_is_swapped_while_a_source_is_opened_leads_nowhere() {
     let snapshot = Snapshot::new(1);
     let place = &snapshot.place;
-    let sealed = place.read("shard-00.cfd");
-    fs::remove_file(place.at("shard-00.cfd")).unwrap();
-    assert!(Command::new("mkfifo").arg(place.at("shard-00.cfd")).status().unwrap().success());
     fs::create_dir(place.at("victim")).unwrap();
-    let command = ["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
-    let restoring = started(&mut place.command([&command[..], &["may.manifest", "target"]].concat()));
-    // Somebody opens it to read, and waits for what comes.
-    let mut source = fs::OpenOptions::new().write(true).open(place.at("shard-00.cfd")).unwrap();
+    let mut restoring = Command::new("strace");
+    let stream = place.at("shard-00.cfd");
+    restoring.args(["-f", "-qq", "-o", "calls", "-e", "trace=?open,openat", "-P"]).arg(&stream);
+    restoring.args(["-e", "inject=?open,openat:signal=SIGSTOP:when=1", "--", env!("CARGO_BIN_EXE_cofferdam")]);
+    restoring.args(["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"]);
+    restoring.args(["may.manifest", "target"]).current_dir(place.directory()).stdin(Stdio::null());
+    let restoring = started(&mut restoring);
+    let mut calls = String::new();
+    wait_until("its opening of the stream", || {
+        calls = fs::read_to_string(place.at("calls")).unwrap_or_default();
+        calls.contains("--- stopped by SIGSTOP ---")
+    });
     let private = place.at(".target.cofferdam-shards");
     fs::rename(&private, place.at("moved")).unwrap();
     fs::create_dir(&private).unwrap();
     symlink(place.at("victim"), private.join("shards")).unwrap();
-    source.write_all(&sealed).unwrap();
-    drop(source);
+    let held = calls.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+    kill_process(held.unwrap(), Signal::CONT).unwrap();
     let ran = end_of(restoring);
     assert_eq!(fs::read_dir(place.at("victim")).unwrap().count(), 0);
     // Where it was moved to, it is still the one that was opened; whether that is seen depends on the moment.
@@ -378,6 +383,59 @@ fn a_private_directory_that_is_swapped_while_a_source_is_opened_leads_nowhere() 
         Some(1 | 8) => assert!(!place.at("target").exists()),
         _ => panic!("{ran:?}"),
     }
+}
+
+/// Whoever owns the directory of the streams makes one of them a pipe, and never writes to it.
+#[test]
+fn a_pipe_that_has_come_to_a_shards_name_is_not_waited_for() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    fs::rename(place.at("shard-01.cfd"), place.at("away")).unwrap();
+    assert!(Command::new("mkfifo").arg(place.at("shard-01.cfd")).status().unwrap().success());
+    snapshot.restore("may.manifest", &[]).assert_failed(1, "a manifest names no pipe");
+    snapshot.verify().assert_failed(1, "a manifest names no pipe");
+    assert!(!place.at("target").exists());
+    fs::rename(place.at("away"), place.at("shard-01.cfd")).unwrap();
+    snapshot.restore("may.manifest", &[]).assert_done();
+    snapshot.assert_restored(1);
+}
+
+/// The options are for the directories among the shards, whatever the others are.
+#[test]
+fn options_for_directories_are_no_obstacle_to_the_files_of_a_snapshot() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    fs::create_dir(place.at("bin")).unwrap();
+    fs::write(place.at("bin/tool"), "tool").unwrap();
+    fs::set_permissions(place.at("bin/tool"), fs::Permissions::from_mode(0o4755)).unwrap();
+    place.run(["seal", "--key-file", "stream.key", "-o", "bin.cfd", "bin"]).assert_done();
+    let command = ["manifest", "--ssh-key", "signer", "-o", "mixed.manifest"];
+    place.run([&command[..], &["shard-00.cfd", "bin.cfd", "shard-01.cfd"]].concat()).assert_done();
+    snapshot.restore("mixed.manifest", &["--set-id", "--no-owner"]).assert_done();
+    assert_eq!(fs::metadata(place.at("target/bin/tool")).unwrap().mode() & 0o7777, 0o4755);
+    assert_eq!(place.read("target/shard-00"), Snapshot::content(0, 1));
+    assert_eq!(place.read("target/shard-01"), Snapshot::content(1, 1));
+}
+
+/// The target is in place by then: that something is left beside it is a warning.
+#[test]
+fn notes_that_cannot_be_removed_are_told() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    let mut restoring = Command::new("strace");
+    // Before these come one for the shard and one for the note of what is published.
+    restoring.args(["-f", "-qq", "-o", "calls", "-P"]).arg(place.at(".target.cofferdam-shards"));
+    restoring.args(["-e", "inject=unlinkat:error=EIO:when=3+", "--", env!("CARGO_BIN_EXE_cofferdam")]);
+    restoring.args(["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"]);
+    restoring.args(["may.manifest", "target"]).current_dir(place.directory()).stdin(Stdio::null());
+    let ran = end_of(started(&mut restoring));
+    ran.assert_done();
+    let said =
+        ".target.cofferdam-shards could not be removed, and has no shard in it: `cofferdam discard target`";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert_eq!(snapshot.beside(), [".target.cofferdam-shards"]);
+    place.run(["discard", "target"]).assert_done();
+    snapshot.assert_restored(1);
 }
 
 #[test]

@@ -58,7 +58,7 @@ mod target;
 pub use ::parts::{MANIFEST_LEN_MAX, Manifest, RecordError, SHARDS_MAX, Shard, ShardName, UnusableManifest};
 use signatures::{Message, PublicKey, Signature, SignatureError, TrustedKeys};
 
-pub(crate) use self::beside::{beside, discard};
+pub(crate) use self::beside::{beside, discard, refusal};
 pub use self::target::{ShardRun, ShardsTarget};
 use crate::signed_by::refused;
 use crate::{Error, ErrorKind};
