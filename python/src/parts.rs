@@ -254,7 +254,7 @@ pub(crate) fn commit_plan(
     match outcome {
         Outcome::Published | Outcome::TreePublished(_) => Ok(true),
         Outcome::AlreadyCommitted | Outcome::TreeFinished(_) => Ok(false),
-        Outcome::Missing(parts) => Err(error::parts_missing(py, parts)),
+        Outcome::Missing(parts) | Outcome::Wrong(parts) => Err(error::parts_missing(py, parts)),
     }
 }
 

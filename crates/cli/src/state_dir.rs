@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cofferdam::{ErrorKind, check_state_dir};
+
 use crate::failure::Failure;
 use crate::printable::Name;
 use crate::report::Report;
@@ -55,6 +57,50 @@ impl StateDir {
                 "there is no place for what lets a sealing resume: neither XDG_STATE_HOME nor HOME is set",
             )
             .advise("Name a directory of your own with --state-dir, or leave --resume away.")
+        })
+    }
+}
+
+/// Where the list of a tree's files is kept while it is sealed.
+pub(crate) enum ListPlace {
+    /// In the state directory.
+    State(PathBuf),
+    /// In a file without a name in this directory, which may be anybody's.
+    Unnamed(PathBuf),
+}
+
+impl ListPlace {
+    pub(crate) fn directory(&self) -> &Path {
+        match self {
+            ListPlace::State(directory) | ListPlace::Unnamed(directory) => directory,
+        }
+    }
+
+    /// For a sealing that leaves nothing: where no state directory is named and the user's cannot be used, a directory for temporary files will do, or
+    /// the `output`'s.
+    pub(crate) fn find(states: &StateDir, output: Option<&Path>) -> Result<ListPlace, Failure> {
+        if let Some(named) = &states.path {
+            return Ok(ListPlace::State(named.clone()));
+        }
+        if let Some(found) = states.find() {
+            match check_state_dir(&found) {
+                Ok(()) => return Ok(ListPlace::State(found)),
+                // It is not there, and cannot be made, or written.
+                Err(error) if error.kind() == ErrorKind::Io => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let beside = output.map(|output| match output.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        });
+        let mut places = [Some(env::temp_dir()), beside].into_iter().flatten();
+        places.find(|place| tempfile::tempfile_in(place).is_ok()).map(ListPlace::Unnamed).ok_or_else(|| {
+            Failure::usage(
+                "there is no place for the list of what is sealed: not in the user's state directory, nor in that of temporary files, \
+                 nor beside the output",
+            )
+            .advise("Name a directory of your own with --state-dir, or by the environment: TMPDIR.")
         })
     }
 }

@@ -96,6 +96,24 @@ fn status_and_discard_name_what_is_kept_of_shards_and_of_plans() {
     assert_eq!(record("status")["attempt"], serde_json::Value::Null);
 }
 
+/// What the next restore of shards refuses is not said to be one that goes on.
+#[test]
+fn what_is_no_private_directory_is_not_called_a_restore_that_has_not_ended() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    assert!(Command::new("mkfifo").arg(place.at(PRIVATE)).status().unwrap().success());
+    let said = place.run(["status", "target"]);
+    said.assert_done();
+    assert!(said.stdout.contains("the next run refuses that"), "{}", said.stdout);
+    assert!(said.stdout.contains("is no directory"), "{}", said.stdout);
+    snapshot.restore("may.manifest", &[]).assert_failed(8, "is no directory");
+    fs::remove_file(place.at(PRIVATE)).unwrap();
+    fs::create_dir(place.at(PRIVATE)).unwrap();
+    fs::set_permissions(place.at(PRIVATE), fs::Permissions::from_mode(0o777)).unwrap();
+    let status = place.run(["status", "--json", "target"]);
+    assert!(status.stdout.contains(r#""attempt":"in-the-way""#), "{}", status.stdout);
+}
+
 /// A directory of the user's own that somebody has moved there, before anything was asked.
 #[test]
 fn a_directory_that_no_restore_of_shards_has_made_is_not_discarded() {
@@ -311,6 +329,28 @@ fn without_proc_a_plan_is_made_and_shards_say_what_they_lack() {
     without(&RESTORE).assert_failed(1, "needs /proc");
     snapshot.restore("may.manifest", &[]).assert_done();
     snapshot.assert_restored(1);
+}
+
+/// All steps are one user's: whoever is another one is told whose they are.
+#[test]
+fn a_step_of_another_user_is_told_whose_the_plan_is() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: this needs root");
+        return;
+    }
+    let place = Place::small();
+    place.plan(2, &[]).assert_done();
+    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["plan", "sealed.cfd", "stream.key"] {
+        fs::set_permissions(place.at(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::copy(place.at("plan.key"), place.at("user.key")).unwrap();
+    chown(place.at("user.key"), Some(USER), Some(USER)).unwrap();
+    let part =
+        ["restore", "--key-file", "stream.key", "--plan", "plan", "--plan-key", "user.key", "--part", "0"];
+    let ran = user(&place, &part);
+    ran.assert_failed(1, "which is of the user 0, could not be opened");
+    assert!(ran.stderr.contains("Run this as the user who has made it"), "{ran:?}");
 }
 
 /// The command, as a user who is not root.

@@ -209,7 +209,7 @@ fn an_object_is_planned_run_in_parts_and_committed_and_each_step_run_again_does_
         assert!(store.commit().stdout.contains("before"));
         assert!(store.part(1).stdout.contains("has been committed"));
         let status = store.run(&["restore", "--plan", "plan", "--status"]);
-        assert!(status.stdout.contains("is in place"), "{status:?}");
+        assert!(status.stdout.contains("has put it in place"), "{status:?}");
         // What stands there later is its owner's.
         store.put(b"a newer state");
         store.commit().assert_done();

@@ -290,6 +290,22 @@ fn a_plan_that_is_given_up_after_a_commit_that_was_killed_leaves_nothing() {
     place.commit().assert_done();
 }
 
+/// Whoever looks at the target, or restores to it without the plan, is told whose that is.
+#[test]
+fn what_a_commit_that_was_killed_has_left_is_said_to_be_a_plans() {
+    let saved = Saved::new(true, &[]);
+    let place = saved.begin_anew();
+    assert!(is_killed(place, "symlinkat", 1, &COMMIT));
+    let status = place.run(["status", "target"]);
+    status.assert_done();
+    assert!(status.stdout.contains("its plan's commands go on from there"), "{status:?}");
+    let refused = place.run(["restore", "--force", "--key-file", "stream.key", "sealed.cfd", "target"]);
+    refused.assert_failed(8, "the commit of a plan has left");
+    assert!(refused.stderr.contains("--plan FILE --commit"), "{refused:?}");
+    place.commit().assert_done();
+    place.assert_tidy();
+}
+
 /// A file of an attempt is not what it was when the commit is run again: what is in place is not looked at, and what is not is missing.
 #[test]
 fn a_part_that_is_damaged_between_two_commits_is_in_nobodys_way() {

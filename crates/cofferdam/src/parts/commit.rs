@@ -33,8 +33,11 @@ pub enum Outcome {
     TreeFinished(Option<tree_sink::Restored>),
     /// It had been put in place before. Whatever has become of it since is not looked at.
     AlreadyCommitted,
-    /// These parts have no receipt whose file is right, or which says what the store has; they are to be run, and then this again. The target is as it was.
+    /// These parts have no receipt; they are to be run, and then this again. The target is as it was.
     Missing(Vec<u64>),
+    /// All parts had a receipt, and the files of these, or what the store has of them, are not what it says: they were changed since, and have been
+    /// removed. They are to be run, and then this again. The target is as it was.
+    Wrong(Vec<u64>),
 }
 
 impl PlannedRestore {
@@ -132,7 +135,7 @@ impl PlannedRestore {
                 }
             }
         };
-        if let Outcome::Missing(_) = outcome {
+        if let Outcome::Missing(_) | Outcome::Wrong(_) = outcome {
             return Ok(outcome);
         }
         self.note_committed()?;
@@ -211,7 +214,7 @@ impl PlannedRestore {
         }
         let discarded = assembly.sink.discard();
         discarded.map_err(|error| Error::io("what was put together could not be removed", error))?;
-        Ok(Outcome::Missing(missing))
+        Ok(Outcome::Wrong(missing))
     }
 
     /// The target's file, empty. `None`: a commit before this one has put it in place, and had not tidied up.

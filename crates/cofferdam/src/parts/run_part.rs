@@ -162,20 +162,26 @@ impl PlannedRestore {
     /// Whether there is a receipt of `part` that is right, and a file as long as it says.
     fn has_receipt(&self, attempts: &AttemptsDir, part: u64) -> Result<bool, Error> {
         for (of, attempt) in attempts.receipts()?.into_iter().filter(|(of, _)| *of == part) {
-            if self.read_receipt(attempts, of, attempt)?.is_none() {
-                continue;
-            }
-            if let PlanTarget::Object { .. } = self.plan.target() {
-                // What the store has of it is looked at by the commit.
-                return Ok(true);
-            }
-            let file = attempts.open_part(of, attempt)?;
-            let len = file.and_then(|file| file.metadata().ok()).map(|metadata| metadata.len());
-            if len == Some(self.extent_of(part)?.len()) {
+            if self.read_receipt(attempts, of, attempt)?.is_some() && self.has_file(attempts, of, attempt)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether what an attempt has written is there, as long as it should be. What the store has of an object is looked at by the commit.
+    pub(super) fn has_file(
+        &self,
+        attempts: &AttemptsDir,
+        part: u64,
+        attempt: AttemptName,
+    ) -> Result<bool, Error> {
+        if let PlanTarget::Object { .. } = self.plan.target() {
+            return Ok(true);
+        }
+        let file = attempts.open_part(part, attempt)?;
+        let len = file.and_then(|file| file.metadata().ok()).map(|metadata| metadata.len());
+        Ok(len == Some(self.extent_of(part)?.len()))
     }
 }
 

@@ -31,7 +31,7 @@ impl PlannedRestore {
         loop {
             let Some(chosen) = candidates.chosen() else {
                 self.check_rest(run, &comparison, &mut candidates)?;
-                return Ok(Outcome::Missing(candidates.missing()));
+                return Ok(Outcome::Wrong(candidates.missing()));
             };
             let last = std::sync::Mutex::default();
             let whole = WholePlaintext {

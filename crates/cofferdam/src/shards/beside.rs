@@ -54,6 +54,11 @@ pub(crate) fn beside(target_dir: &TargetDir) -> Result<Option<PathBuf>, Error> {
     }
 }
 
+/// Why the next restore of shards refuses what has the name of the private directory, if it does.
+pub(crate) fn refusal(target_dir: &TargetDir) -> Option<Error> {
+    PrivateDir::open(target_dir, &private_name(target_dir)).err()
+}
+
 /// The private directory, locked as long as this lives: by itself, which keeps others on this machine out until it has been removed, and by a file in
 /// it, which keeps other machines out (on NFS a directory's lock does not leave the machine).
 #[derive(Debug)]

@@ -70,6 +70,7 @@ impl Restore {
         let (opener, _) = self.signed_by.demand(opener, &self.sealed, &cancel, report)?;
         let source = self.sealed.source(&cancel, report)?;
         interrupt::roll_back_from_now_on();
+        let key_name = Name::from(&*key_path);
         let key = open_or_create_key(key_path)?;
         let made = match &self.target {
             Goal::Here(End::Path(target)) => {
@@ -86,8 +87,14 @@ impl Restore {
             Failure::from(error).of_input(&self.sealed).advise_also("The target is as it was.")
         })?;
         watch.finish();
-        let record = PlanRecord::new("planned", plan, &planned, made == Planned::Before);
-        let verb = if made == Planned::Now { "planned" } else { "planned before:" };
+        let mut record = PlanRecord::new("planned", plan, &planned, made == Planned::Before);
+        let is_committed = made == Planned::Before && planned.state()?.is_committed;
+        record.committed = Some(is_committed);
+        let verb = match (made, is_committed) {
+            (Planned::Now, _) => "planned",
+            (_, false) => "planned before:",
+            (_, true) => "committed before, and not restored again:",
+        };
         let mut sentence = format!(
             "{verb} {} into {} in {}: {}",
             self.sealed,
@@ -97,6 +104,13 @@ impl Restore {
         );
         if record.parts < parts.get() {
             sentence.push_str("; a store takes none that is shorter than 5 MiB, but for the last");
+        }
+        if is_committed {
+            let [key, note] = [key_name, Name::from(&*note_of(plan))];
+            sentence.push_str(&format!(
+                "\nto restore it again give the plan another name, or remove {}, {key} and {note}",
+                record.plan
+            ));
         }
         report.done(Channel::Stdout, &record, sentence, "the plan is in place")
     }
@@ -176,7 +190,8 @@ impl Restore {
             Outcome::TreePublished(restored) => (false, Some(TreeRecord::new(&restored))),
             Outcome::TreeFinished(restored) => (true, restored.as_ref().map(TreeRecord::new)),
             Outcome::AlreadyCommitted => (true, None),
-            Outcome::Missing(parts) => return Err(missing(&parts)),
+            Outcome::Missing(parts) => return Err(missing(parts)),
+            Outcome::Wrong(parts) => return Err(wrong(parts)),
         };
         // The target is in place, and what could not be removed beside it is no reason to fail.
         if let Ok(Some(left)) = planned.left_beside() {
@@ -190,13 +205,18 @@ impl Restore {
         let mut sentence = match (was_there, &record.tree) {
             (true, None) => format!("{output} has been put in place before"),
             (true, Some(tree)) => format!("{output} has been put in place before: {}", tree.contents()),
-            (false, None) => format!("{output}: {} in {}", made.0, made.1),
-            (false, Some(tree)) => format!("{output}: {}, {} in {}", tree.contents(), made.0, made.1),
+            (false, None) => format!("committed {output}: {} in {}", made.0, made.1),
+            (false, Some(tree)) => {
+                format!("committed {output}: {}, {} in {}", tree.contents(), made.0, made.1)
+            }
         };
         match record.tree.as_ref().and_then(TreeRecord::kept_old) {
             Some(old) => sentence.push_str(&format!("\nthe directory that was there is {old}")),
             None if was_there && record.tree.is_none() => sentence.extend(kept_somewhere(&planned)),
             None => {}
+        }
+        if was_there && is_there(&planned) == Some(false) {
+            report.warning(format_args!("{output}{NOTHING_THERE}"));
         }
         report.done(Channel::Stdout, &record, sentence, target.done())
     }
@@ -210,7 +230,7 @@ impl Restore {
         let parts = state.has_receipt.len() as u64;
         let target = Name::from(planned.plan().target().name());
         let mut sentence = match (state.is_committed, missing.is_empty()) {
-            (true, _) => format!("{target} is in place: the plan has been committed"),
+            (true, _) => format!("{target}: the plan has been committed, and has put it in place"),
             (false, _) if state.is_published => {
                 format!("{target} is in place, which is not noted yet: commit again")
             }
@@ -220,6 +240,10 @@ impl Restore {
                 format!("{target}: {done} of {parts} parts have been run; missing: {}", listed(&missing))
             }
         };
+        let there = is_there(&planned);
+        if state.is_committed && there == Some(false) {
+            sentence.push_str(NOTHING_THERE);
+        }
         if planned.object_url().is_some() && !state.is_committed {
             sentence.push_str("\nthis is what the receipts say; the commit asks the store what it has");
         }
@@ -234,6 +258,7 @@ impl Restore {
             missing,
             committed: state.is_committed,
             published: state.is_published,
+            there,
             strange: state.strange,
         };
         report.answer(Channel::Stdout, &record, sentence)
@@ -254,7 +279,7 @@ impl Restore {
         let (name, output) = (&record.plan, &record.output);
         let sentence = match given_up {
             GivenUp::WasInPlace => format!(
-                "{output} has been put in place before; what was left beside it is removed{}",
+                "{output} has been put in place before; nothing is kept beside it any more{}",
                 kept_somewhere(&planned).unwrap_or_default()
             ),
             GivenUp::MayHaveBeenInPlace => format!(
@@ -263,7 +288,7 @@ impl Restore {
             GivenUp::NothingFound => format!(
                 "{name}: nothing was found that is kept for it: it was given up before, or its file system is not mounted here, or its directory was moved"
             ),
-            _ => format!("{name}: nothing is kept for it any more; its files can be removed"),
+            _ => format!("{name}: nothing is kept for it any more; {name} and its key can be removed"),
         };
         report.done(Channel::Stdout, &record, sentence, "the plan has been given up")
     }
@@ -281,7 +306,18 @@ impl Restore {
     }
 
     fn planned(&self, plan: &Path, report: Report) -> Result<PlannedRestore, Failure> {
-        let planned = PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?;
+        let key = open_key(self.plan.key_path(plan)?);
+        // Who has mistyped the plan's name, or not mounted where it is, has no key of that name either.
+        let is_absent = matches!(plan.metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let key = key.map_err(|error| {
+            let failure = Failure::from(error);
+            if is_absent {
+                failure.of_part(format_args!("there is no plan at {}", Name::from(plan)))
+            } else {
+                failure
+            }
+        })?;
+        let planned = PlannedRestore::open(plan, key)?;
         let target = goal_of(&planned)?;
         self.uploading.check_planned(&target)?;
         #[cfg(not(feature = "remote"))]
@@ -399,8 +435,24 @@ fn is_out_of_room(error: &cofferdam::Error) -> bool {
 
 /// Whether the same command ends so again.
 fn is_final(kind: ErrorKind) -> bool {
-    use ErrorKind::{DigestMismatch, JournalMismatch, Limit, NoKey, NotSigned, Stale, Unsupported, Usage};
-    matches!(kind, DigestMismatch | JournalMismatch | Limit | NoKey | NotSigned | Stale | Unsupported | Usage)
+    use ErrorKind::{
+        Damaged, DigestMismatch, JournalMismatch, Limit, NoKey, NotAStream, NotSigned, Stale, Truncated,
+        Unsupported, Usage,
+    };
+    matches!(
+        kind,
+        Damaged
+            | DigestMismatch
+            | JournalMismatch
+            | Limit
+            | NoKey
+            | NotAStream
+            | NotSigned
+            | Stale
+            | Truncated
+            | Unsupported
+            | Usage
+    )
 }
 
 pub(super) fn no_target() -> Failure {
@@ -418,10 +470,35 @@ fn goal_of(planned: &PlannedRestore) -> Result<Goal, Failure> {
     }
 }
 
-fn missing(parts: &[u64]) -> Failure {
-    let what = format!("{} missing: {}", count(parts.len() as u64, "part"), listed(parts));
+fn missing(parts: Vec<u64>) -> Failure {
+    let what = format!("{} missing: {}", count(parts.len() as u64, "part"), listed(&parts));
     Failure::new(FailureKind::PartsMissing, what)
         .advise("Run them, then this again. The target is as it was.")
+        .of_parts(parts, Vec::new())
+}
+
+/// They had been run: whoever runs them again is to look who has changed them, too.
+fn wrong(parts: Vec<u64>) -> Failure {
+    let what = format!(
+        "{} missing: {}: what had been written of it was changed after its receipt, and is removed",
+        count(parts.len() as u64, "part"),
+        listed(&parts)
+    );
+    Failure::new(FailureKind::PartsMissing, what)
+        .advise("Look at the storage, and at who can write there. Run them, then this again. The target is as it was.")
+        .of_parts(parts.clone(), parts)
+}
+
+/// Whether anything has the target's name; not known of an object, which no store is asked for.
+fn is_there(planned: &PlannedRestore) -> Option<bool> {
+    match planned.plan().target() {
+        PlanTarget::Path(path) => match path.symlink_metadata() {
+            Ok(_) => Some(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+            Err(_) => None,
+        },
+        PlanTarget::Object { .. } => None,
+    }
 }
 
 /// Numbers, as ranges where several follow each other; not more of those than can be read.
@@ -458,6 +535,9 @@ struct PlanRecord {
     /// Of a plan that was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
+    /// Of planning: whether the plan has been committed before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    committed: Option<bool>,
     /// Of a commit that has put a directory in place.
     #[serde(skip_serializing_if = "Option::is_none")]
     tree: Option<TreeRecord>,
@@ -477,6 +557,7 @@ impl PlanRecord {
             plaintext_len: plan.plaintext_len(),
             was_there,
             outcome: None,
+            committed: None,
             tree: None,
         }
     }
@@ -502,6 +583,8 @@ struct StateRecord {
     missing: Vec<u64>,
     committed: bool,
     published: bool,
+    /// Of an object that is not asked.
+    there: Option<bool>,
     strange: u64,
 }
 
@@ -509,6 +592,7 @@ struct StateRecord {
 const SENT_STAYS: &str = "This commit has put nothing in place, and what was sent stays at the store. Commit again, or give the plan up.";
 const NOTE: &str = "the note that the plan is committed";
 const MAKE_ROOM: &str = "Make room there, then run the same command again.";
+const NOTHING_THERE: &str = "; nothing is there any more: to restore it again make a plan of another name, or remove this one's files";
 const UNTOUCHED: &str = "A part touches no target; run the same command again.";
 /// More ranges than this are not read by anybody; `--json` has all of them.
 const RANGES_SHOWN: usize = 20;
