@@ -1,6 +1,7 @@
 //! Shards of a snapshot: one directory of all of them, or none, whatever is missing, damaged, swapped or forged.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -360,7 +361,12 @@ fn a_private_directory_that_is_swapped_while_a_source_is_opened_leads_nowhere() 
     let mut restoring = Command::new("strace");
     let stream = place.at("shard-00.cfd");
     restoring.args(["-f", "-qq", "-o", "calls", "-e", "trace=?open,openat", "-P"]).arg(&stream);
-    restoring.args(["-e", "inject=?open,openat:signal=SIGSTOP:when=1", "--", env!("CARGO_BIN_EXE_cofferdam")]);
+    restoring.args([
+        "-e",
+        "inject=?open,openat:signal=SIGSTOP:when=1",
+        "--",
+        env!("CARGO_BIN_EXE_cofferdam"),
+    ]);
     restoring.args(["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"]);
     restoring.args(["may.manifest", "target"]).current_dir(place.directory()).stdin(Stdio::null());
     let restoring = started(&mut restoring);
