@@ -422,7 +422,10 @@ fn what_no_step_can_mean_is_2() {
     place.plan(2, &[]).assert_done();
     refused(&["--plan", "plan", "--part", "2"], "there is no part 2: the plan has 2 of them");
     refused(&["--plan", "plan", "--part", "0", "sealed.cfd", "target"], "the plan has the target");
-    refused(&["--plan", "plan", "--part", "0", "--compare"], "required arguments");
+    refused(&["--compare", "sealed.cfd", "target"], "required arguments");
+    for step in [&["--part", "0"][..], &["--status"], &["--give-up"]] {
+        refused(&[&["--plan", "plan", "--compare"], step].concat(), "--compare is of no use");
+    }
     place.run(["restore", "--plan", "plan", "--commit", "sealed.cfd"]).assert_failed(2, "reads no stream");
     place
         .run(["restore", "--plan", "plan", "--part", "0"])

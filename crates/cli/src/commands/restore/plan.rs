@@ -376,6 +376,8 @@ impl Restore {
             ("--min-sequence", self.expected.min_sequence().is_some() && !opens, reads_none),
             ("--no-preserve", self.staging.ignores_attributes() && !is_planning, has_it),
             ("--sparse", self.staging.is_sparse_given(), "the commit makes the target, and leaves zeros out"),
+            // The parser does not ask for --commit where another step is given.
+            ("--compare", self.plan.compares_all() && step != Step::Commit, "the commit alone compares"),
             ("--accept-unproven", self.foreign.accepts_unproven(), "each part is proved"),
         ];
         match undone.into_iter().find(|(_, is_given, _)| *is_given) {
