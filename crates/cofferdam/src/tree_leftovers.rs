@@ -144,7 +144,7 @@ pub(crate) fn refuse_staged_of_plan(target: &Path) -> Result<(), Error> {
     match found.staging {
         Some((staging, _)) if found.attempt == Attempt::Parts && !found.parts.is_empty() => {
             let what = format!("{} is of a plan whose commit has not ended", staging.display());
-            Err(Error::new(crate::ErrorKind::JournalMismatch, what)
+            Err(Error::new(ErrorKind::JournalMismatch, what)
                 .advise("Commit that plan again, or give it up, which removes it."))
         }
         _ => Ok(()),
