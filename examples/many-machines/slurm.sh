@@ -15,7 +15,7 @@ case $3 in
         : "${plan:?name a file that every node has: the target is an object}"
         ;;
     *)
-        target=$(realpath -s -- "$3")
+        target=$(realpath -e -- "$(dirname -- "$3")")/$(basename -- "$3")
         plan=${plan:-$target.plan}
         ;;
 esac

@@ -137,8 +137,8 @@ fn nothing_stays_of_a_plan_where_open_files_keep_a_name() {
         "mkdir at; truncate -s 16M volume; mkntfs -F -Q -q volume >mkntfs.log || exit 77
         ntfs-3g -o permissions volume at >mount.log || exit 77
         cp sealed.cfd stream.key at; cd at; set -e
-        step() {{ {cofferdam} restore --key-file stream.key --plan \"$@\"; }}
-        for plan in given committed; do step $plan --parts 2 sealed.cfd target; step $plan --part 0; step $plan --part 1; done
+        step() {{ {cofferdam} restore --plan \"$@\"; }}; key='--key-file stream.key'
+        for plan in given committed; do step $plan $key --parts 2 sealed.cfd target; step $plan $key --part 0; step $plan $key --part 1; done
         step given --give-up; step committed --commit
         cmp target ../plain; cd ..; ls -A at; umount at"
     );
