@@ -16,6 +16,7 @@ case $3 in
         ;;
     *)
         target=$(realpath -s -- "$3")
+        realpath -e -- "$(dirname -- "$target")" >/dev/null
         plan=${plan:-$target.plan}
         ;;
 esac
