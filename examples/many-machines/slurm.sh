@@ -15,7 +15,8 @@ case $3 in
         : "${plan:?name a file that every node has: the target is an object}"
         ;;
     *)
-        target=$(realpath -e -- "$(dirname -- "$3")")/$(basename -- "$3")
+        target=$(realpath -s -- "$3")
+        realpath -e -- "$(dirname -- "$target")" >/dev/null
         plan=${plan:-$target.plan}
         ;;
 esac

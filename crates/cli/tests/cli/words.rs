@@ -38,7 +38,7 @@ fn what_was_given_in_place_of_something_else_is_named() {
         (&["verify", ""], 2, "the name is empty"),
         (&["verify", "folder"], 1, "this is a directory"),
         (&["bench", "--size", "1"], 2, "files of 1 byte say nothing"),
-        (&["seal", "-r", &recipient, "absent"], 1, "absent could not be opened: No such file"),
+        (&["verify", "absent"], 1, "the input could not be opened: absent: No such file"),
         (
             &["cat", "-i", "key.txt", "--tar", "sealed.cfd"],
             2,

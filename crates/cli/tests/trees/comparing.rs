@@ -26,7 +26,9 @@ fn differences(place: &Place, more: &[&str]) -> Vec<String> {
 #[test]
 fn what_seal_left_out_is_left_out_by_who_is_told_so_as_well() {
     let place = with_sealed_tree();
+    let before = fs::metadata(place.path("tree")).unwrap().modified().unwrap();
     fs::create_dir(place.path("tree/tmp")).unwrap();
+    File::open(place.path("tree")).unwrap().set_modified(before).unwrap();
     let ran = open(&place, "diff", &["tree"]);
     ran.assert_failed(18, "is not what");
     assert!(ran.stderr.contains("`--exclude` leaves the same out here"), "{}", ran.stderr);
