@@ -424,7 +424,7 @@ fn what_no_step_can_mean_is_2() {
     refused(&["--plan", "plan", "--part", "0", "sealed.cfd", "target"], "the plan has the target");
     refused(&["--compare", "sealed.cfd", "target"], "required arguments");
     for step in [&["--part", "0"][..], &["--status"], &["--give-up"]] {
-        refused(&[&["--plan", "plan", "--compare"], step].concat(), "--compare is of no use");
+        refused(&[&["--plan", "plan", "--compare"][..], step].concat(), "--compare is of no use");
     }
     place.run(["restore", "--plan", "plan", "--commit", "sealed.cfd"]).assert_failed(2, "reads no stream");
     place
