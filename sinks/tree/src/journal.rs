@@ -7,13 +7,14 @@
 //! ```text
 //!     0  header, 512 bytes: see `local::journal_header`
 //! 12288  place, 128 bytes: magic 8, directory 24, zeros, CRC-32
-//! 16384  intent, 128 bytes: magic 8, directory 24, replaces u32, keeps u32, zeros, CRC-32
+//! 16384  intent, 128 bytes: magic 8, directory 24, replaces u32, keeps u32, options u32, zeros 4, left out 48, zeros, CRC-32
 //! 65536  the skeleton (TREE T4.5), of which the end may be missing
 //!
 //! directory := inode u64, seconds i64, nanoseconds u32, zeros 4    when it was made; nanoseconds 0xFFFFFFFF where nobody knows
 //! ```
 //!
-//! The intent's directory is the tree that the target was before, zeros where `replaces` is 0.
+//! The intent's directory is the tree that the target was before, zeros where `replaces` is 0. What was left out are six u64: see `LeftOut`. Options are 0 where
+//! nobody has noted them, else 1, and 2 for owners by number or 4 for nobody's but ours, 8 with set-id bits, 16 with device files.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -46,8 +47,9 @@ use tree::{
 };
 
 use crate::{
+    attributes::LeftOut,
     directory_id::{DirectoryId, Found},
-    options::OldTree,
+    options::{AttributeOptions, DeviceFiles, OldTree, Owners, SetIdBits},
 };
 
 /// A journal that is locked as long as it is open.
@@ -73,10 +75,15 @@ pub(crate) struct Intent {
     pub(crate) replaced: Option<DirectoryId>,
     /// What becomes of that.
     pub(crate) old_tree: OldTree,
+    /// By which its members were given what they have. None: nobody has noted that.
+    pub(crate) options: Option<AttributeOptions>,
+    /// What they lack, the root apart.
+    pub(crate) left_out: LeftOut,
 }
 
 /// A tree is moved into a directory, and replaces none.
-pub(crate) const MOVING: Intent = Intent { replaced: None, old_tree: OldTree::Remove };
+pub(crate) const MOVING: Intent =
+    Intent { replaced: None, old_tree: OldTree::Remove, options: None, left_out: LeftOut::NONE };
 
 /// Where in the skeleton a header is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -360,6 +367,8 @@ impl Records {
             intent: record(INTENT_AT, INTENT_MAGIC).map(|record| Intent {
                 replaced: (u32_at(record, 32) != 0).then(|| parse_directory(&record[8..32])),
                 old_tree: if u32_at(record, 36) == 0 { OldTree::Remove } else { OldTree::Keep },
+                options: parse_options(u32_at(record, 40)),
+                left_out: parse_left_out(&record[LEFT_OUT_AT..]),
             }),
         }
     }
@@ -386,8 +395,42 @@ fn intent_record(intent: &Intent) -> [u8; RECORD_LEN] {
         bytes[32] = 1;
     }
     bytes[36] = u8::from(intent.old_tree == OldTree::Keep);
+    bytes[40..44].copy_from_slice(&intent.options.map_or(0, options_number).to_le_bytes());
+    let LeftOut { owners, xattrs, set_id_bits, devices, times, group_rights } = intent.left_out;
+    let counts = [owners, xattrs, set_id_bits, devices, times, group_rights].map(u64::to_le_bytes);
+    bytes[LEFT_OUT_AT..][..48].copy_from_slice(counts.as_flattened());
     sector::close(&mut bytes);
     bytes
+}
+
+fn options_number(options: AttributeOptions) -> u32 {
+    let owners = match options.owners {
+        Owners::ByName => 0,
+        Owners::ByNumber => BY_NUMBER,
+        Owners::Ours => OURS,
+    };
+    let set_id = if options.set_id_bits == SetIdBits::Restore { WITH_SET_ID } else { 0 };
+    let devices = if options.device_files == DeviceFiles::Restore { WITH_DEVICES } else { 0 };
+    NOTED | owners | set_id | devices
+}
+
+fn parse_options(number: u32) -> Option<AttributeOptions> {
+    let has = |bit| number & bit != 0;
+    has(NOTED).then(|| AttributeOptions {
+        owners: match (has(BY_NUMBER), has(OURS)) {
+            (true, _) => Owners::ByNumber,
+            (false, true) => Owners::Ours,
+            (false, false) => Owners::ByName,
+        },
+        set_id_bits: if has(WITH_SET_ID) { SetIdBits::Restore } else { SetIdBits::LeaveOut },
+        device_files: if has(WITH_DEVICES) { DeviceFiles::Restore } else { DeviceFiles::LeaveOut },
+    })
+}
+
+fn parse_left_out(bytes: &[u8]) -> LeftOut {
+    let [owners, xattrs, set_id_bits, devices, times, group_rights] =
+        [0, 8, 16, 24, 32, 40].map(|at| u64_at(bytes, at));
+    LeftOut { owners, xattrs, set_id_bits, devices, times, group_rights }
 }
 
 fn root_record(header: Option<HeaderPlace>) -> [u8; RECORD_LEN] {
@@ -451,6 +494,14 @@ const PLACE_MAGIC: &[u8; 8] = b"CFDTPLC\x01";
 const INTENT_MAGIC: &[u8; 8] = b"CFDTINT\x01";
 const ROOT_MAGIC: &[u8; 8] = b"CFDTROT\x01";
 const UNKNOWN: u32 = u32::MAX;
+/// Where in an intent the counts are.
+const LEFT_OUT_AT: usize = 48;
+/// Bits of an intent's options.
+const NOTED: u32 = 1;
+const BY_NUMBER: u32 = 2;
+const OURS: u32 = 4;
+const WITH_SET_ID: u32 = 8;
+const WITH_DEVICES: u32 = 16;
 /// Attempts at making or finding a journal while others make and remove theirs.
 const ATTEMPTS_MAX: usize = 16;
 const _: () = assert!(RECORD_LEN <= SECTOR_LEN && JOURNAL_LEN_MAX as u64 <= PLACE_AT);
@@ -462,12 +513,31 @@ const _: () =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::TreeOptions;
+
+    /// Each by itself, and all at once, as far as they go together.
+    #[test]
+    fn options_come_back_as_they_were_noted() {
+        assert_eq!(parse_options(0), None);
+        for owners in [Owners::ByName, Owners::ByNumber, Owners::Ours] {
+            for set_id_bits in [SetIdBits::LeaveOut, SetIdBits::Restore] {
+                for device_files in [DeviceFiles::LeaveOut, DeviceFiles::Restore] {
+                    let options = AttributeOptions { owners, set_id_bits, device_files };
+                    assert_eq!(parse_options(options_number(options)), Some(options));
+                }
+            }
+        }
+    }
 
     #[test]
     fn records_come_back_and_none_with_a_bit_changed_counts() {
         let id = DirectoryId { inode: 7, created: Some((-3, 999)) };
-        let intent =
-            Intent { replaced: Some(DirectoryId { inode: 8, created: None }), old_tree: OldTree::Keep };
+        let intent = Intent {
+            replaced: Some(DirectoryId { inode: 8, created: None }),
+            old_tree: OldTree::Keep,
+            options: TreeOptions::default().set_id_bits(SetIdBits::Restore).attribute_options().into(),
+            left_out: LeftOut { owners: 1, xattrs: 2, set_id_bits: 3, devices: 4, times: 5, group_rights: 6 },
+        };
         let mut bytes = vec![0; SKELETON_AT as usize];
         let attempt = AttemptId::new(b"an attempt").unwrap();
         bytes[..512].copy_from_slice(&header(&attempt));

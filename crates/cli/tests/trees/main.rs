@@ -8,6 +8,7 @@ mod fixture;
 #[path = "../cli/injected.rs"]
 mod injected;
 mod lacking;
+mod misplaced;
 mod overlaid;
 #[allow(dead_code, reason = "of a program that needs a part of it")]
 #[path = "../cli/place.rs"]
@@ -18,6 +19,7 @@ mod programs;
 mod reading;
 mod recovering;
 mod resuming;
+mod rights;
 mod sealing;
 mod synced;
 mod vanishing;

@@ -13,7 +13,7 @@ use crate::place::{Place, Ran, SMALL, wait_until};
 use crate::programs::has;
 
 /// With two directories of some files each, sealed into `one.cfd` and `two.cfd`: of the same names, with other bytes.
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     let place = Place::new();
     for name in ["one", "two"] {
         fs::create_dir_all(place.path(name).join("d")).unwrap();
@@ -29,13 +29,13 @@ fn place() -> Place {
 
 const FILES: [&str; 6] = ["a", "b", "c", "d/e", "d/f", "g"];
 
-fn restore(place: &Place, more: &[&str]) -> Ran {
+pub(crate) fn restore(place: &Place, more: &[&str]) -> Ran {
     place.run([&["restore", "-i", "key.txt"], more].concat())
 }
 
 /// Runs a restore that is killed at a system call, as strace says it.
 #[track_caller]
-fn kill(place: &Place, at: &str, more: &[&str]) {
+pub(crate) fn kill(place: &Place, at: &str, more: &[&str]) {
     let fault = format!("{at}:signal=SIGKILL");
     let fault = at.split_once(':').map_or(fault, |(call, when)| format!("{call}:signal=SIGKILL:{when}"));
     let ran = injected(place, &[&fault], &[&["restore", "-i", "key.txt"], more].concat()).output().unwrap();
@@ -43,14 +43,14 @@ fn kill(place: &Place, at: &str, more: &[&str]) {
 }
 
 /// A restore that is held after a system call until it is told to go on.
-struct Held {
+pub(crate) struct Held {
     strace: Child,
     program: Pid,
 }
 
 impl Held {
     /// After the call number `when` to `call`, of those that strace(1) sees with `options`.
-    fn after(place: &Place, options: &[&str], call: &str, when: usize, more: &[&str]) -> Held {
+    pub(crate) fn after(place: &Place, options: &[&str], call: &str, when: usize, more: &[&str]) -> Held {
         let (trace, stop) = (format!("trace={call}"), format!("inject={call}:signal=SIGSTOP:when={when}"));
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-o", "calls", "-e", &trace, "-e", &stop]).args(options);
@@ -66,14 +66,14 @@ impl Held {
         Held { strace, program: program.unwrap() }
     }
 
-    fn go_on(self) -> Ran {
+    pub(crate) fn go_on(self) -> Ran {
         kill_process(self.program, Signal::CONT).unwrap();
         Ran::of(self.strace.wait_with_output().unwrap())
     }
 }
 
 #[track_caller]
-fn assert_is(place: &Place, target: &str, tree: &str) {
+pub(crate) fn assert_is(place: &Place, target: &str, tree: &str) {
     for file in FILES {
         assert_eq!(
             fs::read(place.path(target).join(file)).unwrap(),
@@ -83,7 +83,7 @@ fn assert_is(place: &Place, target: &str, tree: &str) {
 }
 
 /// The names beside or in the target by which attempts are found.
-fn left(place: &Place, directory: &str) -> Vec<String> {
+pub(crate) fn left(place: &Place, directory: &str) -> Vec<String> {
     let names = fs::read_dir(place.path(directory)).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.contains(".cofferdam-")).collect()
