@@ -6,7 +6,7 @@
     python3 docs/reader.py --key HEX sealed.cfd > out   # of one stream, under a caller's key of a kind-2 slot
 
 It holds a stream in memory and is in no hurry. Clauses of FORMAT stand where they are kept. It shows that the format can be read without the
-code of this repository; to restore something, use the program.
+code of this repository; to restore something, use the program. What it prints of a sealed directory is an archive and a catalog: see TREE.md.
 """
 
 import base64
@@ -677,11 +677,14 @@ class Vector:
 
 
 def main(arguments):
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
     if arguments[:1] == ["--key"] and len(arguments) == 3:
         stream = Path(arguments[2]).read_bytes()
         sys.stdout.buffer.write(sequential(stream, [("key", bytes.fromhex(arguments[1]))]).plaintext)
         return 0
-    if len(arguments) != 1:
+    if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         sys.exit(__doc__)
     paths = sorted(Path(arguments[0]).glob("*.cfdv"))
     faults = [(path, fault) for path in paths for fault in Vector(path).disagreements()]

@@ -253,8 +253,8 @@ pub(crate) fn commit_plan(
     })?;
     match outcome {
         Outcome::Published | Outcome::TreePublished(_) => Ok(true),
-        Outcome::AlreadyCommitted => Ok(false),
-        Outcome::Missing(parts) => Err(error::parts_missing(py, parts)),
+        Outcome::AlreadyCommitted | Outcome::TreeFinished(_) => Ok(false),
+        Outcome::Missing(parts) | Outcome::Wrong(parts) => Err(error::parts_missing(py, parts)),
     }
 }
 

@@ -10,9 +10,9 @@ pub(crate) struct Expected {
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     pub(crate) expect_digest: Option<StreamDigest>,
 
-    /// Refuse a stream whose sequence number (`seal --sequence`) is lower, or that has none: exit code 14, before anything is written
+    /// Refuse a stream whose sequence number (`seal --sequence`) is lower, or that has none: exit code 14
     ///
-    /// It tells an older backup of a sealer that you trust from a newer one. It does not say who sealed: anyone who knows a recipient can
+    /// It is looked at before anything is written or printed. It tells an older backup of a sealer that you trust from a newer one. It does not say who sealed: anyone who knows a recipient can
     /// seal a stream with any number.
     #[arg(long, value_name = "N")]
     min_sequence: Option<u64>,

@@ -19,8 +19,19 @@ pub(crate) struct Failure {
     pub(crate) frame: Option<u32>,
     pub(crate) position: Option<u64>,
     pub(crate) kept: Option<u64>,
+    /// Of a commit.
+    pub(crate) parts: Option<Box<FailedParts>>,
     /// Of the stream that failed, if a key had opened it by then.
     pub(crate) head: Option<Box<StreamHead>>,
+}
+
+/// Parts of a plan that are to be run before it can be committed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct FailedParts {
+    /// All of them.
+    pub(crate) missing: Vec<u64>,
+    /// Those of them that had been run, and whose files are not what their receipts say.
+    pub(crate) wrong: Vec<u64>,
 }
 
 /// What went wrong: with the library, or with what only this command does.
@@ -86,6 +97,7 @@ impl Failure {
             frame: None,
             position: None,
             kept: None,
+            parts: None,
             head: None,
         }
     }
@@ -157,6 +169,13 @@ impl Failure {
         if cancel.is_cancelled() { Failure::interrupted() } else { self }
     }
 
+    /// Says which parts of a plan are to be run, and which of them had been.
+    #[must_use]
+    pub(crate) fn of_parts(mut self, missing: Vec<u64>, wrong: Vec<u64>) -> Failure {
+        self.parts = Some(Box::new(FailedParts { missing, wrong }));
+        self
+    }
+
     /// Names what of several things has failed.
     #[must_use]
     pub(crate) fn of_part(mut self, name: impl fmt::Display) -> Failure {
@@ -203,6 +222,7 @@ impl From<cofferdam::Error> for Failure {
             frame: error.frame(),
             position: error.position(),
             kept: error.resumable_bytes(),
+            parts: None,
             head: error.head().cloned().map(Box::new),
         }
     }
@@ -251,6 +271,7 @@ pub(crate) fn with_causes(error: &dyn StdError) -> String {
 mod tests {
     use super::*;
     use crate::args::AFTER_HELP;
+    use crate::commands::json::OBJECTS;
 
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
@@ -264,7 +285,8 @@ mod tests {
     fn the_kinds_are_those_of_operations_and_of_the_help() {
         let operations = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATIONS.md");
         let operations = std::fs::read_to_string(operations).unwrap();
-        let kinds = AFTER_HELP.lines().find(|line| line.starts_with("Kinds of errors")).unwrap();
+        let (_, kinds) = OBJECTS.split_once("Kinds of errors").unwrap();
+        let (kinds, _) = kinds.split_once(").\n").unwrap();
         for (kind, name, code) in TABLE {
             // Causes of other things have the same names.
             let rows = operations.lines().filter_map(|row| row.strip_prefix("| "));
@@ -272,7 +294,7 @@ mod tests {
             let rows = rows.filter(|row| row.contains(&format!("`{name}`")));
             let codes: Vec<&str> = rows.filter_map(|row| row.split([' ', ',']).next()).collect();
             assert_eq!(codes, [code.to_string()], "{kind:?}");
-            assert!(kinds.split([' ', ',']).any(|word| word == name), "{kind:?}");
+            assert!(kinds.split([' ', ',', '\n']).any(|word| word == name), "{kind:?}");
             assert!(AFTER_HELP.contains(&format!("\n{code:>5}  ")), "{kind:?}");
         }
     }

@@ -45,9 +45,9 @@ impl End {
         match self {
             End::Standard => open_descriptor(Standard::Input.open()?)
                 .map_err(|error| Failure::io("standard input could not be read", error)),
-            End::Path(path) => {
-                open_path(path).map_err(|error| Failure::io("the input could not be opened", error))
-            }
+            End::Path(path) => open_path(path).map_err(|error| {
+                Failure::io(format!("{} could not be opened", Name::from(path.as_path())), error)
+            }),
         }
     }
 

@@ -109,6 +109,20 @@ impl OpeningKeys {
             || self.has_commands()
     }
 
+    /// One of the options, if any is given, whatever the environment names.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--identity", !self.identities.is_empty()),
+            ("--passphrase", self.passphrase),
+            ("--passphrase-file", self.passphrase_file.is_some()),
+            ("--key-file", !self.key_files.is_empty()),
+            ("--key-command", !self.key_commands.is_empty()),
+            ("--identity-command", !self.identity_commands.is_empty()),
+        ];
+        let given = given.into_iter().find(|(_, is_given)| *is_given).map(|(option, _)| option);
+        given.or_else(|| self.programs.first_given())
+    }
+
     /// How programs are run.
     pub(crate) fn limits(&self) -> Limits {
         self.programs.limits()

@@ -33,6 +33,12 @@ pub(crate) struct ProgramArgs {
 }
 
 impl ProgramArgs {
+    /// One of the options, if any is given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let variable = (!self.command_env.is_empty()).then_some("--command-env");
+        self.command_timeout.map(|_| "--command-timeout").or(variable)
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits { timeout: self.command_timeout.unwrap_or(TIMEOUT), variables: self.command_env.clone() }
     }

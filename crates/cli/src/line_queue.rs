@@ -159,8 +159,8 @@ mod tests {
         assert!(WRITTEN.lock().unwrap().is_empty());
         *GATE.0.lock().unwrap() = true;
         GATE.1.notify_all();
-        // A flush that has given up waits again once a line has been written.
-        while WRITTEN.lock().unwrap().is_empty() {
+        // A flush that has given up waits again once a line has been written; and once more of them are, there is room for another.
+        while WRITTEN.lock().unwrap().len() <= 2 * (line.len() + 1) {
             thread::yield_now();
         }
         QUEUE.say("more".to_owned(), gap);

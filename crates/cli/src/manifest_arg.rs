@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cofferdam::shards::{MANIFEST_LEN_MAX, Shard};
-use cofferdam::{CancelToken, ErrorKind, descriptor_named, open_descriptor};
+use cofferdam::{CancelToken, ErrorKind, Source, descriptor_named, open_descriptor};
 
 use crate::failure::Failure;
 use crate::io_arg::End;
@@ -93,6 +93,24 @@ pub(crate) fn stream_of(shard: &Shard, place: &Sealed, timeout: Timeout) -> Resu
     Ok(stream)
 }
 
+/// Opens a shard's stream. What is no file is refused, and not waited for: a manifest names no pipe, and a FIFO may have come to a name in it.
+pub(crate) fn open_stream(
+    stream: &Sealed,
+    cancel: &CancelToken,
+    report: Report,
+) -> Result<Box<dyn Source>, Failure> {
+    let source = stream.source(cancel, report)?;
+    // What has come there is opened without waiting for anybody, and nothing of it was read yet.
+    if matches!(stream, Sealed::Here(_)) && source.positioned().is_none() {
+        return Err(Failure::new(
+            ErrorKind::Io,
+            format!("{stream} is no file, and a manifest names no pipe"),
+        )
+        .advise("Look what has come to its name, and bring the stream there."));
+    }
+    Ok(source)
+}
+
 /// Whether nothing is there: asked once a stream could not be read.
 pub(crate) fn is_missing(stream: &Sealed, cancel: &CancelToken, report: Report) -> bool {
     match stream {
@@ -105,5 +123,5 @@ pub(crate) fn is_missing(stream: &Sealed, cancel: &CancelToken, report: Report) 
 }
 
 fn beside(manifest: &Path, name: &Path) -> PathBuf {
-    manifest.parent().unwrap_or(Path::new("")).join(name)
+    manifest.parent().unwrap_or(Path::new("")).join(name.strip_prefix(".").unwrap_or(name))
 }

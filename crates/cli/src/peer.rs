@@ -76,8 +76,10 @@ impl Protection {
         KeyFile::all("--peer-key", &self.peer_key).pop()
     }
 
-    fn is_given(&self) -> bool {
-        self.peer_key.is_some() || self.insecure_plaintext
+    /// One of the options, if any is given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let key = self.peer_key.as_ref().map(|_| "--peer-key");
+        key.or(self.insecure_plaintext.then_some("--insecure-plaintext"))
     }
 }
 
@@ -149,7 +151,7 @@ impl Goal {
     /// Refuses options that say nothing of this goal.
     pub(crate) fn refuse_options(&self, protection: &Protection, force: bool) -> Result<(), Failure> {
         match self {
-            Goal::Here(_) | Goal::There(_) if protection.is_given() => {
+            Goal::Here(_) | Goal::There(_) if protection.first_given().is_some() => {
                 Err(Failure::usage("--peer-key and --insecure-plaintext are for a receiver")
                     .advise("A receiver is tcp://HOST:PORT or unix:PATH."))
             }

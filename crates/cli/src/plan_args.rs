@@ -31,16 +31,16 @@ pub(crate) struct PlanArgs {
 
     /// Plan the restore of SEALED to TARGET in N parts, at most one for each segment: FILE and its key are made, and nothing is restored
     ///
-    /// What decides how TARGET is made is given here, and kept in the plan: --force, and what is said of directories below, --into and --path apart.
+    /// What decides how TARGET is made is given here, and kept in the plan: --force, and what is said of directories above, --into and --path apart.
     /// If FILE is there already and plans the same, that is the plan. An object is made of at most as many parts as have 5 MiB, the last one aside.
-    #[arg(long, value_name = "N", requires = "plan", group = "plan_step")]
+    #[arg(long, value_name = "N", requires = "plan", group = "plan_step", value_parser = parse_parts)]
     parts: Option<NonZeroU64>,
 
     /// Run part I of the plan, from 0 on: it needs what opens the stream, and the plan's key
     ///
     /// If it has been run, or the plan has been committed, nothing is done. SEALED may be given where this machine finds the
     /// stream elsewhere than the plan says; TARGET is the plan's.
-    #[arg(long, value_name = "I", requires = "plan", group = "plan_step")]
+    #[arg(long, value_name = "I", requires = "plan", group = "plan_step", value_parser = parse_part)]
     part: Option<u64>,
 
     /// Put TARGET in place, once all parts have been run: it needs the plan's key, and nothing that opens the stream
@@ -117,4 +117,12 @@ impl PlanArgs {
             Err(missing) => Err(Failure::usage(format!("{file}: {missing}")).advise(ADVICE)),
         }
     }
+}
+
+fn parse_parts(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| "a number of parts is a whole number, from 1 on".to_owned())
+}
+
+fn parse_part(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a part is one whole number: the first one is 0".to_owned())
 }

@@ -57,6 +57,12 @@ impl RateArgs {
         file.into_iter().try_for_each(|file| files.reads("the rate file", &End::Path(file)))
     }
 
+    /// One of the options, if any is given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let file = self.limit_rate_file.as_ref().map(|_| "--limit-rate-file");
+        self.limit_rate.map(|_| "--limit-rate").or(file)
+    }
+
     pub(crate) fn sealer(&self, sealer: Sealer, report: Report) -> Result<Sealer, Failure> {
         Ok(self.limit(report)?.into_iter().fold(sealer, Sealer::rate_limit))
     }

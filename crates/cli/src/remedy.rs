@@ -76,6 +76,9 @@ fn give_stream(given: GivenInstead) -> Option<&'static str> {
         GivenInstead::OtherFormat => {
             "`cofferdam restore`, `verify`, `cat` and `convert` take it; the rest is for streams of ours."
         }
+        GivenInstead::Manifest => {
+            "`cofferdam restore` and `verify` take a manifest with `--manifest`, and do what they do with all streams that it names."
+        }
         _ => return None,
     })
 }
@@ -109,6 +112,10 @@ fn restart(kept: Kept) -> Option<&'static str> {
         Kept::OtherStream => "Give the stream whose restore was interrupted, or start over with `--restart`.",
         Kept::OtherRestore => {
             "Finish that restore, restore to another name, or discard what is kept with `--restart`."
+        }
+        Kept::PlanCommit => {
+            "Commit that plan again (`restore --plan FILE --commit`), or give it up (`--give-up`). `--restart` removes what its commit \
+             has left, and keeps its parts."
         }
         Kept::OtherReceipt => {
             "Finish what was begun there, receive to another name, or discard it with `--restart`."

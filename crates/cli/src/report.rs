@@ -281,6 +281,8 @@ impl Report {
                 frame: failure.frame,
                 position: failure.position,
                 kept: failure.kept,
+                missing: failure.parts.as_deref().map(|parts| &*parts.missing),
+                wrong: failure.parts.as_deref().map(|parts| &*parts.wrong),
                 exit_code: failure.exit_code(),
             })),
         }
@@ -448,6 +450,10 @@ struct FailureRecord<'a> {
     frame: Option<u32>,
     position: Option<u64>,
     kept: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<&'a [u64]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wrong: Option<&'a [u64]>,
     exit_code: u8,
 }
 

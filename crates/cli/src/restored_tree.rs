@@ -1,11 +1,13 @@
 //! The options of a restore whose stream is a tree, and what is said of the directory that it becomes.
 //! It restores nothing; the library does.
 
+use std::path::Path;
+
 use cofferdam::tree::Globs;
 use cofferdam::tree_sink::{
     DeviceFiles, LeftOut, OldTree, Owners, Placement, Restored, SetIdBits, TreeOptions,
 };
-use cofferdam::{Opener, TreeOutcome, is_pipe};
+use cofferdam::{ErrorKind, Opener, TreeOutcome, is_pipe};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -23,7 +25,7 @@ pub(crate) struct RestoredTreeArgs {
     ///
     /// If that name is taken, it is TARGET.cofferdam-old-2, and so on: nothing is ever replaced there. A directory in which another file system is
     /// mounted is kept in any case.
-    #[arg(long, requires = "force")]
+    #[arg(long, requires = "force", conflicts_with_all = ["part", "commit", "status", "give_up"])]
     keep_old: bool,
 
     /// Move the directory's contents into TARGET, a directory that exists (a mount point, say), once all of it has been verified
@@ -114,6 +116,31 @@ impl RestoredTreeArgs {
         if self.first_given().is_some() { opener.only_trees() } else { opener }
     }
 
+    /// The same for a stream of several, of which some may be no directories: those know nothing of the options.
+    #[cfg(feature = "signatures")]
+    pub(crate) fn opener_of_shard(&self, opener: Opener, outcome: &TreeOutcome) -> Opener {
+        opener.trees(self.options(), outcome)
+    }
+
+    /// Refuses to put a part of a tree in the place of a directory, which would lose all the rest.
+    pub(crate) fn refuse_partial_replacement(&self, force: bool, goal: &Goal) -> Result<(), Failure> {
+        if self.path.is_empty() || !force || self.keep_old || self.into {
+            return Ok(());
+        }
+        let what = format!("--path with --force would replace all of {goal} by what --path chooses");
+        Err(Failure::usage(what).advise(
+            "--into moves that into it, and removes nothing else; with --keep-old the directory that is there is kept beside it.",
+        ))
+    }
+
+    /// What to do where there is a directory already, and only some paths are to be restored.
+    pub(crate) fn advice_of_paths(&self, kind: ErrorKind, target: &Path) -> Option<&'static str> {
+        let is_there = kind == ErrorKind::TargetExists && !self.into && target.is_dir();
+        is_there.then_some(
+            "--into moves what is chosen into it. With `--force --keep-old` it is replaced as a whole, and kept beside.",
+        )
+    }
+
     /// The members that are to be restored, if not all of them are.
     pub(crate) fn selection(&self) -> Result<Option<Globs>, Failure> {
         if self.path.is_empty() {
@@ -147,7 +174,8 @@ impl RestoredTreeArgs {
             .set_id_bits(if self.set_id { SetIdBits::Restore } else { SetIdBits::LeaveOut })
     }
 
-    fn first_given(&self) -> Option<&'static str> {
+    /// The first of the options that was given.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
         let options = [
             ("--path", !self.path.is_empty()),
             ("--into", self.into),

@@ -1,10 +1,15 @@
 //! Where the states of interrupted sealings are kept: the option, or the user's state directory.
-//! It reads the environment, which the library does not, and opens nothing.
+//! It reads the environment, which the library does not, and opens no state.
 
 use std::env;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use cofferdam::{ErrorKind, check_state_dir};
+
 use crate::failure::Failure;
+use crate::printable::Name;
 use crate::report::Report;
 
 /// The option that names another directory.
@@ -25,9 +30,18 @@ impl StateDir {
         })
     }
 
-    /// As [`StateDir::find`]. That no directory was looked at is said: a state that is kept holds a key.
+    /// As [`StateDir::find`]. That no directory was looked at is said: a state that is kept holds a key. One that nobody has named and that may not be
+    /// read is another user's, whose environment this is: that is no reason to do nothing.
     pub(crate) fn find_or_warn(&self, report: Report) -> Option<PathBuf> {
         let found = self.find();
+        if let (Some(directory), None) = (&found, &self.path)
+            && let Err(error) = fs::read_dir(directory)
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            let directory = Name::from(directory.as_path());
+            report.warning(format!("no state of a sealing was looked for in {directory}: {error}"));
+            return None;
+        }
         if found.is_none() {
             report.warning(
                 "no state of a sealing was looked for: neither XDG_STATE_HOME nor HOME is set, and no --state-dir was given",
@@ -43,6 +57,50 @@ impl StateDir {
                 "there is no place for what lets a sealing resume: neither XDG_STATE_HOME nor HOME is set",
             )
             .advise("Name a directory of your own with --state-dir, or leave --resume away.")
+        })
+    }
+}
+
+/// Where the list of a tree's files is kept while it is sealed.
+pub(crate) enum ListPlace {
+    /// In the state directory.
+    State(PathBuf),
+    /// In a file without a name in this directory, which may be anybody's.
+    Unnamed(PathBuf),
+}
+
+impl ListPlace {
+    pub(crate) fn directory(&self) -> &Path {
+        match self {
+            ListPlace::State(directory) | ListPlace::Unnamed(directory) => directory,
+        }
+    }
+
+    /// For a sealing that leaves nothing: where no state directory is named and the user's cannot be used, a directory for temporary files will do, or
+    /// the `output`'s.
+    pub(crate) fn find(states: &StateDir, output: Option<&Path>) -> Result<ListPlace, Failure> {
+        if let Some(named) = &states.path {
+            return Ok(ListPlace::State(named.clone()));
+        }
+        if let Some(found) = states.find() {
+            match check_state_dir(&found) {
+                Ok(()) => return Ok(ListPlace::State(found)),
+                // It is not there, and cannot be made, or written.
+                Err(error) if error.kind() == ErrorKind::Io => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let beside = output.map(|output| match output.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        });
+        let mut places = [Some(env::temp_dir()), beside].into_iter().flatten();
+        places.find(|place| tempfile::tempfile_in(place).is_ok()).map(ListPlace::Unnamed).ok_or_else(|| {
+            Failure::usage(
+                "there is no place for the list of what is sealed: not in the user's state directory, nor in that of temporary files, \
+                 nor beside the output",
+            )
+            .advise("Name a directory of your own with --state-dir, or by the environment: TMPDIR.")
         })
     }
 }

@@ -1,8 +1,6 @@
 //! A tar archive as the input of `seal`: what it is refused with, and what is told of its catalog.
 //! The library reads it.
 
-use std::path::Path;
-
 use cofferdam::tree::{CatalogOutcome, EntryCounts, TreeError};
 use cofferdam::{Error, Sealed, Sealer, TarInput};
 
@@ -10,6 +8,7 @@ use crate::failure::Failure;
 use crate::io_arg::End;
 use crate::peer::Goal;
 use crate::report::Report;
+use crate::state_dir::ListPlace;
 use crate::tree_args::is_directory;
 use crate::uploading::Uploading;
 
@@ -17,7 +16,7 @@ use crate::uploading::Uploading;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Directories")]
 pub(crate) struct TarArgs {
-    /// The input is a tar archive: it is sealed as it is, and as a tree, as a directory is
+    /// The input is a tar archive. Its bytes are sealed unchanged, and it becomes a tree, like a directory
     ///
     /// `tar --format=posix -c … | cofferdam seal --tar -o X.cfd -`, or what `pg_basebackup -Ft` writes. Every byte of it comes back by `cofferdam cat --tar`. Its catalog is made while it passes, and
     /// kept in the state directory until it follows. What other formats than POSIX's ustar and pax have is sealed as well, but gets no
@@ -52,10 +51,13 @@ pub(crate) fn seal(
     input: &End,
     output: &Goal,
     uploading: &Uploading,
-    state_dir: &Path,
+    place: &ListPlace,
     report: Report,
 ) -> Result<(Result<Sealed, Error>, CatalogOutcome), Failure> {
-    let archive = TarInput::new(state_dir)?;
+    let archive = match place {
+        ListPlace::State(state_dir) => TarInput::new(state_dir)?,
+        ListPlace::Unnamed(directory) => TarInput::unnamed_in(directory),
+    };
     let source = archive.source(input.source()?)?;
     let (outcome, sealer) = (source.outcome(), sealer.clone().tree());
     let sealed = match output {

@@ -17,6 +17,11 @@ pub(crate) struct Timeout {
 }
 
 impl Timeout {
+    /// Whether it was said.
+    pub(crate) fn is_given(self) -> bool {
+        self.timeout.is_some()
+    }
+
     /// How long it is.
     pub(crate) fn limit(self) -> Duration {
         self.timeout.unwrap_or(TIMEOUT_DEFAULT)

@@ -1,6 +1,8 @@
 //! A directory as the input of `seal`: which of its files, and what is told of them.
 //! It walks nothing; the library does.
 
+use std::ffi::OsStr;
+
 use cofferdam::tree::{ChangedFiles, EntryCounts, LeftOut, Mounts, OnChange, TreePath, WalkOptions};
 use cofferdam::{CompressionLevel, SealedTree, TreeInput};
 use serde::Serialize;
@@ -33,7 +35,8 @@ pub(crate) struct TreeArgs {
     #[arg(long)]
     all_file_systems: bool,
 
-    /// Refuse a file that changes while it is read: nothing is sealed then, and the exit code is 12
+    /// Refuse a file that changes while it is read, if only in its attributes or names, or by being another one that looks like it: nothing is sealed
+    /// then, and the exit code is 12
     #[arg(long)]
     strict: bool,
 
@@ -134,6 +137,21 @@ pub(crate) fn warn_of_left_out(left_out: &LeftOut, report: Report) {
             "{}: sealed with the numbers of owner and group alone, for the system's name services could not say whose they are",
             count(left_out.owner_names, "file"),
         ));
+    }
+}
+
+/// Says which globs have chosen nothing: they may be mistyped.
+pub(crate) fn warn_of_unmatched(walk: &WalkOptions, report: Report) {
+    for (option, globs) in
+        [("--exclude", walk.unmatched_excludes()), ("--include", walk.unmatched_includes())]
+    {
+        if !globs.is_empty() {
+            let globs: Vec<_> = globs.iter().map(|glob| Name::from(OsStr::new(glob)).to_string()).collect();
+            report.warning(format!(
+                "nothing is matched by {option} {}; what is below a path that is left out was not looked at",
+                globs.join(", ")
+            ));
+        }
     }
 }
 

@@ -31,6 +31,11 @@ pub(crate) struct Uploading {
 }
 
 impl Uploading {
+    /// Whether a directory for parts was given.
+    pub(crate) fn is_spool_given(&self) -> bool {
+        self.spool.is_some()
+    }
+
     /// Refuses the options where there is no upload.
     pub(crate) fn check(&self, goal: &Goal) -> Result<(), Failure> {
         let is_given = self.spool.is_some() || self.max_size.is_some();

@@ -491,9 +491,18 @@ fn some_paths_come_back_alone_and_nothing_else_is_read() {
     }
     assert_eq!(place.beside(), ["target"]);
     place.run(&["--path", "/a", "sealed", "at/target"]).assert_failed(6, "--force");
+    place.run(&["--path", "/a", "sealed", "at/target"]).assert_failed(6, "--into");
+    // What was not chosen would be lost.
+    for target in ["at/target", "at/other"] {
+        place.run(&["--force", "--path", "/a", "sealed", target]).assert_failed(2, "would replace all of");
+    }
+    assert_eq!(list(&place.target()), found);
     place
-        .run(&["--force", "--path", "/nowhere", "sealed", "at/target"])
+        .run(&["--force", "--keep-old", "--path", "/nowhere", "sealed", "at/target"])
         .assert_failed(2, "nothing in the tree");
+    place.run(&["--force", "--keep-old", "--path", "/a/b/7", "sealed", "at/target"]).assert_done();
+    assert_eq!(list(&place.path("at/target.cofferdam-old")), found);
+    fs::remove_dir_all(place.path("at/target.cofferdam-old")).unwrap();
     for glob in ["a[", "/", "", "."] {
         place.run(&["--path", glob, "sealed", "at/other"]).assert_failed(2, "--path");
     }
@@ -506,7 +515,8 @@ fn some_paths_come_back_alone_and_nothing_else_is_read() {
         let mut damaged = sealed.clone();
         damaged[at] ^= 1;
         fs::write(place.path("damaged"), damaged).unwrap();
-        match place.run(&["--force", "--path", "/a/b/7", "damaged", "at/target"]).code {
+        let _ = fs::remove_dir_all(place.target());
+        match place.run(&["--path", "/a/b/7", "damaged", "at/target"]).code {
             Some(0) => done += 1,
             Some(3) => failed += 1,
             code => panic!("exit {code:?}"),
@@ -516,7 +526,7 @@ fn some_paths_come_back_alone_and_nothing_else_is_read() {
     }
     assert!(done > 0 && failed > 0, "{done} {failed}");
     // What an interrupted restore of all has left is not thrown away.
-    fs::remove_dir_all(place.target()).unwrap();
+    let _ = fs::remove_dir_all(place.target());
     leave_half(&place);
     place.run(&["--path", "/a", "sealed", "at/target"]).assert_failed(8, "would be lost");
     place.run(&ALL).assert_done();

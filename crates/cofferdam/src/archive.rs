@@ -10,7 +10,7 @@ use tree::{Content, EntryCounts, Layout};
 use tree_sink::ArchiveSink;
 
 use crate::trees::{said_of_tree, tree_content, tree_error};
-use crate::{Error, ErrorKind, Opener, Reader, Restored};
+use crate::{Error, ErrorKind, Opener, Reader, Remedy, Restored};
 
 /// What becomes of a stream that is no tree, where the archive of one is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,4 +74,5 @@ pub fn check_tree(reader: &Arc<Reader>) -> Result<Option<EntryCounts>, Error> {
 
 pub(crate) fn no_tree() -> Error {
     Error::new(ErrorKind::Usage, "the stream is no tree: it was not sealed from a directory or an archive")
+        .remedied(Remedy::AskForNoTree)
 }

@@ -274,7 +274,7 @@ pub use stream::{discard, leftovers};
 #[cfg(feature = "tree")]
 pub use tar_input::TarInput;
 #[cfg(feature = "tree")]
-pub use tree_input::{PlannedTree, SealedTree, TreeInput};
+pub use tree_input::{PlannedTree, SealedTree, TreeInput, check_state_dir};
 #[cfg(feature = "tree")]
 pub use tree_leftovers::{discard, leftovers};
 #[cfg(feature = "tree")]

@@ -20,7 +20,7 @@ use stream::{
 use crate::device::{self, DeviceRestore};
 use crate::files::{Target, open_source, refuse_same_file, stage};
 #[cfg(feature = "tree")]
-use crate::tree_restore::TreeInto;
+use crate::tree_restore::{TreeInto, still_to_tidy};
 use crate::{
     Attributes, Error, ErrorKind, LostRange, Metadata, Observer, PinCheck, Remedy, Restored, StreamDigest,
     Surveyed,
@@ -417,7 +417,8 @@ impl Opener {
                     })
                 });
                 #[cfg(feature = "tree")]
-                let restored = restored.map_err(|error| self.of_tree(error));
+                let restored =
+                    restored.map_err(|error| still_to_tidy(self.of_tree(error), path.components().as_path()));
                 restored.map_err(|error| tell_kept(error, path.components().as_path(), if_exists))
             }
         }

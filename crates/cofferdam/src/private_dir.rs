@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 use storage::{Disk, Lock, Storage as _, StorageFile, TargetDir};
 use tree_sink::{Removal, remove_directory};
@@ -175,6 +175,14 @@ fn open_private(target_dir: &TargetDir, name: &OsStr) -> Result<Option<OwnedFd>,
         Ok(opened) => opened,
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::NOTDIR | Errno::LOOP) => return Err(not_ours(&path, "is no directory")),
+        Err(error @ Errno::ACCESS) => {
+            let owner = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(|found| found.st_uid);
+            let whose = owner.map(|owner| format!(", which is of the user {owner},")).unwrap_or_default();
+            let what = format!("{}{whose} could not be opened", path.display());
+            return Err(Error::io(what, error.into()).advise(
+                "Run this as the user who has made it: all that belongs to one target is one user's.",
+            ));
+        }
         Err(error) => {
             return Err(Error::io(format!("{} could not be opened", path.display()), error.into()));
         }

@@ -3,7 +3,9 @@
 
 use signatures::{Message, PublicKey, Signature, SignatureError, StreamHash, TrustedKeys};
 
-use crate::{DigestKind, Error, ErrorKind, FORMAT_VERSION, Pin, PinCheck, StreamDigest};
+use crate::{
+    DigestKind, Error, ErrorKind, FORMAT_VERSION, GivenInstead, Pin, PinCheck, Remedy, StreamDigest,
+};
 
 /// Accepts the one stream that `signature` is of, if one of the trusted keys has made it: for [`Opener::check_pin`](crate::Opener::check_pin).
 ///
@@ -23,7 +25,7 @@ impl SignedBy {
     /// [`ErrorKind::NotSigned`]: the signature is none of these keys', or is not of a stream at all. Whether it is of *this* stream is
     /// found out when that is opened.
     pub fn new(keys: &TrustedKeys, signature: Signature) -> Result<SignedBy, Error> {
-        let signer = keys.signer(&signature, Message::STREAM).map_err(refused)?.clone();
+        let signer = keys.signer(&signature, Message::STREAM).map_err(refused_of_stream)?.clone();
         Ok(SignedBy { signer, signature })
     }
 
@@ -45,7 +47,7 @@ impl PinCheck for SignedBy {
                 ),
             )
             .advise("Look whether signature and stream belong together, and where both come from."),
-            error => refused(error),
+            error => refused_of_stream(error),
         })
     }
 }
@@ -66,16 +68,23 @@ pub fn stream_message(digest: DigestKind, stream_digest: StreamDigest) -> Result
     Ok(Message::stream(FORMAT_VERSION, hash, &stream_digest.0))
 }
 
-pub(crate) fn refused(error: SignatureError) -> Error {
-    let what = "the signature does not show who has sealed the stream";
+fn refused_of_stream(error: SignatureError) -> Error {
+    let is_of_manifest =
+        matches!(&error, SignatureError::Namespace { found, .. } if found == Message::MANIFEST);
+    let refused = refused("the signature does not show who has sealed the stream", error);
+    if is_of_manifest { refused.remedied(Remedy::GiveStream(GivenInstead::Manifest)) } else { refused }
+}
+
+/// `what` is what the signature does not show.
+pub(crate) fn refused(what: &'static str, error: SignatureError) -> Error {
     let advice = match error {
         SignatureError::NotTrusted { .. } => {
-            "If that is the sealer's new key, trust it: after you have asked the sealer."
+            "If that is the signer's new key, trust it: after you have asked the signer."
         }
         SignatureError::Malformed { .. } | SignatureError::TooLong { .. } => {
-            "Fetch the signature again, or have the stream signed again."
+            "Fetch the signature again, or have it made again."
         }
-        SignatureError::NotTouched => "Have the stream signed with a key that wants to be touched.",
+        SignatureError::NotTouched => "Have it signed with a key that wants to be touched.",
         _ => "Look whether it is the right file.",
     };
     Error::new(ErrorKind::NotSigned, what).advise(advice).because(error)

@@ -1,7 +1,7 @@
 //! An archive that another program writes, to be sealed as a tree: it passes as it is, and its catalog follows.
 //! It joins the parts and does none of their work.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sources::Source;
 use stream::PlanDir;
@@ -34,7 +34,14 @@ use crate::tree_input::input_error;
 /// ```
 #[derive(Debug)]
 pub struct TarInput {
-    directory: PlanDir,
+    directory: Directory,
+}
+
+/// Where the catalog is kept.
+#[derive(Debug)]
+enum Directory {
+    Private(PlanDir),
+    Anybodys(PathBuf),
 }
 
 impl TarInput {
@@ -43,7 +50,12 @@ impl TarInput {
     /// # Errors
     /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if others can write it; no directory can be made in it.
     pub fn new(state_dir: impl AsRef<Path>) -> Result<TarInput, Error> {
-        Ok(TarInput { directory: PlanDir::unnamed(state_dir.as_ref())? })
+        Ok(TarInput { directory: Directory::Private(PlanDir::unnamed(state_dir.as_ref())?) })
+    }
+
+    /// Keeps the catalog in `directory`, whoever else may write there: nothing of it has a name.
+    pub fn unnamed_in(directory: impl Into<PathBuf>) -> TarInput {
+        TarInput { directory: Directory::Anybodys(directory.into()) }
     }
 
     /// The plaintext of the tree whose archive `archive` gives, in order.
@@ -51,6 +63,10 @@ impl TarInput {
     /// # Errors
     /// No file can be made.
     pub fn source<S: Source>(&self, archive: S) -> Result<TarSource<S>, Error> {
-        TarSource::new(archive, self.directory.path()).map_err(input_error)
+        let directory = match &self.directory {
+            Directory::Private(directory) => directory.path(),
+            Directory::Anybodys(directory) => directory,
+        };
+        TarSource::new(archive, directory).map_err(input_error)
     }
 }

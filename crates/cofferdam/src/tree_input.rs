@@ -26,17 +26,19 @@ pub struct TreeInput {
     directory: PathBuf,
     walk: WalkOptions,
     on_change: OnChange,
+    /// None: in the state directory.
+    unnamed_in: Option<PathBuf>,
 }
 
 /// A directory that has been walked, and the plan by which it is read. The plan names its files in clear: it is kept in a private directory
-/// of the state directory, and removed when this is dropped.
+/// of the state directory, and removed when this is dropped; or in a file without a name, see [`TreeInput::unnamed_in`].
 #[derive(Debug)]
 pub struct PlannedTree {
     source: TreeSource,
     counts: EntryCounts,
     left_out: Option<LeftOut>,
     /// Last: what is in it is in use until then.
-    _plan_dir: PlanDir,
+    _plan_dir: Option<PlanDir>,
 }
 
 /// What was sealed of a directory.
@@ -64,6 +66,7 @@ impl TreeInput {
             directory: directory.into(),
             walk: WalkOptions::default(),
             on_change: OnChange::default(),
+            unnamed_in: None,
         }
     }
 
@@ -81,17 +84,34 @@ impl TreeInput {
         self
     }
 
+    /// Has the plan of a sealing that leaves nothing in a file without a name in `directory`, whoever else may write there, and be it on the file
+    /// system that is sealed. The state directory is then not looked at. A sealing that can be resumed has its plan there all the same.
+    #[must_use]
+    pub fn unnamed_in(mut self, directory: impl Into<PathBuf>) -> TreeInput {
+        self.unnamed_in = Some(directory.into());
+        self
+    }
+
+    /// What of it is taken, and, after a walk, which globs have matched something.
+    pub fn walk_options(&self) -> &WalkOptions {
+        &self.walk
+    }
+
     /// Walks the directory. `state_dir` is made where it is missing; nobody else may write it. It is left out of the walk.
     ///
     /// # Errors
     /// What cannot be read; [`ErrorKind::Limit`] for a path that is too long; [`ErrorKind::Cancelled`] by `cancel`; [`ErrorKind::Usage`] if
-    /// others can write `state_dir`.
+    /// others can write `state_dir`, or if there are globs of what to include and none chooses a file.
     pub fn plan(&self, state_dir: impl AsRef<Path>, cancel: &CancelToken) -> Result<PlannedTree, Error> {
-        let plan_dir = PlanDir::unnamed(state_dir.as_ref())?;
+        let plan_dir = match &self.unnamed_in {
+            Some(_) => None,
+            None => Some(PlanDir::unnamed(state_dir.as_ref())?),
+        };
+        let directory = plan_dir.as_ref().map(PlanDir::path).or(self.unnamed_in.as_deref());
+        let directory = directory.unwrap_or_else(|| state_dir.as_ref());
         // It has no name: whoever kills this process leaves no list of files.
-        let create =
-            |root: &TreeRoot, options: &WalkOptions| Plan::create_unnamed(root, plan_dir.path(), options);
-        let walked = self.walk_by(&create, state_dir.as_ref(), cancel)?;
+        let create = |root: &TreeRoot, options: &WalkOptions| Plan::create_unnamed(root, directory, options);
+        let walked = self.walk_by(&create, plan_dir.as_ref().map(|_| state_dir.as_ref()), cancel)?;
         self.planned(walked, plan_dir)
     }
 
@@ -123,7 +143,7 @@ impl TreeInput {
                 .remedied(Remedy::Restart(Kept::SealingState))
             })?;
             let (root, plan) = (self.root()?, Arc::new(plan));
-            return Ok((self.planned(WalkedPlan { root, plan, left_out: None }, plan_dir)?, path));
+            return Ok((self.planned(WalkedPlan { root, plan, left_out: None }, Some(plan_dir))?, path));
         }
         if sealer.if_exists == IfExists::Refuse
             && matches!(classify(output), Ok(TargetKind::RegularFile))
@@ -134,17 +154,44 @@ impl TreeInput {
         clear(plan_dir.path(), &name)
             .map_err(|error| Error::io("an old plan could not be removed", error))?;
         let create = |root: &TreeRoot, options: &WalkOptions| Plan::create(root, &path, options);
-        let walked = self.walk_by(&create, state_dir, &sealer.resources.cancel)?;
-        Ok((self.planned(walked, plan_dir)?, path))
+        let walked = self.walk_by(&create, Some(state_dir), &sealer.resources.cancel)?;
+        Ok((self.planned(walked, Some(plan_dir))?, path))
     }
 
     /// Walks the directory by what makes a plan of it.
     fn walk_by(
         &self,
         create: MakePlan<'_>,
-        state_dir: &Path,
+        state_dir: Option<&Path>,
         cancel: &CancelToken,
     ) -> Result<WalkedPlan, Error> {
+        let mut options = self.walk.clone();
+        if let Some(state_dir) = state_dir {
+            let (device, inode) = self.own_directory(state_dir)?;
+            options = options.without_directory(device, inode);
+        }
+        if self.on_change == OnChange::Refuse {
+            options = options.stamped();
+        }
+        let token = cancel.clone();
+        let options = options.cancel_when(Arc::new(move || token.is_cancelled()));
+        let root = self.root()?;
+        let (plan, left_out) = create(&root, &options).map_err(|error| match cancel.is_cancelled() {
+            true => Error::new(ErrorKind::Cancelled, "interrupted"),
+            false => input_error(error),
+        })?;
+        if !self.walk.includes_all() && has_directories_alone(plan.layout().checked().counts()) {
+            // What goes on by it would seal as little.
+            plan.remove().map_err(|error| Error::io("the plan could not be removed", error))?;
+            let what =
+                "no file is chosen by the globs of what to include: nothing would be sealed but directories";
+            return Err(Error::new(ErrorKind::Usage, what).advise(GLOBS_ADVICE));
+        }
+        Ok(WalkedPlan { root, plan: Arc::new(plan), left_out: Some(left_out) })
+    }
+
+    /// Device and inode of the state directory, which is left out.
+    fn own_directory(&self, state_dir: &Path) -> Result<(u64, u64), Error> {
         let own = fs::metadata(state_dir)
             .map_err(|error| Error::io("the state directory could not be examined", error))?;
         let sealed = fs::metadata(&self.directory).map_err(|error| self.unread(error))?;
@@ -155,18 +202,10 @@ impl TreeInput {
                 Error::new(ErrorKind::Usage, what).advise("Name another state directory, outside of it.")
             );
         }
-        let token = cancel.clone();
-        let options = self.walk.clone().without_directory(own.dev(), own.ino());
-        let options = options.cancel_when(Arc::new(move || token.is_cancelled()));
-        let root = self.root()?;
-        let (plan, left_out) = create(&root, &options).map_err(|error| match cancel.is_cancelled() {
-            true => Error::new(ErrorKind::Cancelled, "interrupted"),
-            false => input_error(error),
-        })?;
-        Ok(WalkedPlan { root, plan: Arc::new(plan), left_out: Some(left_out) })
+        Ok((own.dev(), own.ino()))
     }
 
-    fn planned(&self, walked: WalkedPlan, plan_dir: PlanDir) -> Result<PlannedTree, Error> {
+    fn planned(&self, walked: WalkedPlan, plan_dir: Option<PlanDir>) -> Result<PlannedTree, Error> {
         let counts = walked.plan.layout().checked().counts();
         let source = TreeSource::new(walked.root, walked.plan, self.on_change).map_err(input_error)?;
         Ok(PlannedTree { source, counts, left_out: walked.left_out, _plan_dir: plan_dir })
@@ -305,6 +344,18 @@ impl Sealer {
     }
 }
 
+/// Whether `state_dir` can hold what a sealing keeps: it is made where it is missing, and something is made and removed in it.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if others can write it, or it is another user's; the medium's own.
+pub fn check_state_dir(state_dir: impl AsRef<Path>) -> Result<(), Error> {
+    PlanDir::unnamed(state_dir.as_ref()).map(drop)
+}
+
+fn has_directories_alone(counts: EntryCounts) -> bool {
+    (counts.files, counts.symlinks, counts.hard_links, counts.others) == (0, 0, 0, 0)
+}
+
 /// Removes the plans in a directory of plans, but what is to be called `name`, which its maker replaces.
 fn clear(plan_dir: &Path, name: &str) -> io::Result<()> {
     for entry in fs::read_dir(plan_dir)? {
@@ -329,5 +380,7 @@ pub(crate) fn input_error(error: TreeError) -> Error {
     }
 }
 
+const GLOBS_ADVICE: &str = "Look at the globs: one without a `/` at its beginning matches at any depth, one with it from the sealed directory on; one with a `/` at its end \
+                            matches directories alone.";
 /// What names of plans end in.
 const PLAN_EXTENSION: &str = ".plan";

@@ -1,12 +1,15 @@
 //! What is kept for a target between two runs, where that is a directory or becomes one.
 //! It joins what the engine and the sink of trees say, and looks at nothing itself.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use storage::TargetError;
+use stream::PARTS_ID;
 use tree_sink::{Placement, TreeLeft, TreeLeftovers, look};
 
-use crate::{Attempt, Error, Leftovers, Within};
+use crate::{Attempt, Error, ErrorKind, Leftovers, Within};
 
 /// Says what is kept for `target`, beside it, in it if that is a directory, and, where that is given, in `state_dir`. It changes nothing, and needs
 /// no key. The answer can be outdated immediately.
@@ -26,6 +29,12 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
         // Its own length says nothing of what is in it.
         found.staging = beside.staging;
     }
+    if found.attempt == Attempt::Nothing
+        && let Some((staging, _)) = &found.staging
+        && let Some(problem) = of_another_user(staging)
+    {
+        found.problems.push(problem);
+    }
     if target.is_dir()
         && let Some(within) = look(path, Placement::Into).map_err(Error::target)?
     {
@@ -35,6 +44,18 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
     #[cfg(feature = "parts")]
     look_for_private(path, &mut found)?;
     Ok(found)
+}
+
+/// Of a file that a restore of a file replaces, and nothing else here does.
+fn of_another_user(staging: &Path) -> Option<String> {
+    let there = staging.symlink_metadata().ok()?;
+    let is_anothers = there.is_file() && there.uid() != geteuid().as_raw();
+    is_anothers.then(|| {
+        format!(
+            "{} is another user's: a restore of a file replaces it, one of a directory and a removal of what is kept refuse it",
+            staging.display()
+        )
+    })
 }
 
 /// What many processes, or many streams, have left in a directory of their own.
@@ -56,6 +77,13 @@ fn look_for_private(target: &Path, found: &mut Leftovers) -> Result<(), Error> {
             (None, true) => Attempt::Nothing,
         };
     }
+    #[cfg(feature = "signatures")]
+    if found.attempt == Attempt::Shards
+        && let Some(refused) = crate::shards::refusal(&target_dir)
+    {
+        found.attempt = Attempt::InTheWay;
+        found.problems.push(refused.to_string());
+    }
     Ok(())
 }
 
@@ -67,17 +95,42 @@ fn is_of_tree(target: &Path, beside: &TreeLeftovers) -> bool {
 
 fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
     match found {
-        TreeLeft::Unfinished => (Attempt::Restore, Vec::new()),
+        TreeLeft::Unfinished(attempt_id) if attempt_id.as_bytes().starts_with(PARTS_ID) => {
+            (Attempt::Parts, Vec::new())
+        }
+        TreeLeft::Unfinished(_) => (Attempt::Restore, Vec::new()),
         TreeLeft::HalfMoved { goes_on: true } => (Attempt::Moving, Vec::new()),
         TreeLeft::HalfMoved { goes_on: false } => (
             Attempt::Nothing,
             vec!["some of what was chosen has been moved into the directory: the same restore has to replace it".to_owned()],
         ),
-        TreeLeft::Published => (Attempt::Published, Vec::new()),
+        TreeLeft::Published { has_old_tree: false } => (Attempt::Published, Vec::new()),
+        TreeLeft::Published { has_old_tree: true } => {
+            (Attempt::Published, vec![format!("{OLD_TREE}; the same restore puts it away")])
+        }
         TreeLeft::Refused(error) => (Attempt::InTheWay, vec![error.to_string()]),
         _ => (Attempt::Nothing, Vec::new()),
     }
 }
+
+/// Nothing that was replaced is removed for being in the way.
+fn not_removed(target: &Path, error: TargetError) -> Error {
+    let is_old_tree = matches!(
+        look(target, Placement::Whole),
+        Ok(Some(TreeLeftovers { found: TreeLeft::Published { has_old_tree: true }, .. }))
+    );
+    match error {
+        TargetError::InTheWay { staging } if is_old_tree => {
+            Error::new(ErrorKind::Io, format!("{}: {OLD_TREE}", staging.display())).advise(
+                "Nothing was removed. The same restore puts it away; or move it to where you want it.",
+            )
+        }
+        error => Error::target(error),
+    }
+}
+
+const OLD_TREE: &str =
+    "this is the directory that was replaced, by a restore that was cut off before it had put it away";
 
 /// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files, of trees and of shards, and of
 /// sealings. The target stays as it is, and so does what belongs to a plan: that is given up by its own command.
@@ -87,8 +140,10 @@ fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
 pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
     // As whoever names a directory may: a slash at the end is none of its name.
     let target = target.as_ref().components().as_path();
+    // First: what has been removed is not told by an error.
+    state_dir.map_or(Ok(()), stream::check_state_dir)?;
     let mut removed = match tree_sink::is_beside(target) {
-        Ok(true) => tree_sink::remove_beside(target).map_err(Error::target)?,
+        Ok(true) => tree_sink::remove_beside(target).map_err(|error| not_removed(target, error))?,
         // Nothing of a tree can be there.
         Ok(false) | Err(TargetError::NoDirectory { .. } | TargetError::NoName { .. }) => Vec::new(),
         Err(error) => return Err(Error::target(error)),

@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::{IfExists, StreamingSink};
-use storage::{Misplaced, OnPartial, Sparse, StageOptions, TargetError};
+use local::{Beside, StagedFile};
+use storage::{Misplaced, OnPartial, Sparse, StageOptions, TargetError, TargetKind};
 use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
 use tree_sink::{
-    Attempt, Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeOptions, TreeSink,
-    TreeSinkError, attempt_beside,
+    Attempt, Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeLeft, TreeLeftovers,
+    TreeOptions, TreeSink, TreeSinkError, attempt_beside, look,
 };
 
 use crate::trees::{no_tree, said_of_tree, tree_content, tree_sink_error};
-use crate::{Error, ErrorKind, Opener, Remedy, Warning};
+use crate::{Error, ErrorKind, InTheWay, Opener, Remedy, Warning};
 
 /// What came of a tree that was restored, to be asked for afterwards: see [`Opener::trees`].
 #[derive(Clone, Default, Debug)]
@@ -128,7 +129,10 @@ impl Opener {
         let Some(Trees { options, outcome, others }) = &self.trees else { return Ok(TreeInto::File) };
         match (ContentKind::of_metadata(envelope.metadata())?, others) {
             (Some(ContentKind::Tree), _) => {}
-            (_, Others::Restore) => return Ok(TreeInto::File),
+            (_, Others::Restore) => {
+                refuse_over_tree(path)?;
+                return Ok(TreeInto::File);
+            }
             (_, Others::Refuse) => return Err(no_tree()),
         }
         self.refuse_seed("the stream is a tree")?;
@@ -227,6 +231,9 @@ impl Opener {
                 )
                 .because(error)
             }
+            Placement::Whole if is_replaced_meanwhile(&error, self.if_exists) => error.advise(
+                "What has come there meanwhile is as it was. The same command takes it for what is to be replaced.",
+            ),
             Placement::Whole => said_of_tree(error),
         }
     }
@@ -244,6 +251,43 @@ impl Opener {
             ),
         };
         format!("{trees} {:?}\n", self.attributes)
+    }
+}
+
+/// Whether a target that was to be replaced is another one by now.
+fn is_replaced_meanwhile(error: &Error, if_exists: IfExists) -> bool {
+    if_exists == IfExists::Replace
+        && error.kind() == ErrorKind::TargetExists
+        && error.remedy() == Some(Remedy::Replace(InTheWay::File))
+}
+
+/// An error after the tree had been put at `path`: as long as it is known what is left to do, the same call does it.
+pub(crate) fn still_to_tidy(error: Error, path: &Path) -> Error {
+    if error.kind() != ErrorKind::DurabilityUnknown || is_misplaced(&error) {
+        return error;
+    }
+    match look(path, Placement::Whole) {
+        Ok(Some(TreeLeftovers { found: TreeLeft::Published { .. }, .. })) => error.advise(
+            "It may not have its owner, mode and time yet, and what it replaced may be beside it. Run the same command again: it does what was left to do.",
+        ),
+        _ => error,
+    }
+}
+
+/// Refuses a file where a directory is at the private name beside the target: what an interrupted restore of a tree has left, for one.
+fn refuse_over_tree(path: &Path) -> Result<(), Error> {
+    let Ok(Beside { staging: Some((staging, _)), .. }) = StagedFile::beside(path) else { return Ok(()) };
+    let is_directory = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    match (is_directory(&staging), is_directory(path)) {
+        (false, _) => Ok(()),
+        (true, true) => {
+            Err(Error::target(TargetError::NotAFile { path: path.to_owned(), kind: TargetKind::Directory }))
+        }
+        (true, false) => {
+            let what = format!("{}: a directory is kept there, and the stream is a file", staging.display());
+            Err(Error::new(ErrorKind::JournalMismatch, what)
+                .remedied(Remedy::ResumeOrDiscard(crate::Kept::Restore)))
+        }
     }
 }
 

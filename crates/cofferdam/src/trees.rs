@@ -4,11 +4,12 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
+use storage::TargetError;
 use stream::ContentKind;
 use tree::{Catalog, Content, TreeError};
 use tree_sink::TreeSinkError;
 
-use crate::{Error, ErrorKind, Reader, Sealer};
+use crate::{Error, ErrorKind, Reader, Remedy, Sealer};
 
 impl Sealer {
     /// What is sealed is the plaintext of a tree, that of a [`TreeSource`](tree::TreeSource) for instance, and the stream says so: the
@@ -77,6 +78,12 @@ pub fn tree_error(error: TreeError) -> Error {
 /// The error of a tree that cannot be restored to a place.
 pub fn tree_sink_error(error: TreeSinkError) -> Error {
     match error {
+        TreeSinkError::Target(TargetError::NotOurs { path, owner }) if path.is_dir() => {
+            let what =
+                format!("{}: this directory belongs to user {owner}, and its name is needed", path.display());
+            Error::new(ErrorKind::JournalMismatch, what)
+                .advise("Nothing of another user's directory is used or removed: its owner, or root, can move it away.")
+        }
         TreeSinkError::Target(error) => Error::target(error),
         TreeSinkError::Tree(error) => tree_error(error),
         other => Error::new(ErrorKind::Unsupported, other.to_string()),
@@ -106,7 +113,7 @@ pub(crate) fn said_of_tree(error: Error) -> Error {
 /// The error where a directory is asked for, and the stream is none.
 pub(crate) fn no_tree() -> Error {
     Error::new(ErrorKind::Usage, "an option is for directories, and the stream is a file")
-        .advise("Leave the option out.")
+        .remedied(Remedy::AskForNoTree)
 }
 
 fn damaged(error: &TreeError) -> Error {

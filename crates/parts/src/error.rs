@@ -8,8 +8,10 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// It does not begin as this kind of record does: it is another kind, of another version, or empty.
+    /// It does not begin as this kind of record does: it is another kind, or empty.
     OtherKind,
+    /// It is this kind of record, of a version that is not known here.
+    OtherVersion,
     /// A line is not what it has to be.
     Malformed {
         /// Its number, from 1.
@@ -28,7 +30,8 @@ pub enum RecordError {
 impl fmt::Display for RecordError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RecordError::OtherKind => out.write_str("it is another kind of record, or of another version"),
+            RecordError::OtherKind => out.write_str("it is another kind of record"),
+            RecordError::OtherVersion => out.write_str("it is of a version that is not known here"),
             RecordError::Malformed { line } => write!(out, "line {line} is malformed"),
             RecordError::TooLong => out.write_str("it is longer than such a record can be"),
             RecordError::Forged => {

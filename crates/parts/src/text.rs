@@ -59,7 +59,7 @@ impl<'a> Lines<'a> {
         }
         let head = format!("{kind} 1\n");
         if !text.starts_with(head.as_bytes()) {
-            return Err(RecordError::OtherKind);
+            return Err(of_other_kind(text, kind));
         }
         let end = text.len().checked_sub(MAC_LINE_LEN).filter(|end| *end >= head.len());
         let (clear, mac) = text.split_at(end.ok_or(RecordError::Forged)?);
@@ -82,7 +82,7 @@ impl<'a> Lines<'a> {
         }
         let head = format!("{kind} 1\n");
         if !text.starts_with(head.as_bytes()) {
-            return Err(RecordError::OtherKind);
+            return Err(of_other_kind(text, kind));
         }
         Lines::after(text, head.len())
     }
@@ -120,6 +120,15 @@ impl<'a> Lines<'a> {
     /// Nothing follows.
     pub(crate) fn end(&self) -> Result<(), RecordError> {
         if self.rest.is_empty() { Ok(()) } else { Err(RecordError::Malformed { line: self.number }) }
+    }
+}
+
+/// Of a text that is not of this `kind`, in its version 1.
+fn of_other_kind(text: &[u8], kind: &str) -> RecordError {
+    let version = text.strip_prefix(kind.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
+    match version {
+        Some([digit, ..]) if digit.is_ascii_digit() => RecordError::OtherVersion,
+        _ => RecordError::OtherKind,
     }
 }
 

@@ -268,6 +268,15 @@ fn another_key_another_plan_and_another_kind_are_refused() {
     assert_eq!(Publishing::parse(PUBLISHING.as_bytes(), &key(), second.id()), Err(RecordError::OtherPlan));
     assert_eq!(Committed::parse(COMMITTED.as_bytes(), &key(), second.id()), Err(RecordError::OtherPlan));
     assert_eq!(Plan::parse(RECEIPT.as_bytes(), &key()), Err(RecordError::OtherKind));
+    for (other, error) in [
+        ("cofferdam-plan 2\n", RecordError::OtherVersion),
+        ("cofferdam-plan 10\nmore\n", RecordError::OtherVersion),
+        ("cofferdam-plan x\n", RecordError::OtherKind),
+        ("cofferdam-plans 2\n", RecordError::OtherKind),
+        ("cofferdam-plan ", RecordError::OtherKind),
+    ] {
+        assert_eq!(Plan::parse(other.as_bytes(), &key()), Err(error), "{other}");
+    }
     assert_eq!(Committed::parse(PUBLISHING.as_bytes(), &key(), plan().id()), Err(RecordError::OtherKind));
 }
 

@@ -361,6 +361,9 @@ impl Error {
         let refused = Error::new(kind, error.to_string());
         match remedy {
             Some(remedy) => refused.remedied(remedy),
+            None if is_full(error) => {
+                refused.advise("Make room there, or name a target on another file system.")
+            }
             None => refused,
         }
     }
@@ -516,6 +519,13 @@ fn budget_too_small(needed: u64, total: u64) -> String {
         true => format!("a memory budget of {total} bytes is too small: this stream needs {needed}"),
         false => format!("a memory budget of {has} is too small: this stream needs {needs}"),
     }
+}
+
+/// Whether there is no room, for bytes or for names.
+fn is_full(error: &TargetError) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| matches!(source.kind(), QuotaExceeded | StorageFull))
 }
 
 fn is_misplaced(error: &io::Error) -> bool {

@@ -184,6 +184,15 @@ pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec
     Ok(removed)
 }
 
+/// Refuses a directory of states that [`discard`] would refuse: for whoever removes something else before.
+///
+/// # Errors
+/// As there.
+#[doc(hidden)]
+pub fn check_state_dir(state_dir: &Path) -> Result<(), Error> {
+    StateDir::open(state_dir).map(drop)
+}
+
 fn look_for_state(place: &StatePlace, found: &mut Leftovers) {
     match place.find() {
         Ok(None) => {}

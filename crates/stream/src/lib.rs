@@ -100,7 +100,7 @@ pub use file_input::{FileInput, PlanAge};
 pub use inspect::{
     Inspection, KeyCopySummary, SegmentSummary, SlotSummary, TrailerSummary, inspect, inspect_source,
 };
-pub use leftovers::{Attempt, Leftovers, Within, discard, leftovers};
+pub use leftovers::{Attempt, Leftovers, Within, check_state_dir, discard, leftovers};
 pub use one_segment::OpenedSegment;
 pub use open::{Foreign, OpenOptions, ReadPlaintext};
 pub use part::Receipt;

@@ -104,6 +104,7 @@ const TEXT_LEN: usize = 512;
 
 const IDENTITY: Next = Next::Do(Remedy::GiveStream(GivenInstead::Identity));
 const RECIPIENTS: Next = Next::Do(Remedy::GiveStream(GivenInstead::Recipients));
+const MANIFEST: Next = Next::Do(Remedy::GiveStream(GivenInstead::Manifest));
 const DATABASE: Next = Next::Do(Remedy::GiveStream(GivenInstead::Database));
 const PACKED: Next = Next::Say("If a sealed stream is in it, unpack that first.");
 const BY_AGE: Next = Next::Say(match cfg!(feature = "foreign") {
@@ -118,7 +119,7 @@ const TEXT_MODE: Next = Next::Say("Fetch it again as binary data, or take anothe
 const RIGHT_FILE: Next = Next::Say("Is it the right file?");
 
 /// Where the bytes are, the bytes, what has them, and what to do then. The first that fits is told.
-const SIGNATURES: [(usize, &[u8], &str, Next); 44] = [
+const SIGNATURES: [(usize, &[u8], &str, Next); 45] = [
     (0, b"\x89CFD", "one that a transfer in text mode has changed: its line ends are others", TEXT_MODE),
     (0, b"\xc2\x89CFD", "one that was taken for text and converted to UTF-8", TEXT_MODE),
     (0, b"\xef\xbf\xbdCFD", "one that was taken for text and converted to UTF-8", TEXT_MODE),
@@ -130,6 +131,7 @@ const SIGNATURES: [(usize, &[u8], &str, Next); 44] = [
         "the journal of an interrupted run",
         Next::Say("It lies beside a target, and is not the sealed file."),
     ),
+    (0, b"cofferdam-manifest ", "a manifest of streams", MANIFEST),
     (0, b"age-encryption.org/", "an age file", BY_AGE),
     (0, b"-----BEGIN AGE ENCRYPTED FILE-----", "an age file", BY_AGE),
     (0, b"AGE-SECRET-KEY-", "an age identity", IDENTITY),

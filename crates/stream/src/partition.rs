@@ -140,8 +140,10 @@ fn ranges_of(parts: NonZeroU64, index: &Index) -> Result<Vec<Range<u64>>, Error>
     let segments = index.footer.segments;
     let parts = parts.get();
     if parts > segments {
-        let what = format!("the stream has {segments} segments, and so no {parts} parts");
-        return Err(Error::new(ErrorKind::Usage, what).advise("Ask for as many parts, or for fewer."));
+        let segments = if segments == 1 { "1 segment".to_owned() } else { format!("{segments} segments") };
+        let what =
+            format!("the stream has {segments}, and a part one at least: it is not cut into {parts} parts");
+        return Err(Error::new(ErrorKind::Usage, what).advise("Ask for fewer parts."));
     }
     let cut = |part: u64| (u128::from(segments) * u128::from(part) / u128::from(parts)) as u64;
     Ok((0..parts).map(|part| cut(part)..cut(part + 1)).collect())

@@ -41,6 +41,8 @@ pub enum Remedy {
     AcceptUnproven,
     /// Give a sealed stream: this is none.
     GiveStream(GivenInstead),
+    /// Ask for nothing that only trees have: the stream is a file.
+    AskForNoTree,
     /// Give the stream as something that has offsets, a file for instance: what comes once, in order, does not do.
     GiveFile,
     /// Verify it in place of inspecting it: a stream that comes once cannot be looked at twice.
@@ -101,6 +103,8 @@ pub enum Kept {
     OtherStream,
     /// Progress of a restore to another target.
     OtherRestore,
+    /// What a commit of a plan has put together.
+    PlanCommit,
     /// A receiver's, or a restore's where a receiver runs.
     OtherReceipt,
     /// A log that is damaged, or does not hold what it says.
@@ -147,6 +151,8 @@ pub enum GivenInstead {
     Recipients,
     /// A stream of another format that is read, where only one of ours does.
     OtherFormat,
+    /// A manifest, which names streams.
+    Manifest,
 }
 
 impl Remedy {
@@ -186,6 +192,7 @@ impl Remedy {
                 "Look whether it is what you expect by other means; `Foreign::AcceptUnproven` opens it all the same."
             }
             Remedy::GiveStream(given) => given.sentence(),
+            Remedy::AskForNoTree => "Leave out what is for directories alone.",
             Remedy::GiveFile => "Give it as a file, or fetch it into one first.",
             Remedy::Verify => "A verification takes a pipe.",
             Remedy::FetchAgain => "Fetch the stream again, or take another copy of it.",
@@ -227,6 +234,9 @@ impl GivenInstead {
             GivenInstead::Recipients => "Recipients are for sealing; here belongs the sealed file.",
             GivenInstead::OtherFormat => {
                 "An opener that is told to (`Opener::foreign`) opens, verifies and converts it; the rest is for streams of ours."
+            }
+            GivenInstead::Manifest => {
+                "A manifest names streams, and is none: `shards` of the library restores what it names."
             }
         }
     }
@@ -270,6 +280,9 @@ impl Kept {
                 "Give the stream whose restore was interrupted, or start over with `OnPartial::Discard`."
             }
             Kept::OtherRestore => "Finish that restore, restore to another name, or discard what is kept.",
+            Kept::PlanCommit => {
+                "Commit that plan again, or give it up; `OnPartial::Discard` removes what its commit has left, and keeps its parts."
+            }
             Kept::OtherReceipt => "Finish what was begun there, receive to another name, or discard it.",
             Kept::Log => "`OnPartial::Discard` removes the log and begins anew.",
             Kept::OtherLog => {

@@ -60,7 +60,7 @@ impl RestoreId {
     pub(crate) fn accept(&self, found: &[u8], schedule: &KeySchedule) -> Result<RestoreId, Mismatch> {
         let Some(bytes) = <&[u8; Self::LEN]>::try_from(found).ok().filter(|bytes| bytes[0..8] == *MAGIC)
         else {
-            return Err(Mismatch::Strange);
+            return Err(if found.starts_with(PARTS_ID) { Mismatch::OfPlan } else { Mismatch::Strange });
         };
         let attempt_id = RestoreId {
             journal_id: array(bytes, 8),
@@ -92,6 +92,8 @@ impl RestoreId {
 pub(crate) enum Mismatch {
     /// It is none of these ids.
     Strange,
+    /// It is of a plan's commit.
+    OfPlan,
     Stream,
     Target,
     /// Its MAC is wrong.
@@ -102,6 +104,11 @@ impl Mismatch {
     /// Of what is kept beside a target.
     pub(crate) fn beside_target(self) -> Error {
         let what = match self {
+            Mismatch::OfPlan => {
+                let what = "the commit of a plan has left what is kept beside the target";
+                return Error::new(ErrorKind::JournalMismatch, what)
+                    .remedied(Remedy::Restart(Kept::PlanCommit));
+            }
             Mismatch::Strange => {
                 "what is kept beside the target is not of a restore that this release can go on with"
             }
@@ -115,7 +122,9 @@ impl Mismatch {
     /// Of a log.
     pub(crate) fn in_log(self) -> Error {
         let what = match self {
-            Mismatch::Strange => "the log is not of a restore that this release can go on with",
+            Mismatch::Strange | Mismatch::OfPlan => {
+                "the log is not of a restore that this release can go on with"
+            }
             Mismatch::Stream => "the log is of a restore of another stream",
             Mismatch::Target => {
                 "the log is of a restore to another device, or the device has another length now"

@@ -20,7 +20,7 @@ pub enum TreeError {
         /// What is missing.
         what: Cow<'static, str>,
     },
-    /// The archive ends before its end: whoever wrote it did not finish (T1.4).
+    /// The archive does not end as one does: whoever wrote it did not finish, or wrote something behind its end (T1.4).
     CutOff {
         /// Bytes that came.
         at: u64,
@@ -74,7 +74,10 @@ impl fmt::Display for TreeError {
             }
             TreeError::NotAnArchive { what } => write!(out, "this is no tar archive: {what}"),
             TreeError::CutOff { at } => {
-                write!(out, "the archive is cut off: it ends at byte {at}, before its end")
+                write!(
+                    out,
+                    "the archive is cut off, or has something behind its end: it ends at byte {at}, and not with two blocks of zeros"
+                )
             }
             TreeError::Catalog { at, what } => {
                 write!(out, "the tree's catalog is wrong at byte {at}: {what}")

@@ -1,6 +1,11 @@
 //! Globs over the paths of a tree: which paths they match, and which are below one that they match.
 //! Knows no tree and no walk.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::{EntryKind, TreePath, path::Escaped};
@@ -15,6 +20,10 @@ pub struct Globs {
     patterns: Vec<String>,
     of_all: GlobSet,
     of_directories: GlobSet,
+    /// The patterns that each of the two sets is made of, by number.
+    numbers: [Vec<usize>; 2],
+    /// Of each pattern, whether it has matched a path that was noted. Clones have it in common.
+    matched: Arc<[AtomicBool]>,
 }
 
 impl Globs {
@@ -25,7 +34,8 @@ impl Globs {
     pub fn new<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<Globs, String> {
         let patterns: Vec<String> = globs.into_iter().map(str::to_owned).collect();
         let (mut of_all, mut of_directories) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        for pattern in &patterns {
+        let mut numbers = [Vec::new(), Vec::new()];
+        for (number, pattern) in patterns.iter().enumerate() {
             let fault = |error| format!("{}: {error}", Escaped(pattern.as_bytes()));
             let path = pattern.strip_suffix('/').unwrap_or(pattern);
             if matches!(path, "" | ".") {
@@ -43,10 +53,14 @@ impl Globs {
                 .backslash_escape(true)
                 .build()
                 .map_err(|error| fault(error.kind().to_string()))?;
-            if path.len() == pattern.len() { &mut of_all } else { &mut of_directories }.add(glob);
+            let is_of_all = path.len() == pattern.len();
+            if is_of_all { &mut of_all } else { &mut of_directories }.add(glob);
+            numbers[usize::from(!is_of_all)].push(number);
         }
         let build = |set: GlobSetBuilder| set.build().map_err(|error| error.to_string());
-        Ok(Globs { of_all: build(of_all)?, of_directories: build(of_directories)?, patterns })
+        let matched = patterns.iter().map(|_| AtomicBool::new(false)).collect();
+        let (of_all, of_directories) = (build(of_all)?, build(of_directories)?);
+        Ok(Globs { patterns, of_all, of_directories, numbers, matched })
     }
 
     /// Whether one of them matches this path.
@@ -63,6 +77,27 @@ impl Globs {
             && (self.match_path(path, kind)
                 || std::iter::successors(path.parent(), TreePath::parent)
                     .any(|directory| self.match_path(&directory, EntryKind::Directory)))
+    }
+
+    /// As [`match_path`](Self::match_path), and notes which of them did.
+    pub(crate) fn note_match(&self, path: &TreePath, kind: EntryKind) -> bool {
+        let is_matched = self.match_path(path, kind);
+        if is_matched && self.unmatched().next().is_some() {
+            let sets =
+                [Some(&self.of_all), Some(&self.of_directories).filter(|_| kind == EntryKind::Directory)];
+            for (set, numbers) in sets.iter().zip(&self.numbers) {
+                let found = set.map(|set| set.matches(path.as_path())).unwrap_or_default();
+                // Relaxed: whoever asks has waited for the walk.
+                found.iter().for_each(|at| self.matched[numbers[*at]].store(true, Ordering::Relaxed));
+            }
+        }
+        is_matched
+    }
+
+    /// Those that have matched no path that was noted.
+    pub(crate) fn unmatched(&self) -> impl Iterator<Item = &str> {
+        let matched = self.matched.iter().map(|matched| matched.load(Ordering::Relaxed));
+        self.patterns.iter().zip(matched).filter(|(_, matched)| !matched).map(|(pattern, _)| &**pattern)
     }
 
     pub(crate) fn patterns(&self) -> &[String] {
@@ -131,6 +166,19 @@ mod tests {
         ] {
             assert_eq!(Globs::new([glob]).unwrap().cover(&path(text), kind), is_covered, "{glob} {text}");
         }
+    }
+
+    #[test]
+    fn each_glob_that_has_matched_a_path_is_noted_in_clones_as_well() {
+        let globs = Globs::new(["*.log", "tmp/", "/nothing", "x.*", "cache"]).unwrap();
+        let clone = globs.clone();
+        assert!(globs.note_match(&path("a/x.log"), EntryKind::File));
+        assert!(!globs.note_match(&path("tmp"), EntryKind::File));
+        assert_eq!(clone.unmatched().collect::<Vec<_>>(), ["tmp/", "/nothing", "cache"]);
+        assert!(clone.note_match(&path("a/tmp"), EntryKind::Directory));
+        assert_eq!(globs.unmatched().collect::<Vec<_>>(), ["/nothing", "cache"]);
+        assert!(globs.note_match(&path("cache"), EntryKind::Directory));
+        assert_eq!(globs.unmatched().collect::<Vec<_>>(), ["/nothing"]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod plan;
 mod root;
 mod selection;
 mod source;
+mod stamps;
 mod subtree;
 mod tar;
 mod walk;

@@ -12,12 +12,13 @@ use std::{
 };
 
 use cofferdam_io::ReadAt;
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, Stat};
 
 use crate::{
     Catalog, CatalogWriter, Content, Layout, LeftOut, Member, TreeError, TreeRoot, WalkOptions,
     limits::{ARCHIVE_END_LEN, BLOCK_LEN},
-    walk::{FoundMember, walk, walk_bare},
+    stamps::{Stamp, StampWriter, Stamps},
+    walk::{FoundMember, walk_bare},
     xattrs::XattrReader,
 };
 
@@ -30,6 +31,8 @@ pub struct Plan {
     layout: Layout,
     skeleton: Arc<Skeleton>,
     plain_len: u64,
+    /// None where the walk was not asked to note them.
+    stamps: Option<Stamps>,
     /// None of one that has no name.
     path: Option<PathBuf>,
 }
@@ -41,20 +44,28 @@ impl Plan {
     /// What the walk cannot read, what a tree cannot have; the medium's own.
     pub fn create(root: &TreeRoot, path: &Path, options: &WalkOptions) -> Result<(Plan, LeftOut), TreeError> {
         let fault = |error| TreeError::io(format!("write the plan {}", path.display()), error);
-        let unfinished = beside(path, ".unfinished");
+        let [unfinished, unfinished_stamps] =
+            [".unfinished", ".unfinished-stamps"].map(|it| beside(path, it));
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        remove(&unfinished).map_err(fault)?;
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&unfinished);
-        let (file, left_out) = write(root, options, file.map_err(fault)?, directory)?;
-        file.sync_all().map_err(fault)?;
+        let make = |path: &Path| {
+            remove(path)?;
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+        };
+        let stamps = options.is_stamped().then(|| make(&unfinished_stamps)).transpose().map_err(fault)?;
+        let written = write(root, options, make(&unfinished).map_err(fault)?, stamps, directory)?;
+        written.file.sync_all().map_err(fault)?;
+        written.stamps.iter().try_for_each(Stamps::sync).map_err(fault)?;
         // What was noted for an earlier plan of this name is none of this one's: it is gone, durably, before this one has the name.
         let sync = || File::open(directory).and_then(|directory| directory.sync_all()).map_err(fault);
-        [path.to_owned(), changes_path(path)].iter().try_for_each(|path| remove(path)).map_err(fault)?;
+        all_paths(path).iter().try_for_each(|path| remove(path)).map_err(fault)?;
         sync()?;
+        if written.stamps.is_some() {
+            std::fs::rename(&unfinished_stamps, stamps_path(path)).map_err(fault)?;
+        }
         std::fs::rename(&unfinished, path).map_err(fault)?;
         sync()?;
-        Ok((Plan::of_file(file, Some(path))?, left_out))
+        Ok((Plan::of_file(written.file, written.stamps, Some(path))?, written.left_out))
     }
 
     /// Walks the tree, and writes its plan into a file without a name in `directory`: nothing goes on by it, and nothing of it is left,
@@ -67,11 +78,13 @@ impl Plan {
         directory: &Path,
         options: &WalkOptions,
     ) -> Result<(Plan, LeftOut), TreeError> {
-        let file = tempfile::tempfile_in(directory);
-        let file =
-            file.map_err(|error| TreeError::io(format!("make a file in {}", directory.display()), error))?;
-        let (file, left_out) = write(root, options, file, directory)?;
-        Ok((Plan::of_file(file, None)?, left_out))
+        let make = || {
+            let file = tempfile::tempfile_in(directory);
+            file.map_err(|error| TreeError::io(format!("make a file in {}", directory.display()), error))
+        };
+        let stamps = options.is_stamped().then(make).transpose()?;
+        let written = write(root, options, make()?, stamps, directory)?;
+        Ok((Plan::of_file(written.file, written.stamps, None)?, written.left_out))
     }
 
     /// Opens the plan that an earlier sealing has written to `path`.
@@ -81,7 +94,11 @@ impl Plan {
     pub fn open(path: &Path) -> Result<Plan, TreeError> {
         let file = open_regular(path, OpenOptions::new().read(true));
         let fault = |error| TreeError::io(format!("open the plan {}", path.display()), error);
-        Plan::of_file(file.map_err(fault)?, Some(path))
+        let stamps = match open_regular(&stamps_path(path), OpenOptions::new().read(true)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            stamps => Some(Stamps::of(stamps.map_err(fault)?)),
+        };
+        Plan::of_file(file.map_err(fault)?, stamps, Some(path))
     }
 
     /// Bytes of the plaintext.
@@ -105,7 +122,15 @@ impl Plan {
     /// The medium's own.
     pub fn remove(&self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        [path.clone(), changes_path(path)].iter().try_for_each(|path| remove(path))
+        all_paths(path).iter().try_for_each(|path| remove(path))
+    }
+
+    /// Whether `stat` is of the very file that was walked as the entry `number`, with nothing of it changed since; true where that was not noted.
+    pub(crate) fn is_as_walked(&self, number: u64, stat: &Stat) -> io::Result<bool> {
+        match &self.stamps {
+            Some(stamps) => stamps.has(number, Stamp::of(stat)),
+            None => Ok(true),
+        }
     }
 
     /// Where the numbers of entries are noted that changed while they were read; nowhere, if nothing goes on by this plan.
@@ -113,7 +138,7 @@ impl Plan {
         self.path.as_deref().map(changes_path)
     }
 
-    fn of_file(file: File, path: Option<&Path>) -> Result<Plan, TreeError> {
+    fn of_file(file: File, stamps: Option<Stamps>, path: Option<&Path>) -> Result<Plan, TreeError> {
         let fault = |error| match path {
             Some(path) => TreeError::io(format!("read the plan {}", path.display()), error),
             None => TreeError::io("read the plan", error),
@@ -136,36 +161,49 @@ impl Plan {
                 if layout.checked().counts().data_len != data_len {
                     return Err(TreeError::catalog(at, "a plan of another length than its tree's"));
                 }
-                Ok(Plan { layout, skeleton, plain_len, path: path.map(Path::to_owned) })
+                Ok(Plan { layout, skeleton, plain_len, stamps, path: path.map(Path::to_owned) })
             }
         }
     }
 }
 
-/// Walks the tree, and writes its plan into `file`; what is spilled meanwhile goes to `directory`.
+/// The file of a plan, and what the walk has noted and left out.
+struct WrittenPlan {
+    file: File,
+    stamps: Option<Stamps>,
+    left_out: LeftOut,
+}
+
+/// Walks the tree, and writes its plan into `file`, and stamps, if they are to be noted; what is spilled meanwhile goes to `directory`.
 fn write(
     root: &TreeRoot,
     options: &WalkOptions,
     file: File,
+    stamps: Option<File>,
     directory: &Path,
-) -> Result<(File, LeftOut), TreeError> {
+) -> Result<WrittenPlan, TreeError> {
     let fault = |error| TreeError::io(format!("write the plan in {}", directory.display()), error);
     let mut out = BufWriter::with_capacity(WRITE_LEN, file);
     let mut catalog = CatalogWriter::new(directory)?;
-    let left_out = walk_ahead(root, options, &mut |member| push(member, &mut out, &mut catalog, &fault))?;
+    let mut stamps = stamps.map(StampWriter::new);
+    let left_out = walk_ahead(root, options, &mut |member, stamp| {
+        stamps.iter_mut().try_for_each(|stamps| stamps.push(stamp)).map_err(fault)?;
+        push(member, &mut out, &mut catalog, &fault)
+    })?;
     out.write_all(&[0; ARCHIVE_END_LEN]).map_err(fault)?;
     let tar_len = catalog.next_header_at() + ARCHIVE_END_LEN as u64;
     copy(&catalog.finish(tar_len)?, &mut out).map_err(fault)?;
     let file = out.into_inner().map_err(|error| fault(error.into_error()))?;
-    Ok((file, left_out))
+    let stamps = stamps.map(StampWriter::finish).transpose().map_err(fault)?;
+    Ok(WrittenPlan { file, stamps, left_out })
 }
 
-/// As [`walk`]; what it finds is taken meanwhile on another thread, which reads the extended attributes as well. Where the system gives none, on
+/// As [`walk`](crate::walk), with stamps; what it finds is taken meanwhile on another thread, which reads the extended attributes as well. Where the system gives none, on
 /// this one.
 fn walk_ahead(
     root: &TreeRoot,
     options: &WalkOptions,
-    take: &mut (dyn FnMut(Member) -> Result<(), TreeError> + Send),
+    take: &mut (dyn FnMut(Member, Stamp) -> Result<(), TreeError> + Send),
 ) -> Result<LeftOut, TreeError> {
     let stopped = |what: &'static str| TreeError::io("walk the tree", io::Error::other(what));
     let walked = thread::scope(|scope| {
@@ -173,7 +211,10 @@ fn walk_ahead(
         let take = &mut *take;
         let taker = thread::Builder::new().spawn_scoped(scope, move || {
             let mut xattrs = XattrReader::of_own_thread();
-            receiver.into_iter().flatten().try_for_each(|found| take(found.into_member(&mut xattrs)?))
+            receiver.into_iter().flatten().try_for_each(|found| {
+                let stamp = found.stamp;
+                take(found.into_member(&mut xattrs)?, stamp)
+            })
         });
         let taker = taker.ok()?;
         // After an error nobody takes anything any more, and the walk ends as well.
@@ -195,7 +236,13 @@ fn walk_ahead(
             taker.join().unwrap_or_else(|_| Err(stopped("the thread that takes what it finds has panicked")));
         Some(taken.and(walked))
     });
-    walked.unwrap_or_else(|| walk(root, options, take))
+    walked.unwrap_or_else(|| {
+        let mut xattrs = XattrReader::new();
+        walk_bare(root, options, &mut |found| {
+            let stamp = found.stamp;
+            take(found.into_member(&mut xattrs)?, stamp)
+        })
+    })
 }
 
 fn push(
@@ -250,6 +297,15 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn changes_path(plan: &Path) -> PathBuf {
     beside(plan, ".changed")
+}
+
+fn stamps_path(plan: &Path) -> PathBuf {
+    beside(plan, ".stamps")
+}
+
+/// The plan first: without it the others are nothing's.
+fn all_paths(plan: &Path) -> [PathBuf; 3] {
+    [plan.to_owned(), changes_path(plan), stamps_path(plan)]
 }
 
 /// The file of a plan.

@@ -14,6 +14,7 @@ pub struct WalkOptions {
     mounts: Mounts,
     /// A directory that is left out, by device and inode.
     own_directory: Option<(u64, u64)>,
+    is_stamped: bool,
     cancel: Option<CancelWhen>,
 }
 
@@ -61,6 +62,14 @@ impl WalkOptions {
         self
     }
 
+    /// Has a plan note of each file its inode and the time of its last change, whatever of, that nobody sets: with
+    /// [`OnChange::Refuse`](crate::OnChange::Refuse) a file counts as changed if either is another one when it is read.
+    #[must_use]
+    pub fn stamped(mut self) -> WalkOptions {
+        self.is_stamped = true;
+        self
+    }
+
     /// Ends the walk once `is_cancelled` says so. It is asked for each member.
     #[must_use]
     pub fn cancel_when(mut self, is_cancelled: Arc<dyn Fn() -> bool + Send + Sync>) -> WalkOptions {
@@ -71,6 +80,17 @@ impl WalkOptions {
     /// Whether globs leave out this path, or a directory that it is in.
     pub fn leaves_out(&self, path: &TreePath, kind: EntryKind) -> bool {
         self.exclude.cover(path, kind)
+    }
+
+    /// The globs of [`exclude`](Self::exclude) that have matched nothing in any walk by these options or a clone of them. What is below a path that
+    /// is left out is not looked at.
+    pub fn unmatched_excludes(&self) -> Vec<&str> {
+        self.exclude.unmatched().collect()
+    }
+
+    /// The same of [`include`](Self::include).
+    pub fn unmatched_includes(&self) -> Vec<&str> {
+        self.include.iter().flat_map(Globs::unmatched).collect()
     }
 
     /// What is chosen, in words that are the same if and only if the choice is.
@@ -85,15 +105,20 @@ impl WalkOptions {
     }
 
     pub(crate) fn excludes(&self, path: &TreePath, kind: EntryKind) -> bool {
-        self.exclude.match_path(path, kind)
+        self.exclude.note_match(path, kind)
     }
 
     pub(crate) fn includes(&self, path: &TreePath, kind: EntryKind) -> bool {
-        self.include.as_ref().is_none_or(|globs| globs.match_path(path, kind))
+        self.include.as_ref().is_none_or(|globs| globs.note_match(path, kind))
     }
 
-    pub(crate) fn includes_all(&self) -> bool {
+    /// Whether everything is taken that is not left out.
+    pub fn includes_all(&self) -> bool {
         self.include.is_none()
+    }
+
+    pub(crate) fn is_stamped(&self) -> bool {
+        self.is_stamped
     }
 
     /// Whether other file systems are walked as well.

@@ -37,7 +37,8 @@ pub enum OnChange {
     /// It is read, and flagged.
     #[default]
     Flag,
-    /// The read is an error.
+    /// The read is an error. If the plan has noted it ([`WalkOptions::stamped`](crate::WalkOptions::stamped)), so it is of a file that has only
+    /// changed its attributes or its names, or is another one of the same length and time.
     Refuse,
 }
 
@@ -167,7 +168,7 @@ impl Shared {
         if FileType::from_raw_mode(after.st_mode) != FileType::RegularFile {
             return self.read_gone(number, entry, buffer);
         }
-        match read.map_err(fault)? && is_as_planned(&after, entry) {
+        match read.map_err(fault)? && self.is_as_planned(number, &after, entry)? {
             true => Ok(()),
             false => self.note(number, entry, Change::Changed),
         }
@@ -239,9 +240,18 @@ impl Shared {
         };
         let stat = fstat(&file).map_err(fault)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile if is_as_planned(&stat, entry) => Ok(()),
+            FileType::RegularFile if self.is_as_planned(number, &stat, entry)? => Ok(()),
             FileType::RegularFile => self.note(number, entry, Change::Changed),
             _ => self.read_gone(number, entry, &mut []),
+        }
+    }
+
+    /// Whether the file looks as the plan says, and, where a change is refused, is the very one that was walked.
+    fn is_as_planned(&self, number: u64, stat: &Stat, entry: &Entry) -> io::Result<bool> {
+        let looks_so = stat.st_size.cast_unsigned() == entry.size && modified(stat) == entry.modified;
+        match self.on_change {
+            OnChange::Refuse if looks_so => self.plan.is_as_walked(number, stat),
+            _ => Ok(looks_so),
         }
     }
 
@@ -275,10 +285,6 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-fn is_as_planned(stat: &Stat, entry: &Entry) -> bool {
-    stat.st_size.cast_unsigned() == entry.size && modified(stat) == entry.modified
 }
 
 /// Fills `buffer` with what the file has from `offset` on, and with zeros behind its end. Whether all was there.

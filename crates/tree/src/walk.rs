@@ -16,7 +16,7 @@ use rustix::{
 
 use crate::{
     EntryKind, Member, MountId, Timestamp, TreeError, TreePath, TreeRoot, WalkOptions,
-    linked_files::LinkedFiles, owners::OwnerNames, xattrs::XattrReader,
+    linked_files::LinkedFiles, owners::OwnerNames, stamps::Stamp, xattrs::XattrReader,
 };
 
 /// What a walk left out.
@@ -76,6 +76,7 @@ pub(crate) fn walk_bare(
         directory: top.directory.clone(),
         listing: top.number,
         name: c".".to_owned(),
+        stamp: Stamp::of_told(&told),
     })?;
     walk.directories(top, take)?;
     Ok(walk.left_out)
@@ -89,6 +90,7 @@ pub(crate) struct FoundMember {
     /// No other directory's.
     pub(crate) listing: u64,
     name: CString,
+    pub(crate) stamp: Stamp,
 }
 
 impl FoundMember {
@@ -200,7 +202,8 @@ impl Walk<'_> {
             self.left_out.own_directories += 1;
             return Ok(None);
         }
-        let is_included = listing.is_included || self.options.includes(&path, kind);
+        // Asked in any case: which globs have matched something is told.
+        let is_included = self.options.includes(&path, kind) || listing.is_included;
         let is_elsewhere = !self.options.enters_mounts() && MountId::of(&told) != self.mount;
         if kind != EntryKind::Directory && (!is_included || is_elsewhere) {
             self.left_out.by_globs += u64::from(!is_included);
@@ -231,7 +234,8 @@ impl Walk<'_> {
         }
         let below = below.map(|below| (below, path.clone()));
         let directory = (member.kind != EntryKind::HardLink).then(|| directory.clone());
-        take(FoundMember { member, directory, listing: listing.number, name })?;
+        let stamp = Stamp::of_told(&told);
+        take(FoundMember { member, directory, listing: listing.number, name, stamp })?;
         self.left_out.mounts += u64::from(kind == EntryKind::Directory && is_elsewhere);
         below.map(|(below, path)| self.list(below, path, is_included)).transpose()
     }

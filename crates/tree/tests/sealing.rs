@@ -5,11 +5,11 @@ mod fixture;
 
 use std::{
     fs, io,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
     process::Command,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use cofferdam_io::ReadAt;
@@ -39,6 +39,13 @@ fn fixture() -> TempDir {
     let scratch = tempfile::tempdir().unwrap();
     fs::create_dir(scratch.path().join("tree")).unwrap();
     scratch
+}
+
+/// Of what is written twice within a few milliseconds, not every kernel's clock tells that it was.
+fn write_long_ago(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    let opened = fs::OpenOptions::new().write(true).open(path).unwrap();
+    opened.set_modified(SystemTime::UNIX_EPOCH).unwrap();
 }
 
 fn plan(scratch: &TempDir, options: &WalkOptions) -> (Arc<Plan>, LeftOut) {
@@ -202,7 +209,7 @@ fn a_file_that_shrinks_grows_is_written_or_goes_is_flagged_and_keeps_its_place()
     let scratch = fixture();
     let tree = scratch.path().join("tree");
     for name in ["gone", "grown", "other", "same", "shrunk", "to-fifo", "to-link", "written"] {
-        fs::write(tree.join(name), [b'x'; 5_000]).unwrap();
+        write_long_ago(&tree.join(name), &[b'x'; 5_000]);
     }
     let (plan, _) = plan(&scratch, &WalkOptions::default());
     fs::remove_file(tree.join("gone")).unwrap();
@@ -326,7 +333,7 @@ fn a_change_that_the_catalog_cannot_say_any_more_is_an_error() {
 fn a_file_that_changes_and_then_goes_is_one_that_is_gone() {
     let scratch = fixture();
     let file = scratch.path().join("tree/a");
-    fs::write(&file, [b'x'; 5_000]).unwrap();
+    write_long_ago(&file, &[b'x'; 5_000]);
     let (plan, _) = plan(&scratch, &WalkOptions::default());
     let source = source(&scratch, &plan, OnChange::Flag);
     let positioned = source.positioned().unwrap();
@@ -512,4 +519,68 @@ fn directories_deeper_than_a_process_has_descriptors_are_walked() {
     let (plan, _) = plan(&scratch, &WalkOptions::default());
     assert_eq!(plan.layout().catalog().entries(), 1_102);
     read_all(&mut source(&scratch, &plan, OnChange::Refuse), 1 << 20).unwrap();
+}
+
+/// A writer that sets the time back, as copying programs do; a file that looks the same; one whose rights alone have changed.
+#[test]
+fn a_stamped_plan_tells_a_file_from_one_that_looks_like_it() {
+    for what in ["written", "exchanged", "chmod", "nothing"] {
+        let scratch = fixture();
+        let tree = scratch.path().join("tree");
+        fs::create_dir(tree.join("d")).unwrap();
+        for name in ["d/empty", "d/file"] {
+            fs::write(tree.join(name), if name == "d/file" { "some" } else { "" }).unwrap();
+        }
+        // Times of change are as coarse as the system's clock ticks: what comes next is of a later tick.
+        let changed = |path: &Path| fs::metadata(path).map(|it| (it.ctime(), it.ctime_nsec())).unwrap();
+        let (made, probe) = (changed(&tree.join("d/file")), scratch.path().join("probe"));
+        loop {
+            fs::write(&probe, "").unwrap();
+            if changed(&probe) > made {
+                break;
+            }
+        }
+        fs::remove_file(probe).unwrap();
+        let root = || TreeRoot::open(&tree).unwrap();
+        let [stamped, plain] = [WalkOptions::default().stamped(), WalkOptions::default()];
+        let path = scratch.path().join("stamped");
+        let (kept, _) = Plan::create(&root(), &path, &stamped).unwrap();
+        let (unnamed, _) = Plan::create_unnamed(&root(), scratch.path(), &stamped).unwrap();
+        let (unstamped, _) = Plan::create_unnamed(&root(), scratch.path(), &plain).unwrap();
+        let opened = Plan::open(&path).unwrap();
+        let file = tree.join("d/file");
+        let modified = fs::metadata(&file).unwrap().modified().unwrap();
+        match what {
+            "written" => {
+                fs::write(&file, "more").unwrap();
+                fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+            }
+            "exchanged" => {
+                fs::write(tree.join("d/new"), "some").unwrap();
+                fs::File::options()
+                    .write(true)
+                    .open(tree.join("d/new"))
+                    .unwrap()
+                    .set_modified(modified)
+                    .unwrap();
+                fs::rename(tree.join("d/new"), &file).unwrap();
+            }
+            "chmod" => fs::set_permissions(tree.join("d/empty"), fs::Permissions::from_mode(0o600)).unwrap(),
+            _ => {}
+        }
+        let read = |plan: Plan, on_change| {
+            let mut source = TreeSource::new(root(), Arc::new(plan), on_change).unwrap();
+            let read = read_all(&mut source, 1 << 20);
+            (read.is_ok(), source.changed_files().count)
+        };
+        assert_eq!(read(unstamped, OnChange::Refuse), (true, 0), "{what}");
+        assert_eq!(read(opened, OnChange::Flag), (true, 0), "{what}");
+        assert_eq!(read(kept, OnChange::Refuse).0, what == "nothing", "{what}");
+        assert_eq!(read(unnamed, OnChange::Refuse).0, what == "nothing", "{what}");
+        let opened = Plan::open(&path).unwrap();
+        opened.remove().unwrap();
+        let mut left = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(left.all(|name| name == "tree"));
+        assert_eq!(read(opened, OnChange::Refuse).0, what == "nothing", "{what}");
+    }
 }

@@ -430,7 +430,7 @@ impl TargetError {
             .into(),
             Self::Held { staging, .. } => {
                 let staging = staging.display();
-                format!("another process is writing this file (it holds {staging}); wait for it to end").into()
+                format!("another process is writing this target (it holds {staging}); wait for it to end").into()
             }
             Self::NoDirectory { .. } => "there is no such directory; make it first".into(),
             Self::NotWritable { .. } => "no file can be made here; the target is replaced as a whole, which needs \

@@ -46,9 +46,6 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    pub(crate) const NONE: LeftOut =
-        LeftOut { owners: 0, xattrs: 0, set_id_bits: 0, devices: 0, times: 0, group_rights: 0 };
-
     pub(crate) fn add(&mut self, other: &LeftOut) {
         self.owners += other.owners;
         self.xattrs += other.xattrs;

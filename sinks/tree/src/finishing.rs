@@ -17,43 +17,62 @@ use crate::{
     attributes::{Attributes, LeftOut},
     directory_id::{DirectoryId, Found},
     file_sync::FileSync,
-    journal::{Journal, RootNote},
+    journal::{Journal, Made, RootNote},
     members::IMPLICIT_MODE,
     options::{OldTree, Placement, TreeOptions},
     owner_numbers::OwnerNumbers,
     recovery::{Evidence, Recovery, decide},
+    sink::Restored,
     target::Target,
 };
 
+/// What came of [`finish_published`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Finished {
+    /// The attempt has not put its tree in place, or has tidied up: nothing was done.
+    Nothing,
+    /// What was left to do is done. What the attempt had made, as it had noted that, and where the tree is that it replaced, if that is still there.
+    Done(Option<Restored>),
+}
+
 /// Does what the attempt `attempt_id` at `target` has left to do, if it has put its tree in place: the root gets its attributes, and what it replaced
-/// is removed or kept, as it was to be. Whatever has become of the rest of the tree since is not looked at. False: it has not, or it has
-/// tidied up; then nothing is done.
+/// is removed or kept, as it was to be. Whatever has become of the rest of the tree since is not looked at. Another's attempt is not waited for.
 ///
 /// # Errors
-/// [`TargetError::Held`] where a writer is at work. The tree is in place, whatever fails.
+/// [`TargetError::Held`] where a writer is at work on the same attempt. The tree is in place, whatever fails.
 pub fn finish_published(
     target: impl AsRef<Path>,
     options: &TreeOptions,
     attempt_id: &AttemptId,
-) -> Result<bool, TargetError> {
+) -> Result<Finished, TargetError> {
     let target = Target::open(target.as_ref(), Placement::Whole)?;
-    let Some(journal) = target.find_journal()? else { return Ok(false) };
-    let records = journal.read().map_err(|error| TargetError::io(&target.journal_path(), "read", error))?;
-    if records.header != Header::Valid(attempt_id.clone()) {
-        return Ok(false);
+    let ours = Header::Valid(attempt_id.clone());
+    // Without the lock, which another attempt may hold for long.
+    if target.read_journal()?.is_none_or(|records| records.header != ours) {
+        return Ok(Finished::Nothing);
+    }
+    let Some(journal) = target.find_journal()? else { return Ok(Finished::Nothing) };
+    let fault = |error: io::Error| TargetError::io(&target.journal_path(), "read", error);
+    let (records, made) = (journal.read().map_err(fault)?, journal.made().map_err(fault)?);
+    if records.header != ours {
+        return Ok(Finished::Nothing);
     }
     let [staging, at_target] = target.ids()?;
     let found = decide(&Evidence { records, staging, target: at_target });
     let (Recovery::Published { intent, is_old_tree_there, .. }, Some(place)) = (found, at_target) else {
-        return Ok(false);
+        return Ok(Finished::Nothing);
     };
     let directory = target.open_published(place)?;
     let in_place = InPlace { target: &target, journal: &journal, directory: &directory, options };
-    let finished = in_place.settle_noted_root().and_then(|()| {
+    let finished = in_place.settle_noted_root().and_then(|of_root| {
         let replaced = intent.replaced.filter(|_| is_old_tree_there);
-        in_place.put_away(intent.old_tree, replaced)
+        let (old_tree, not_removed) = in_place.put_away(intent.old_tree, replaced)?;
+        Ok(made.map(|Made { counts, mut left_out }| {
+            left_out.add(&of_root);
+            Restored { counts, left_out, old_tree, not_removed }
+        }))
     });
-    finished.map(|_| true).map_err(|error| TargetError::io(&target.path, "tidy up beside", error))
+    finished.map(Finished::Done).map_err(|error| TargetError::io(&target.path, "tidy up beside", error))
 }
 
 /// A tree that has the target's name.
@@ -98,11 +117,11 @@ impl InPlace<'_> {
     }
 
     /// The same, by what the journal says. Where it is not known what the root is to have, it stays its owner's alone.
-    pub(crate) fn settle_noted_root(&self) -> io::Result<()> {
+    pub(crate) fn settle_noted_root(&self) -> io::Result<LeftOut> {
         match self.journal.root()? {
-            RootNote::Unknown => Ok(()),
-            RootNote::Implicit => self.settle_root(None).map(drop),
-            RootNote::Member(root) => self.settle_root(Some(*root)).map(drop),
+            RootNote::Unknown => Ok(LeftOut::default()),
+            RootNote::Implicit => self.settle_root(None),
+            RootNote::Member(root) => self.settle_root(Some(*root)),
         }
     }
 

@@ -7,13 +7,15 @@
 //! ```text
 //!     0  header, 512 bytes: see `local::journal_header`
 //! 12288  place, 128 bytes: magic 8, directory 24, zeros, CRC-32
-//! 16384  intent, 128 bytes: magic 8, directory 24, replaces u32, keeps u32, options u32, zeros 4, left out 48, zeros, CRC-32
+//! 16384  intent, 128 bytes: magic 8, directory 24, replaces u32, keeps u32, options u32, zeros, CRC-32
+//! 24576  root, 128 bytes: magic 8, where in the skeleton its header is u64, its length u64, zeros, CRC-32
+//! 28672  made, 256 bytes: magic 8, what the tree is made of and what was left out, each a u64, zeros, CRC-32
 //! 65536  the skeleton (TREE T4.5), of which the end may be missing
 //!
 //! directory := inode u64, seconds i64, nanoseconds u32, zeros 4    when it was made; nanoseconds 0xFFFFFFFF where nobody knows
 //! ```
 //!
-//! The intent's directory is the tree that the target was before, zeros where `replaces` is 0. What was left out are six u64: see `LeftOut`. Options are 0 where
+//! The intent's directory is the tree that the target was before, zeros where `replaces` is 0. Options are 0 where
 //! nobody has noted them, else 1, and 2 for owners by number or 4 for nobody's but ours, 8 with set-id bits, 16 with device files.
 
 use std::{
@@ -42,7 +44,7 @@ use storage::{
 };
 
 use tree::{
-    ArchiveScanner, Member,
+    ArchiveScanner, EntryCounts, Member,
     limits::{BLOCK_LEN, HEADER_LEN_MAX},
 };
 
@@ -77,19 +79,48 @@ pub(crate) struct Intent {
     pub(crate) old_tree: OldTree,
     /// By which its members were given what they have. None: nobody has noted that.
     pub(crate) options: Option<AttributeOptions>,
-    /// What they lack, the root apart.
-    pub(crate) left_out: LeftOut,
 }
 
 /// A tree is moved into a directory, and replaces none.
-pub(crate) const MOVING: Intent =
-    Intent { replaced: None, old_tree: OldTree::Remove, options: None, left_out: LeftOut::NONE };
+pub(crate) const MOVING: Intent = Intent { replaced: None, old_tree: OldTree::Remove, options: None };
 
 /// Where in the skeleton a header is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct HeaderPlace {
     pub(crate) at: u64,
     pub(crate) len: u64,
+}
+
+/// What a tree is made of, its root aside, as it was before it became the target.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Made {
+    pub(crate) counts: EntryCounts,
+    pub(crate) left_out: LeftOut,
+}
+
+impl Made {
+    /// In the order of the record.
+    fn numbers(&mut self) -> [&mut u64; 16] {
+        let Made { counts, left_out } = self;
+        [
+            &mut counts.files,
+            &mut counts.hard_links,
+            &mut counts.symlinks,
+            &mut counts.directories,
+            &mut counts.others,
+            &mut counts.devices,
+            &mut counts.changed,
+            &mut counts.gone,
+            &mut counts.gone_len,
+            &mut counts.data_len,
+            &mut left_out.owners,
+            &mut left_out.xattrs,
+            &mut left_out.set_id_bits,
+            &mut left_out.devices,
+            &mut left_out.times,
+            &mut left_out.group_rights,
+        ]
+    }
 }
 
 /// What a journal says of the tree's root.
@@ -257,6 +288,18 @@ impl Journal {
         self.file.write_all_at(&root_record(header), ROOT_AT)
     }
 
+    /// Notes what is about to become the target, for whoever finds it there. It is durable with the intent.
+    pub(crate) fn note_made(&self, made: &Made) -> io::Result<()> {
+        self.file.write_all_at(&made_record(made), MADE_AT)
+    }
+
+    /// What an attempt had made, if it has noted that.
+    pub(crate) fn made(&self) -> io::Result<Option<Made>> {
+        let mut record = [0; MADE_LEN];
+        read_or_zeros(&self.file, &mut record, MADE_AT)?;
+        Ok(parse_made(&record))
+    }
+
     /// What the root of the tree is to have, as far as that is known without a look at the tree.
     pub(crate) fn root(&self) -> io::Result<RootNote> {
         let mut record = [0; RECORD_LEN];
@@ -368,7 +411,6 @@ impl Records {
                 replaced: (u32_at(record, 32) != 0).then(|| parse_directory(&record[8..32])),
                 old_tree: if u32_at(record, 36) == 0 { OldTree::Remove } else { OldTree::Keep },
                 options: parse_options(u32_at(record, 40)),
-                left_out: parse_left_out(&record[LEFT_OUT_AT..]),
             }),
         }
     }
@@ -396,9 +438,6 @@ fn intent_record(intent: &Intent) -> [u8; RECORD_LEN] {
     }
     bytes[36] = u8::from(intent.old_tree == OldTree::Keep);
     bytes[40..44].copy_from_slice(&intent.options.map_or(0, options_number).to_le_bytes());
-    let LeftOut { owners, xattrs, set_id_bits, devices, times, group_rights } = intent.left_out;
-    let counts = [owners, xattrs, set_id_bits, devices, times, group_rights].map(u64::to_le_bytes);
-    bytes[LEFT_OUT_AT..][..48].copy_from_slice(counts.as_flattened());
     sector::close(&mut bytes);
     bytes
 }
@@ -427,12 +466,6 @@ fn parse_options(number: u32) -> Option<AttributeOptions> {
     })
 }
 
-fn parse_left_out(bytes: &[u8]) -> LeftOut {
-    let [owners, xattrs, set_id_bits, devices, times, group_rights] =
-        [0, 8, 16, 24, 32, 40].map(|at| u64_at(bytes, at));
-    LeftOut { owners, xattrs, set_id_bits, devices, times, group_rights }
-}
-
 fn root_record(header: Option<HeaderPlace>) -> [u8; RECORD_LEN] {
     let mut bytes = [0; RECORD_LEN];
     bytes[..8].copy_from_slice(ROOT_MAGIC);
@@ -442,6 +475,24 @@ fn root_record(header: Option<HeaderPlace>) -> [u8; RECORD_LEN] {
     }
     sector::close(&mut bytes);
     bytes
+}
+
+fn made_record(made: &Made) -> [u8; MADE_LEN] {
+    let mut bytes = [0; MADE_LEN];
+    bytes[..8].copy_from_slice(MADE_MAGIC);
+    for (index, number) in made.clone().numbers().into_iter().enumerate() {
+        bytes[8 * (1 + index)..][..8].copy_from_slice(&number.to_le_bytes());
+    }
+    sector::close(&mut bytes);
+    bytes
+}
+
+fn parse_made(record: &[u8; MADE_LEN]) -> Option<Made> {
+    let mut made = Made::default();
+    for (index, number) in made.numbers().into_iter().enumerate() {
+        *number = u64_at(record, 8 * (1 + index));
+    }
+    (is_whole(record) && record.starts_with(MADE_MAGIC)).then_some(made)
 }
 
 fn directory(id: DirectoryId) -> [u8; 24] {
@@ -487,15 +538,16 @@ const INTENT_AT: u64 = 16_384;
 /// A byte that says nothing, to be written where a sync has to have something to do.
 const UNUSED_AT: u64 = 20_480;
 const ROOT_AT: u64 = 24_576;
+const MADE_AT: u64 = 28_672;
 const SKELETON_AT: u64 = 65_536;
 /// Of place, intent and root.
 const RECORD_LEN: usize = 128;
+const MADE_LEN: usize = 256;
 const PLACE_MAGIC: &[u8; 8] = b"CFDTPLC\x01";
 const INTENT_MAGIC: &[u8; 8] = b"CFDTINT\x01";
 const ROOT_MAGIC: &[u8; 8] = b"CFDTROT\x01";
+const MADE_MAGIC: &[u8; 8] = b"CFDTMAD\x01";
 const UNKNOWN: u32 = u32::MAX;
-/// Where in an intent the counts are.
-const LEFT_OUT_AT: usize = 48;
 /// Bits of an intent's options.
 const NOTED: u32 = 1;
 const BY_NUMBER: u32 = 2;
@@ -507,8 +559,9 @@ const ATTEMPTS_MAX: usize = 16;
 const _: () = assert!(RECORD_LEN <= SECTOR_LEN && JOURNAL_LEN_MAX as u64 <= PLACE_AT);
 const _: () =
     assert!(PLACE_AT.is_multiple_of(SECTOR_LEN as u64) && INTENT_AT.is_multiple_of(SECTOR_LEN as u64));
+const _: () = assert!(ROOT_AT.is_multiple_of(SECTOR_LEN as u64) && ROOT_AT > UNUSED_AT && ROOT_AT < MADE_AT);
 const _: () =
-    assert!(ROOT_AT.is_multiple_of(SECTOR_LEN as u64) && ROOT_AT > UNUSED_AT && ROOT_AT < SKELETON_AT);
+    assert!(MADE_AT.is_multiple_of(SECTOR_LEN as u64) && MADE_LEN <= SECTOR_LEN && MADE_AT < SKELETON_AT);
 
 #[cfg(test)]
 mod tests {
@@ -536,7 +589,6 @@ mod tests {
             replaced: Some(DirectoryId { inode: 8, created: None }),
             old_tree: OldTree::Keep,
             options: TreeOptions::default().set_id_bits(SetIdBits::Restore).attribute_options().into(),
-            left_out: LeftOut { owners: 1, xattrs: 2, set_id_bits: 3, devices: 4, times: 5, group_rights: 6 },
         };
         let mut bytes = vec![0; SKELETON_AT as usize];
         let attempt = AttemptId::new(b"an attempt").unwrap();
@@ -556,6 +608,21 @@ mod tests {
                 assert_eq!(found.place.is_none(), at == PLACE_AT, "bit {bit} from {at} on");
                 assert_eq!(found.intent.is_none(), at == INTENT_AT, "bit {bit} from {at} on");
             }
+        }
+    }
+    #[test]
+    fn what_was_made_comes_back_and_not_with_a_bit_changed() {
+        let mut made = Made::default();
+        for (index, number) in made.numbers().into_iter().enumerate() {
+            *number = u64::MAX - index as u64;
+        }
+        let record = made_record(&made);
+        assert_eq!(parse_made(&record), Some(made));
+        assert_eq!(parse_made(&[0; MADE_LEN]), None);
+        for bit in 0..MADE_LEN * 8 {
+            let mut damaged = record;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(parse_made(&damaged), None, "bit {bit}");
         }
     }
 }

@@ -53,8 +53,8 @@ pub struct TreeLeftovers {
 pub enum TreeLeft {
     /// Nothing of use: the next restore removes it.
     Nothing,
-    /// An attempt that can be gone on with. Whose it is, who goes on with it finds out.
-    Unfinished,
+    /// An attempt that can be gone on with, and its id. Whose it is, who goes on with it finds out.
+    Unfinished(AttemptId),
     /// It was cut off while it was moving files into the target: some are there. With `goes_on` the same restore brings it to its end; otherwise that
     /// begins anew, and those files are there already.
     HalfMoved {
@@ -62,7 +62,10 @@ pub enum TreeLeft {
         goes_on: bool,
     },
     /// It had put the target in place, and not tidied up.
-    Published,
+    Published {
+        /// Whether the tree that it has replaced is at the private directory's name.
+        has_old_tree: bool,
+    },
     /// The next restore refuses it, for this reason, and changes nothing.
     Refused(TargetError),
 }
@@ -99,12 +102,14 @@ fn look_at(target: &Target) -> Result<TreeLeft, TargetError> {
         Recovery::Resume(attempt_id) => Ok(match (is_moving, attempt_id.as_bytes() == NAMELESS) {
             (true, is_nameless) => TreeLeft::HalfMoved { goes_on: !is_nameless },
             (false, true) => TreeLeft::Nothing,
-            (false, false) => TreeLeft::Unfinished,
+            (false, false) => TreeLeft::Unfinished(attempt_id),
         }),
         Recovery::StartAnew { stale: Some(_) } => Ok(TreeLeft::Nothing),
         // Nothing says whose it is. Without anything in it it is nobody's.
         Recovery::StartAnew { stale: None } => target.check_empty_staging().map(|()| TreeLeft::Nothing),
-        Recovery::Published { .. } => Ok(TreeLeft::Published),
+        Recovery::Published { is_old_tree_there, .. } => {
+            Ok(TreeLeft::Published { has_old_tree: is_old_tree_there })
+        }
         Recovery::InTheWay => Err(TargetError::InTheWay { staging: target.staging_path() }),
         Recovery::Refuse(problem) => Err(TargetError::Journal { path, problem }),
     }

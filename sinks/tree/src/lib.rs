@@ -35,7 +35,7 @@ mod target_lock;
 pub use archive_sink::ArchiveSink;
 pub use attributes::LeftOut;
 pub use error::TreeSinkError;
-pub use finishing::finish_published;
+pub use finishing::{Finished, finish_published};
 pub use leftovers::{TreeLeft, TreeLeftovers, is_beside, look, remove_attempt, remove_beside};
 pub use new_name::rename_new;
 pub use opening::{Attempt, Opened};

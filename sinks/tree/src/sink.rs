@@ -26,7 +26,7 @@ use crate::{
     attributes::LeftOut,
     directory_id::DirectoryId,
     finishing::InPlace,
-    journal::{Intent, Journal, MOVING},
+    journal::{Intent, Journal, MOVING, Made},
     members, merging,
     options::{OldTree, TreeOptions},
     staging::{KeptTree, SkeletonReader, Staging},
@@ -169,13 +169,16 @@ impl TreeSink {
         let skeleton = SkeletonReader { skeleton: &self.staging.skeleton, len: skeleton_len };
         self.catalog.check_against(&skeleton)?;
         layout.check_archive_end(&skeleton)?;
-        if let StartedOver::Published { intent, .. } = self.begun {
+        if let StartedOver::Published { .. } = self.begun {
             members::compare(&self.staging)?;
-            return Ok((members::root(&self.staging)?, intent.left_out));
+            // What was compared says nothing of what could not be set.
+            let left_out = self.journal.made()?.unwrap_or_default().left_out;
+            return Ok((members::root(&self.staging)?, left_out));
         }
         let done = members::finish(&self.staging, &self.options)?;
         let root = members::root_header(&self.staging)?;
         self.journal.note_root(root)?;
+        self.journal.note_made(&Made { counts: layout.checked().counts(), left_out: done.1 })?;
         if skeleton_len > SKELETON_KEPT_LEN_MAX && !self.target.is_merged() {
             // It need not go to the medium. An attempt that is cut off from here on reads the stream again.
             self.staging.skeleton.cut(root.map_or(0, |root| root.at + root.len))?;
@@ -342,7 +345,6 @@ impl StreamingSink for TreeSink {
             replaced: self.target.replaced,
             old_tree: self.options.old_tree,
             options: Some(self.options.attribute_options()),
-            left_out,
         };
         let put = self.target.put(&self.directory, &self.journal, &intent);
         let put = put.inspect_err(|error| {

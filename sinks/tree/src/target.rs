@@ -134,12 +134,22 @@ impl Target {
         if self.is_merged() {
             self.lock_directory(&self.parent)?;
         }
-        Journal::lock(&self.parent, &self.journal_name, &self.journal_path(), on_partial)
+        let locked = Journal::lock(&self.parent, &self.journal_name, &self.journal_path(), on_partial);
+        locked.map_err(|error| self.of_target(error))
     }
 
     /// Locks the journal that is beside the target, if there is one.
     pub(crate) fn find_journal(&self) -> Result<Option<Journal>, TargetError> {
-        Journal::find(&self.parent, &self.journal_name, &self.journal_path())
+        let found = Journal::find(&self.parent, &self.journal_name, &self.journal_path());
+        found.map_err(|error| self.of_target(error))
+    }
+
+    /// Whoever holds the journal is at work on the target, and nobody has named the journal.
+    fn of_target(&self, error: TargetError) -> TargetError {
+        match error {
+            TargetError::Held { staging, .. } => TargetError::Held { path: self.path.clone(), staging },
+            error => error,
+        }
     }
 
     /// What the journal says, if there is one. It may be at work.

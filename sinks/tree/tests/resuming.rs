@@ -19,7 +19,7 @@ use local::StagedFile;
 use place::{Fixture, Memory, checkpoint, fresh, replacing, write_positioned};
 use storage::{OnPartial, StageOptions, TargetError};
 use tree_sink::{
-    Attempt, OldTree, Opened, Placement, TreeOptions, TreeSink, TreeSinkError, attempt_beside,
+    Attempt, Finished, OldTree, Opened, Placement, TreeOptions, TreeSink, TreeSinkError, attempt_beside,
     finish_published, remove_attempt, remove_beside,
 };
 
@@ -438,24 +438,28 @@ fn what_is_left_to_do_of_a_published_tree_is_done_by_its_attempts_name_alone() {
         let file = fixture.target().join("a.txt");
         fs::write(&file, "written since").unwrap();
         let other = attempt_id();
-        assert!(!finish_published(fixture.target(), &replacing(), &other).unwrap());
+        assert_eq!(finish_published(fixture.target(), &replacing(), &other).unwrap(), Finished::Nothing);
         assert_eq!(remove_attempt(fixture.target(), &other).unwrap(), Vec::<PathBuf>::new());
         assert!(at(&fixture, STAGING).join("old").is_dir());
         let mode = || fs::metadata(fixture.target()).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(), 0o700);
-        assert!(finish_published(fixture.target(), &replacing(), &found).unwrap());
+        let finished = finish_published(fixture.target(), &replacing(), &found).unwrap();
+        let Finished::Done(Some(restored)) = finished else { panic!("{finished:?}") };
+        assert!(restored.counts.files > 0, "{restored:?}");
+        let old = fixture.target().with_file_name("target.cofferdam-old");
+        assert_eq!(restored.old_tree, (old_tree == OldTree::Keep).then_some(old));
         assert_eq!(mode(), fs::metadata(fixture.tree()).unwrap().permissions().mode() & 0o7777);
         assert_eq!(fs::read(&file).unwrap(), b"written since");
         let kept: &[&str] =
             if old_tree == OldTree::Keep { &["target", "target.cofferdam-old"] } else { &["target"] };
         assert_eq!(fixture.beside(), kept);
-        assert!(!finish_published(fixture.target(), &replacing(), &found).unwrap());
+        assert_eq!(finish_published(fixture.target(), &replacing(), &found).unwrap(), Finished::Nothing);
     }
     // Of one that was not published nothing is done, but that it can be removed.
     let fixture = Fixture::new();
     break_off(&fixture, fresh());
     let found = attempt_beside(fixture.target(), Placement::Whole).unwrap().unwrap();
-    assert!(!finish_published(fixture.target(), &fresh(), &found).unwrap());
+    assert_eq!(finish_published(fixture.target(), &fresh(), &found).unwrap(), Finished::Nothing);
     assert_eq!(remove_attempt(fixture.target(), &attempt_id()).unwrap(), Vec::<PathBuf>::new());
     assert!(at(&fixture, STAGING).is_dir());
     assert_eq!(remove_attempt(fixture.target(), &found).unwrap().len(), 2);

@@ -14,6 +14,26 @@ use crate::steps;
 /// The version of the products.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Of `docs`, what is installed: all that those refer to which an operator reads.
+const DOCUMENTS: [&str; 9] = [
+    "ARCHITECTURE.md",
+    "DESIGN.md",
+    "FORMAT.md",
+    "MANIFEST.md",
+    "OPERATIONS.md",
+    "PARTS.md",
+    "RUNBOOKS.md",
+    "THREAT-MODEL.md",
+    "TREE.md",
+];
+/// The same of `examples`.
+const EXAMPLES: [&str; 4] = [
+    "many-machines/README.md",
+    "many-machines/kubernetes.yaml",
+    "many-machines/processes.sh",
+    "many-machines/slurm.sh",
+];
+
 /// What is built: the last commit. What the working tree has beside it is in no product.
 pub(super) struct Commit {
     id: String,
@@ -224,8 +244,11 @@ impl<'a> Build<'a> {
         for document in ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT"] {
             file(source.join(document), &format!("share/doc/cofferdam/{document}"))?;
         }
-        for document in ["FORMAT.md", "OPERATIONS.md", "RUNBOOKS.md", "THREAT-MODEL.md"] {
+        for document in DOCUMENTS {
             file(source.join("docs").join(document), &format!("share/doc/cofferdam/docs/{document}"))?;
+        }
+        for example in EXAMPLES {
+            file(source.join("examples").join(example), &format!("share/doc/cofferdam/examples/{example}"))?;
         }
         self.archive(&name, products)
     }
@@ -335,4 +358,47 @@ fn static_target(host: &str) -> Result<String, String> {
         "dist: `rustup target add {musl}` is not done; the static program has glibc, and finds no name of a server"
     );
     Ok(host.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str) -> String {
+        fs::read_to_string(crate::repository_root().join(path)).unwrap()
+    }
+
+    #[test]
+    fn what_an_installed_document_refers_to_is_installed() {
+        for document in DOCUMENTS {
+            let text = read(&format!("docs/{document}"));
+            for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+                let is_installed = match link.strip_prefix("../") {
+                    Some(path) => {
+                        path.strip_prefix("examples/").is_none_or(|example| EXAMPLES.contains(&example))
+                    }
+                    None => !link.ends_with(".md") || link.contains('/') || DOCUMENTS.contains(&link),
+                };
+                assert!(is_installed, "docs/{document} refers to {link}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_debian_package_has_the_same_documents() {
+        let manifest = read("crates/cli/Cargo.toml");
+        let names = |from: &str| {
+            let lines = manifest.lines().filter_map(|line| line.trim().strip_prefix(from));
+            lines.filter_map(|line| line.split('"').next()).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(names("[\"../../docs/"), DOCUMENTS);
+        assert_eq!(names("[\"../../examples/"), EXAMPLES);
+        let examples = crate::repository_root().join("examples/many-machines");
+        let mut found: Vec<_> = fs::read_dir(examples)
+            .unwrap()
+            .map(|entry| format!("many-machines/{}", entry.unwrap().file_name().display()))
+            .collect();
+        found.sort();
+        assert_eq!(found, EXAMPLES);
+    }
 }

@@ -155,7 +155,11 @@ impl Cat {
                 find(&target.map_err(|fault| of_tree(TreeError::Name { path: path.to_string(), fault }))?)?;
         }
         if found.entry.kind != EntryKind::File {
-            let what = format!("{} is no file but a {}", name(path), kind_name(found.entry.kind));
+            let kind = match found.entry.kind {
+                EntryKind::Symlink => "symbolic link",
+                kind => kind_name(kind),
+            };
+            let what = format!("{} is no file but a {kind}", name(path));
             return Err(
                 Failure::usage(what).advise("`cofferdam ls -l` says what it is, and where links lead.")
             );

@@ -22,7 +22,7 @@ use self::first_names::FirstNames;
 use crate::failure::{Failure, FailureKind};
 use crate::io_arg::a_file;
 use crate::printable::Name;
-use crate::report::{Channel, Report};
+use crate::report::{Channel, Form, Report};
 use crate::sealed::Sealed;
 use crate::text::count;
 use crate::tree_args::name;
@@ -84,6 +84,7 @@ impl Diff {
             buffers: [vec![0; PIECE_LEN], vec![0; PIECE_LEN]],
             paths: 0,
             differences: 0,
+            only_there: 0,
             unread: 0,
             failure: None,
             sealed: &self.sealed,
@@ -102,7 +103,7 @@ impl Diff {
         }
         walked.map_err(|error| of_directory(error).unless_interrupted(&tree.cancel))?;
         comparison.rest_of_tree()?;
-        let Comparison { paths, differences, unread, .. } = comparison;
+        let Comparison { paths, differences, only_there, unread, .. } = comparison;
         let record = Record {
             event: "compared",
             input: self.sealed.name(),
@@ -112,10 +113,17 @@ impl Diff {
             unread,
             seconds: begun.elapsed().as_secs_f64(),
         };
-        report.summary(Channel::Stdout, &record, record.sentence())?;
+        // To people a failure says the same.
+        if (unread, differences) == (0, 0) || report.form == Form::Json {
+            report.summary(Channel::Stdout, &record, record.sentence())?;
+        }
         match (unread, differences) {
             (0, 0) => Ok(()),
-            (0, _) => Err(Failure::new(FailureKind::Differs, record.sentence())),
+            (0, _) => {
+                let failure = Failure::new(FailureKind::Differs, record.sentence());
+                let may_be_left_out = only_there > 0 && self.exclude.is_empty();
+                Err(if may_be_left_out { failure.advise(LEFT_OUT) } else { failure })
+            }
             // Whether it is what was sealed is not known.
             _ => Err(Failure::new(ErrorKind::Io, record.sentence())),
         }
@@ -138,6 +146,8 @@ struct Comparison<'a> {
     buffers: [Vec<u8>; 2],
     paths: u64,
     differences: u64,
+    /// Those that are in the directory alone.
+    only_there: u64,
     /// Files of the directory whose bytes could not be read.
     unread: u64,
     failure: Option<Failure>,
@@ -203,6 +213,7 @@ impl Comparison<'_> {
             return Ok(());
         }
         self.differences += 1;
+        self.only_there += u64::from(side == Side::Directory);
         let record = Difference { event: "difference", path: name(path), only_in: side.name(), what };
         self.report.answer(Channel::Stdout, &record, record.line())
     }
@@ -388,9 +399,13 @@ fn is_regular(file: &File) -> bool {
 /// What is compared at a time.
 const PIECE_LEN: usize = 256 << 10;
 
+const LEFT_OUT: &str = "Was some of it left out as it was sealed? `--exclude` leaves the same out here.";
+
 const AFTER_HELP: &str = "\
 Examples:
   cofferdam diff -i key.txt srv.cfd /srv           is it still what was sealed?
+  cofferdam diff -i key.txt --exclude 'tmp/' srv.cfd /srv
+                                                   the same, where `seal` was given that
   cofferdam diff --json -i key.txt srv.cfd /srv | jq -r 'select(.event == \"difference\").path'
 
 Exit codes: 0 nothing differs, 18 something differs, 1 reading failed, of some file or altogether, 2 usage, also no tree, 3 damaged, tampered with, of another digest, or \

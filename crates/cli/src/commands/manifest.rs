@@ -2,7 +2,9 @@
 //! It takes the digests that streams state; the library makes the text.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
@@ -16,7 +18,7 @@ use crate::interrupt;
 use crate::io_arg::{End, a_file};
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
-use crate::report::{Channel, Report};
+use crate::report::{Channel, Report, print};
 use crate::sealed::Sealed;
 use crate::signatures::{KeyName, SignatureFile, Signer, SigningArgs, beside};
 use crate::size::Size;
@@ -40,8 +42,18 @@ pub(crate) struct Manifest {
     streams: Vec<OsString>,
 
     /// The file of the manifest, which is new
-    #[arg(long, short, value_name = "MANIFEST", value_parser = OsStringValueParser::new().try_map(a_file))]
-    output: PathBuf,
+    #[arg(
+        long,
+        short,
+        value_name = "MANIFEST",
+        required_unless_present = "print",
+        value_parser = OsStringValueParser::new().try_map(a_file)
+    )]
+    output: Option<PathBuf>,
+
+    /// Sign nothing, and print the manifest, for `ssh-keygen -Y sign -n manifest@cofferdam` where the key is
+    #[arg(long, conflicts_with_all = ["output", "ssh_key", "ssh_agent"])]
+    print: bool,
 
     /// Say of each stream its last name alone: it is looked for beside the manifest, wherever that is, in a store too
     #[arg(long)]
@@ -63,30 +75,29 @@ impl Manifest {
         let streams = self.streams()?;
         self.check_files(&streams)?;
         let cancel = interrupt::install(report)?;
+        let output = match &self.output {
+            Some(output) if !self.print => output,
+            _ => return print(self.manifest(streams, &cancel, report)?.to_text().as_bytes()),
+        };
         let signer = self.signing.signer(&cancel)?.ok_or_else(|| {
             Failure::usage(
                 "a manifest is believed for its signature alone, and nothing was given to sign with",
             )
-            .advise("Give a private key with --ssh-key, or --ssh-agent.")
+            .advise("Give a private key with --ssh-key, or --ssh-agent; --print leaves signing to you.")
         })?;
-        let signature = SignatureFile::new(beside(&self.output), IfExists::Refuse);
-        let mut shards = Vec::new();
-        for (name, stream) in streams {
-            let shard = self.shard(name, &stream, &cancel, report);
-            shards.push(shard.map_err(|failure| failure.unless_interrupted(&cancel))?);
-        }
-        let manifest = Text::new(self.sequence, shards).map_err(|error| Failure::usage(error.to_string()))?;
+        let signature = SignatureFile::new(beside(output), IfExists::Refuse);
+        let manifest = self.manifest(streams, &cancel, report)?;
         let text = manifest.to_text();
         let message = Message::manifest(text.clone().into_bytes());
-        let is_signed = self.is_signed(&signature, &signer, &message)?;
-        self.write(text.as_bytes())?;
+        let is_signed = is_signed(&signature, &signer, &message)?;
+        write(output, text.as_bytes())?;
         match is_signed {
             true => signature.sync()?,
             false => signature.write(&signer.sign(&message)?)?,
         }
         let record = Record {
             event: "manifest",
-            output: Name::from(&*self.output),
+            output: Name::from(&**output),
             signature: signature.name(),
             shards: manifest.shards().len() as u64,
             plaintext_len: manifest.plaintext_len(),
@@ -102,6 +113,37 @@ impl Manifest {
             record.signature
         );
         report.done(Channel::Stdout, &record, sentence, "the manifest is in place, and signed")
+    }
+
+    /// What the streams say of themselves.
+    fn manifest(
+        &self,
+        streams: Vec<(ShardName, Sealed)>,
+        cancel: &CancelToken,
+        report: Report,
+    ) -> Result<Text, Failure> {
+        let mut shards = Vec::new();
+        for (name, stream) in streams {
+            self.refuse_elsewhere(&stream)?;
+            let shard = self.shard(name, &stream, cancel, report);
+            shards.push(shard.map_err(|failure| failure.unless_interrupted(cancel))?);
+        }
+        Text::new(self.sequence, shards).map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    /// A file that is elsewhere would not be found by what is said relatively. Where the manifest goes with a store's streams is not known here.
+    fn refuse_elsewhere(&self, stream: &Sealed) -> Result<(), Failure> {
+        let (true, Some(output), Sealed::Here(End::Path(path))) = (self.relative, &self.output, stream)
+        else {
+            return Ok(());
+        };
+        match (id_of_parent(path), id_of_parent(output)) {
+            (Some(of_stream), Some(of_manifest)) if of_stream != of_manifest => Err(Failure::usage(format!(
+                "{stream} is not beside the manifest, where --relative has it looked for"
+            ))
+            .advise("Write the manifest into the streams' directory, or leave --relative out.")),
+            _ => Ok(()),
+        }
     }
 
     fn streams(&self) -> Result<Vec<(ShardName, Sealed)>, Failure> {
@@ -131,8 +173,10 @@ impl Manifest {
             stream.name_files(&mut files)?;
         }
         self.signing.name_files(&mut files)?;
-        files.stages("the manifest", &End::Path(self.output.clone()))?;
-        files.stages("the signature", &End::Path(beside(&self.output)))?;
+        if let Some(output) = &self.output {
+            files.stages("the manifest", &End::Path(output.clone()))?;
+            files.stages("the signature", &End::Path(beside(output)))?;
+        }
         files.check()
     }
 
@@ -175,38 +219,45 @@ impl Manifest {
         let last = Path::new(&shown).file_name().filter(|_| self.relative);
         Ok(last.map_or_else(|| shown.clone(), |last| Path::new(".").join(last).into()))
     }
+}
 
-    fn write(&self, text: &[u8]) -> Result<(), Failure> {
-        let name = Name::from(&*self.output);
-        let kind = Kind { name: "manifest", len_max: MANIFEST_LEN_MAX as u64 + 1, links: Links::Refused };
-        let exists = || {
-            Failure::new(ErrorKind::TargetExists, format!("{name} exists, and says something else"))
-                .advise("Give the manifest another name: one that was signed is not replaced.")
-        };
-        match whole_file::read_own(&self.output, kind, |content| content.starts_with(BEGIN))? {
-            Some(standing) if standing.content == text => return Ok(()),
-            Some(_) => return Err(exists()),
-            None => whole_file::refuse_other_leftovers(&self.output, |kept| kept.starts_with(BEGIN))?,
-        }
-        whole_file::write(&self.output, None, text, READABLE).map_err(|fault| match fault {
-            Fault::Refused(error) => whole_file::refused(&error, format!("{name} could not be written")),
-            Fault::NotWritten(error) if error.kind() == std::io::ErrorKind::AlreadyExists => exists(),
-            Fault::NotWritten(error) => Failure::io(format!("{name} could not be written"), error),
-            Fault::Unknown(error) => Failure::new(
-                ErrorKind::DurabilityUnknown,
-                format!("{name} is in place, and may not survive a power cut: {error}"),
-            ),
-        })
+fn write(output: &Path, text: &[u8]) -> Result<(), Failure> {
+    let name = Name::from(output);
+    let kind = Kind { name: "manifest", len_max: MANIFEST_LEN_MAX as u64 + 1, links: Links::Refused };
+    let exists = || {
+        Failure::new(ErrorKind::TargetExists, format!("{name} exists, and says something else"))
+            .advise("Give the manifest another name: one that was signed is not replaced.")
+    };
+    match whole_file::read_own(output, kind, |content| content.starts_with(BEGIN))? {
+        Some(standing) if standing.content == text => return Ok(()),
+        Some(_) => return Err(exists()),
+        None => whole_file::refuse_other_leftovers(output, |kept| kept.starts_with(BEGIN))?,
     }
+    whole_file::write(output, None, text, READABLE).map_err(|fault| match fault {
+        Fault::Refused(error) => whole_file::refused(&error, format!("{name} could not be written")),
+        Fault::NotWritten(error) if error.kind() == std::io::ErrorKind::AlreadyExists => exists(),
+        Fault::NotWritten(error) => Failure::io(format!("{name} could not be written"), error),
+        Fault::Unknown(error) => Failure::new(
+            ErrorKind::DurabilityUnknown,
+            format!("{name} is in place, and may not survive a power cut: {error}"),
+        ),
+    })
+}
 
-    /// Whether the signature is there already: of the same key, and right. Another one is not replaced.
-    fn is_signed(&self, file: &SignatureFile, signer: &Signer, message: &Message) -> Result<bool, Failure> {
-        match file.found()? {
-            None => Ok(false),
-            Some(found) if found.verify(signer.public_key(), message).is_ok() => Ok(true),
-            Some(_) => Err(file.exists().advise("Move it away, or give the manifest another name.")),
-        }
+/// Whether the signature is there already: of the same key, and right. Another one is not replaced.
+fn is_signed(file: &SignatureFile, signer: &Signer, message: &Message) -> Result<bool, Failure> {
+    match file.found()? {
+        None => Ok(false),
+        Some(found) if found.verify(signer.public_key(), message).is_ok() => Ok(true),
+        Some(_) => Err(file.exists().advise("Move it away, or give the manifest another name.")),
     }
+}
+
+/// Which directory a file is in; `None` where that cannot be looked at.
+fn id_of_parent(path: &Path) -> Option<(u64, u64)> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let found = fs::metadata(parent.unwrap_or(Path::new("."))).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// What stands before the first `=`, if that can be a name and no path, and what stands after it.
@@ -240,6 +291,8 @@ Examples:
   cofferdam manifest --ssh-key ~/.ssh/id_ed25519 -o may.manifest orders.cfd users.cfd
   cofferdam manifest --ssh-agent --relative --sequence 17 -o may.manifest shard-*.cfd
   cofferdam manifest --ssh-key key -o may.manifest orders=s3://backups/1.cfd users=s3://backups/2.cfd
+  cofferdam manifest --print --relative shard-*.cfd > may.manifest    and where the key is:
+  ssh-keygen -Y sign -n manifest@cofferdam -f key may.manifest
   cofferdam restore -i key.txt --manifest --signed-by sealers.pub may.manifest /srv/restored
   cofferdam verify --manifest --signed-by sealers.pub may.manifest
 

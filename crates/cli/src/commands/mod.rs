@@ -10,6 +10,7 @@ pub(crate) mod diff;
 pub(crate) mod discard;
 pub(crate) mod drill;
 pub(crate) mod inspect;
+pub(crate) mod json;
 pub(crate) mod keygen;
 pub(crate) mod ls;
 pub(crate) mod man;
@@ -69,5 +70,6 @@ pub(crate) fn run(command: Command, report: Report) -> Result<(), Failure> {
         Command::Demo(command) => command.run(report),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
+        Command::Json(command) => command.run(),
     }
 }

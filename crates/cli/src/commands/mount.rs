@@ -159,7 +159,7 @@ impl Mount {
                 "What is in it would be hidden: make an empty directory for the mount.".to_owned()
             }
             MountError::DeadMount => format!(
-                "`fusermount3 -u {directory}`, or as root `umount -l {directory}`, takes it away; then mount again."
+                "`fusermount3 -u -z {directory}`, or as root `umount -l {directory}`, takes it away; then mount again."
             ),
             MountError::TooManyHardLinks { .. } => "Restore the tree instead.".to_owned(),
             MountError::System { what: "mount", .. } => {
@@ -228,15 +228,16 @@ fn sentence(notice: &Notice<'_>) -> String {
 
 fn not_unmounted(directory: &Name, error: io::Error) -> Failure {
     Failure::io(format!("{directory} could not be unmounted"), error).advise(format!(
-        "`fusermount3 -u {directory}`, or as root `umount -l {directory}`, takes the dead mount away."
+        "`fusermount3 -u -z {directory}`, or as root `umount -l {directory}`, takes the dead mount away."
     ))
 }
 
 fn covered(directory: &Name) -> Failure {
     let what =
         format!("something else is mounted over {directory}, and was left: below it is a dead mount now");
-    Failure::new(ErrorKind::Io, what)
-        .advise("Unmount what is above it; then `umount -l`, or `fusermount3 -u`, takes the dead mount away.")
+    Failure::new(ErrorKind::Io, what).advise(
+        "Unmount what is above it; then `umount -l`, or `fusermount3 -u -z`, takes the dead mount away.",
+    )
 }
 
 #[derive(Serialize)]
@@ -325,7 +326,7 @@ Examples:
   umount /mnt/srv                                       ends it; so do Ctrl-C and SIGTERM
 
 A program that waits for a read of a store cannot be killed until the read ends, at the latest after --timeout. If this command is killed \
-(SIGKILL), a dead mount is left: `fusermount3 -u DIR`, or as root `umount -l DIR`, takes it away.
+(SIGKILL), a dead mount is left: `fusermount3 -u -z DIR`, or as root `umount -l DIR`, takes it away.
 
 Exit codes: 0 unmounted, by a signal or by somebody, 1 reading failed before it was mounted, the system did not let it be mounted or \
 unmounted, or something else is mounted over it, 2 usage, 3 damaged, tampered with, of another digest, or a tree that is none, 4 no key opens \

@@ -3,6 +3,7 @@
 
 mod help;
 mod plan;
+mod plan_options;
 #[cfg(feature = "signatures")]
 mod shards;
 
@@ -80,8 +81,8 @@ pub(crate) struct Restore {
     #[arg(
         value_name = "SEALED",
         required = false,
-        required_unless_present_any = BY_PLAN,
-        default_value_ifs = BY_PLAN.map(|step| (step, IsPresent, Some(STANDARD))),
+        required_unless_present = BY_PLAN,
+        default_value_if(BY_PLAN, IsPresent, Some(STANDARD)),
         value_parser = OsStringValueParser::new().try_map(Sealed::parse)
     )]
     sealed: Sealed,
@@ -91,8 +92,8 @@ pub(crate) struct Restore {
     #[arg(
         value_name = "TARGET",
         required = false,
-        required_unless_present_any = BY_PLAN,
-        default_value_ifs = BY_PLAN.map(|step| (step, IsPresent, Some(STANDARD))),
+        required_unless_present = BY_PLAN,
+        default_value_if(BY_PLAN, IsPresent, Some(STANDARD)),
         value_parser = OsStringValueParser::new().try_map(Goal::parse)
     )]
     target: Goal,
@@ -101,6 +102,21 @@ pub(crate) struct Restore {
     /// through --wal; with -, write to a terminal too
     #[arg(long)]
     force: bool,
+
+    #[command(flatten)]
+    expected: Expected,
+
+    #[command(flatten)]
+    staging: StagingArgs,
+
+    /// A file that may hold much of the plaintext already, such as yesterday's copy or the target itself: only the rest is read
+    ///
+    /// What OLD has at the same places is copied beside the target, sharing the room where the file system can (XFS,
+    /// btrfs), and proved there, segment by segment, as what an interrupted restore left is. Nothing is believed of it: it may be
+    /// of another snapshot, shorter, longer, or changing. It is read once, and never written. SEALED must be a file or a URL, and
+    /// TARGET a file.
+    #[arg(long, value_name = "OLD", conflicts_with = "wal", value_parser = OsStringValueParser::new().try_map(a_file))]
+    seed: Option<PathBuf>,
 
     /// For a block device as TARGET, with --force: the log that the stream goes through, a file on another device
     ///
@@ -119,38 +135,23 @@ pub(crate) struct Restore {
     salvage: bool,
 
     #[command(flatten)]
-    staging: StagingArgs,
+    keys: OpeningKeys,
+
+    #[command(flatten)]
+    signed_by: SignedByArgs,
 
     #[command(flatten)]
     tree: RestoredTreeArgs,
 
     #[command(flatten)]
-    expected: Expected,
-
-    /// A file that may hold much of the plaintext already, such as yesterday's copy or the target itself: only the rest is read
-    ///
-    /// What OLD has at the same places is copied beside the target, sharing the room where the file system can (XFS,
-    /// btrfs), and proved there, segment by segment, as what an interrupted restore left is. Nothing is believed of it: it may be
-    /// of another snapshot, shorter, longer, or changing. It is read once, and never written. SEALED must be a file or a URL, and
-    /// TARGET a file.
-    #[arg(long, value_name = "OLD", conflicts_with = "wal", value_parser = OsStringValueParser::new().try_map(a_file))]
-    seed: Option<PathBuf>,
-
-    #[command(flatten)]
-    signed_by: SignedByArgs,
+    plan: PlanArgs,
 
     #[cfg(feature = "signatures")]
     #[command(flatten, next_help_heading = "Shards")]
     shards: ManifestArg,
 
     #[command(flatten)]
-    keys: OpeningKeys,
-
-    #[command(flatten)]
     foreign: ForeignArgs,
-
-    #[command(flatten)]
-    plan: PlanArgs,
 
     #[command(flatten)]
     protection: Protection,
@@ -223,6 +224,7 @@ impl Restore {
         self.staging.check(&self.target)?;
         self.tree.check(&self.target)?;
         let selection = self.tree.selection()?;
+        self.tree.refuse_partial_replacement(self.force, &self.target)?;
         self.refuse_seed()?;
         self.refuse_unproven_receipt()?;
         self.uploading.check(&self.target)?;
@@ -245,7 +247,11 @@ impl Restore {
         if let (Some(selection), Some(target)) = (&selection, self.target.path()) {
             let source = self.source(&cancel, report)?;
             let restored = opener.restore_paths(source, target, selection, &self.tree.options());
-            let restored = restored.map_err(|error| self.explain(error).of_input(&self.sealed))?;
+            let restored = restored.map_err(|error| {
+                let advice = self.tree.advice_of_paths(error.kind(), target);
+                let failure = self.explain(error).of_input(&self.sealed);
+                advice.into_iter().fold(failure, Failure::advise)
+            })?;
             watch.finish();
             return self.tell_paths(signer, &restored, begun, report);
         }
@@ -322,7 +328,7 @@ impl Restore {
             seconds: begun.elapsed().as_secs_f64(),
         };
         let mut text = format!(
-            "restored of {} into {}: {}, {}; only these bytes were read and proved",
+            "restored some paths of {} into {}: {}, {}; only these bytes were read and proved",
             record.input,
             record.output,
             record.tree.contents(),
@@ -436,7 +442,20 @@ impl Restore {
         })
     }
 
+    /// The option that is for trees alone is named, and the stream that is none.
+    fn no_tree(&self) -> Failure {
+        let option = match self.if_no_tree {
+            IfNoTree::Refuse => "--tar",
+            _ => self.tree.first_given().unwrap_or("an option"),
+        };
+        let what = format!("{}: the stream is no tree, and {option} is for trees alone", self.sealed);
+        Failure::usage(what).advise("Leave the option out.")
+    }
+
     fn explain(&self, error: cofferdam::Error) -> Failure {
+        if error.remedy() == Some(Remedy::AskForNoTree) {
+            return self.no_tree();
+        }
         if error.remedy() == Some(Remedy::AcceptUnproven) && matches!(self.target, Goal::Receiver(_)) {
             return Failure::from(error).advise(NOT_FOR_RECEIVERS);
         }
@@ -571,6 +590,7 @@ impl Record {
 
 const NOT_FOR_RECEIVERS: &str = "A receiver takes only what is proved. Restore it to a file with --accept-unproven, look at that, and send the file.";
 
-/// The steps of a plan that know stream and target from it. What is not given then reads as standard input and output, which no step has.
-const BY_PLAN: [&str; 4] = ["part", "commit", "status", "give_up"];
+/// A step of a plan, most of which know stream and target from it. What is not given then reads as standard input and output, which no step has:
+/// the step that needs them says so, and whoever has named no step is asked for one alone.
+const BY_PLAN: &str = "plan";
 const STANDARD: &str = "-";

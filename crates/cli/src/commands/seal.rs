@@ -32,11 +32,13 @@ use crate::sealed::looks_like_a_url;
 use crate::sealing_keys::SealingKeys;
 use crate::signatures::{DueSignature, KeyName, SealSigning, is_in_place};
 use crate::size::Size;
-use crate::state_dir::StateDir;
+use crate::state_dir::{ListPlace, StateDir};
 use crate::tar_args::{self, TarArgs};
 use crate::text::{count, pace};
 use crate::timeout::Timeout;
-use crate::tree_args::{TreeArgs, TreeRecord, is_directory, warn_of_changed, warn_of_left_out};
+use crate::tree_args::{
+    TreeArgs, TreeRecord, is_directory, warn_of_changed, warn_of_left_out, warn_of_unmatched,
+};
 use crate::uploading::Uploading;
 
 /// Seal a file, a directory or a pipe for one or more recipients
@@ -48,7 +50,8 @@ use crate::uploading::Uploading;
 /// A directory becomes a tree: its files, directories, links, devices and FIFOs with owners, modes, times and extended attributes, as an
 /// archive that `cofferdam cat --tar` gives back and any tar extracts, with a catalog behind it. `cofferdam ls`, `cat` and `diff` read it. A tree is
 /// compressed unless --no-zstd says otherwise. A file that changes while it is read is sealed, flagged, and named in a warning; see --strict.
-/// The list of its files is kept in the state directory, readable by you alone, until the sealing ends.
+/// The list of its files is kept in the state directory, readable by you alone, until the sealing ends; where there is none, and without --resume,
+/// in a file without a name, in TMPDIR or beside the output.
 ///
 /// With --resume a sealing that is interrupted, by Ctrl-C, an error or a crash, leaves the sealed bytes beside the output
 /// (.OUT.cofferdam-staging, .OUT.cofferdam-journal), and in your state directory a file of a few hundred bytes that only you
@@ -61,7 +64,7 @@ use crate::uploading::Uploading;
 /// nothing is left behind, and what an interrupted run has left there is not thrown away: that is exit code 8, too.
 /// `cofferdam status` and `cofferdam discard` show and remove what is left.
 #[derive(clap::Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, mut_arg("memory", |arg| arg.help(MEMORY).long_help(MEMORY_LONG)))]
 pub(crate) struct Seal {
     /// What to seal: a file, a directory, a device, a FIFO, or - for standard input
     #[arg(value_name = "INPUT", value_parser = OsStringValueParser::new().try_map(parse_input))]
@@ -137,7 +140,7 @@ struct Resuming {
     restart: bool,
 
     /// No longer needed, and not read: resuming takes no identity
-    #[arg(short, long = "identity", value_name = "FILE", requires = "resume", hide_short_help = true)]
+    #[arg(short, long = "identity", value_name = "FILE", requires = "resume", hide = true)]
     identities: Vec<KeyPlace>,
 
     /// With --resume: where the state is kept, which holds the stream's key; of a directory in any case, where the list of its files is kept
@@ -157,7 +160,7 @@ impl Seal {
         self.refuse_pipes(&output)?;
         self.uploading.check(&output)?;
         self.resources.begin(RunInfo::of("seal"), &self.files(&output)?, report)?;
-        let state_dir = self.state_dir(tree.is_some() || is_archive)?;
+        let place = self.list_place(tree.is_some() || is_archive, &output)?;
         output.refuse_terminal("the sealed stream", if_exists(self.force))?;
         let cancel = interrupt::install(report)?;
         let due = self.due_signature(&output, &cancel)?;
@@ -169,18 +172,25 @@ impl Seal {
         let sealer = self.sealer(self.keys.recipients(&cancel)?, &cancel, watch.clone())?;
         let sealer = self.rate.sealer(sealer, report)?;
         let begun = Instant::now();
-        if let (Some(tree), Some(state_dir)) = (&tree, &state_dir) {
-            let sealed = self.seal_tree(&sealer, tree, &output, state_dir, &cancel, report)?;
+        if let (Some(tree), Some(place)) = (tree, &place) {
+            let tree = match place {
+                ListPlace::State(_) => tree,
+                ListPlace::Unnamed(directory) => tree.unnamed_in(directory),
+            };
+            let sealed = self.seal_tree(&sealer, &tree, &output, place.directory(), &cancel, report)?;
             let sealed = sealed.map_err(|error| self.explain(&output, error))?;
             watch.finish();
             warn_of_changed(&sealed.changed, report);
-            sealed.left_out.iter().for_each(|left_out| warn_of_left_out(left_out, report));
+            if let Some(left_out) = &sealed.left_out {
+                warn_of_left_out(left_out, report);
+                warn_of_unmatched(tree.walk_options(), report);
+            }
             let record = TreeRecord::new(&sealed, self.trees.compresses());
             return self.finish(&output, &sealed.sealed, Some(record), due, begun, report);
         }
-        if let (true, Some(state_dir)) = (is_archive, &state_dir) {
+        if let (true, Some(place)) = (is_archive, &place) {
             let (sealed, outcome) =
-                tar_args::seal(&sealer, &self.input, &output, &self.uploading, state_dir, report)?;
+                tar_args::seal(&sealer, &self.input, &output, &self.uploading, place, report)?;
             let sealed = sealed.map_err(|error| tar_args::explain(self.explain(&output, error), &outcome))?;
             watch.finish();
             let counts = tar_args::counts_or_warning(&outcome, report);
@@ -188,8 +198,8 @@ impl Seal {
             return self.finish(&output, &sealed, Some(record), due, begun, report);
         }
         let sealed = match (&self.input, &output) {
-            (End::Path(input), Goal::Here(End::Path(output))) => match &state_dir {
-                Some(state_dir) => sealer.seal_file_resumable(input, output, state_dir),
+            (End::Path(input), Goal::Here(End::Path(output))) => match &place {
+                Some(place) => sealer.seal_file_resumable(input, output, place.directory()),
                 None => sealer.seal_file(input, output),
             },
             (input, Goal::Here(End::Path(output))) => sealer.seal_to(input.source()?, output),
@@ -344,9 +354,13 @@ impl Seal {
     }
 
     /// Where the state is kept, or a tree's plan, if one is to be.
-    fn state_dir(&self, is_tree: bool) -> Result<Option<PathBuf>, Failure> {
-        let Resuming { resume, state_dir, .. } = &self.resuming;
-        (*resume || is_tree).then(|| StateDir { path: state_dir.clone() }.require()).transpose()
+    fn list_place(&self, is_tree: bool, output: &Goal) -> Result<Option<ListPlace>, Failure> {
+        let states = StateDir { path: self.resuming.state_dir.clone() };
+        Ok(match (self.resuming.resume, is_tree) {
+            (true, _) => Some(ListPlace::State(states.require()?)),
+            (false, true) => Some(ListPlace::find(&states, output.path())?),
+            (false, false) => None,
+        })
     }
 
     fn refuse_state_dir(&self, is_tree: bool) -> Result<(), Failure> {
@@ -482,6 +496,14 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// A sealing reads from no store.
+const MEMORY: &str =
+    "Bytes of frames held in memory at most: 4MiB, 1GiB, … [default: 32MiB, less where little is left]";
+const MEMORY_LONG: &str = "\
+Bytes of frames held in memory at most: 4MiB, 1GiB, … [default: 32MiB, less where little is left]
+
+Without it, a quarter of what the machine and the cgroup have left is used, if that is less. While memory is short, less of it is \
+used than could be: see the operations guide.";
 const STILL_KEPT: &str =
     "The output is as it was. What an earlier run has kept beside it, if there was one, is kept still.";
 const EMPTY_PIPE: &str = "nothing came through the pipe, and an empty stream was sealed: look whether the program before it has failed";
@@ -503,7 +525,7 @@ Examples:
   cofferdam seal --resume -r age1… big.img               run it again after an interruption
   cofferdam seal -r age1… /srv/db                        a directory, into /srv/db.cfd
   pg_basebackup -Ft -X fetch -D - | cofferdam seal --tar -r age1… -o base.cfd -
-  cofferdam seal -r age1… --exclude 'tmp/' -o s.cfd /srv  all of it but what is in directories named tmp
+  cofferdam seal -r age1… --exclude 'tmp/' -o s.cfd /srv  all but directories named tmp
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 6 the output exists, 7 a limit is exceeded, 8 what is kept \
 for the output is of another input, damaged, or without a state, 9 another process writes the output, or has \

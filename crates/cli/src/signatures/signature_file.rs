@@ -139,11 +139,35 @@ pub(crate) fn has_neighbours(sealed: &Sealed, path: &Path) -> bool {
     !sealed.is_in_order() && descriptor_named(path).is_none()
 }
 
+/// What is signed, and who signs it.
+#[derive(Clone, Copy)]
+pub(super) enum Signed {
+    Stream,
+    Manifest,
+}
+
+impl Signed {
+    /// How it is had signed.
+    fn how(self) -> &'static str {
+        match self {
+            Signed::Stream => "have the stream signed: `cofferdam sign`",
+            Signed::Manifest => {
+                "have the manifest signed: by `cofferdam manifest`, which makes it, or `ssh-keygen -Y sign -n manifest@cofferdam`"
+            }
+        }
+    }
+}
+
 /// Reads the signature at `place`.
-pub(super) fn read(place: &Sealed, cancel: &CancelToken, report: Report) -> Result<Signature, Failure> {
+pub(super) fn read(
+    place: &Sealed,
+    signed: Signed,
+    cancel: &CancelToken,
+    report: Report,
+) -> Result<Signature, Failure> {
     let missing = |why: &dyn std::fmt::Display| {
         Failure::new(ErrorKind::NotSigned, format!("there is no signature: {place}{why}"))
-            .advise("Name its file with --signature, or have the stream signed: `cofferdam sign`.")
+            .advise(format!("Name its file with --signature, or {}.", signed.how()))
     };
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::InvalidInput => missing(&format_args!(": {error}")),
@@ -162,8 +186,8 @@ pub(super) fn read(place: &Sealed, cancel: &CancelToken, report: Report) -> Resu
     let content = content.ok_or_else(|| missing(&" does not exist"))?;
     Signature::parse(&content).map_err(|error| {
         let advice = match error {
-            SignatureError::TooLong { .. } => "Is it the right file?",
-            _ => "Fetch it again, or have the stream signed again: `cofferdam sign`.",
+            SignatureError::TooLong { .. } => "Is it the right file?".to_owned(),
+            _ => format!("Fetch it again, or {}.", signed.how()),
         };
         Failure::new(ErrorKind::NotSigned, format!("{place}: {error}")).advise(advice)
     })

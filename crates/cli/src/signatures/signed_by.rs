@@ -7,7 +7,7 @@ use cofferdam::signatures::TrustedKeys;
 use cofferdam::{CancelToken, Opener, SignedBy};
 
 use super::KeyName;
-use super::signature_file::{place_beside, read};
+use super::signature_file::{Signed, place_beside, read};
 use crate::credential::KeyPlace;
 use crate::failure::Failure;
 use crate::key_file::KeyFile;
@@ -83,7 +83,7 @@ impl SignedByArgs {
         let Some(file) = self.key_file() else { return Ok((opener, None)) };
         let keys = trusted_keys(&file)?;
         let place = self.place_of(sealed)?;
-        let signature = read(&place, cancel, report)?;
+        let signature = read(&place, Signed::Stream, cancel, report)?;
         let signed_by =
             SignedBy::new(&keys, signature).map_err(|error| Failure::from(error).of_part(&place))?;
         let signer = KeyName::from(signed_by.signer());
@@ -102,7 +102,7 @@ impl SignedByArgs {
                 .advise("Say with --signed-by whose.")
         })?;
         let keys = trusted_keys(&file)?;
-        let signature = read(&self.place_of(place)?, cancel, report)?;
+        let signature = read(&self.place_of(place)?, Signed::Manifest, cancel, report)?;
         let text = manifest_arg::read(place, cancel, report)?;
         SignedManifest::check(&text, &keys, &signature).map_err(|error| Failure::from(error).of_part(place))
     }

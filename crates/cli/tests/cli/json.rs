@@ -1,5 +1,5 @@
 //! `--json`: every line is an object, results on stdout, the rest on stderr.
-//! The fields are those that `cofferdam --help` lists.
+//! The fields are those that `cofferdam help json` lists.
 
 use std::fs;
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::place::Place;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "keygen",
     "seal",
     "restore",
@@ -27,6 +27,7 @@ const COMMANDS: [&str; 21] = [
     "demo",
     "completions",
     "man",
+    "json",
 ];
 
 #[test]
@@ -46,6 +47,56 @@ fn every_command_has_help_with_an_example() {
     }
     assert!(place.run(["--version"]).text().starts_with("cofferdam "));
     assert_eq!(place.run([""; 0]).code, 2);
+}
+
+/// Indented lines are laid out by hand: none is so long that it would be broken in its middle. What they are of stands in a column, or before them.
+#[test]
+fn no_example_and_no_table_of_the_help_is_broken() {
+    let place = Place::new();
+    for command in ["", "restore", "seal", "json"] {
+        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let help = place.run(arguments);
+        help.assert_done();
+        let (_, after) = help.text().rsplit_once("Print help").unwrap_or_else(|| ("", help.text()));
+        let (_, examples) = after.split_once("Example").unwrap();
+        let examples = examples.split_once("\n\n").map_or(examples, |(examples, _)| examples);
+        let (_, lines) = examples.split_once('\n').unwrap();
+        assert!(lines.lines().all(|line| line.starts_with("  ")), "{command}: {examples}");
+    }
+    let printed = place.run(["json"]);
+    printed.assert_done();
+    for help in [place.run(["help", "json"]), place.run(["json", "--help"])] {
+        help.assert_done();
+        assert!(help.text().contains(printed.text().trim_end()), "{}", help.text());
+    }
+    assert!(!place.run(["--help"]).text().contains("stream_digest"));
+}
+
+/// The options of a restore under the headings that they belong to, and what every restore needs before the rest.
+#[test]
+fn the_options_of_a_restore_stand_under_their_headings() {
+    let place = Place::new();
+    let help = place.run(["restore", "-h"]);
+    let mut heading = "";
+    let mut found = Vec::new();
+    for line in help.text().lines() {
+        if line.ends_with(':') && !line.starts_with(' ') {
+            heading = line;
+        }
+        let line = line.trim_start();
+        let options = line.split([' ', ',']).filter(|word| line.starts_with('-') && word.starts_with('-'));
+        found.extend(options.take(2).map(|option| (heading, option)));
+    }
+    let at = |option: &str| found.iter().position(|(_, found)| *found == option).unwrap();
+    for option in ["--force", "--expect-digest", "--min-sequence", "--seed", "--wal", "--salvage"] {
+        assert_eq!(found[at(option)].0, "Options:", "{option}");
+    }
+    assert_eq!(found[at("--into")].0, "Streams that are directories:");
+    let in_order =
+        ["--force", "--identity", "--signed-by", "--into", "--plan", "--manifest", "--foreign-key"];
+    assert!(in_order.is_sorted_by_key(|option| at(option)), "{}", help.text());
+    // No longer needed, and still taken.
+    assert!(!place.run(["seal", "--help"]).text().contains("--identity"));
 }
 
 /// What each command can end with beside 0, 1 and 2, as its own help has to say.

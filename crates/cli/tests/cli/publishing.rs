@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
-use crate::injected::injected;
+use crate::injected::{injected, injected_at};
 use crate::place::{Place, Ran, plaintext, wait_until};
 use crate::programs::has;
 
@@ -212,4 +212,20 @@ fn a_second_signal_while_the_target_is_put_in_place_does_not_say_that_it_is_as_i
     place.run(RESTORE).assert_done();
     assert_eq!(place.read("target"), place.read("plain"));
     assert!(beside(&place).is_empty());
+}
+
+/// What is tried before the first byte is this program's own, and no reason to leave a name behind.
+#[test]
+fn a_try_that_fails_leaves_nothing_beside_the_output() {
+    if !has("strace") {
+        return;
+    }
+    let place = Place::new();
+    fs::write(place.path("plain"), plaintext(100)).unwrap();
+    let arguments = ["seal", "-r", &place.recipient, "plain", "-o", "x.cfd"];
+    let probe = [".x.cfd.cofferdam-probe2"];
+    let ran = injected_at(&place, &probe, &["newfstatat:error=EIO:when=1"], &arguments).output().unwrap();
+    Ran::of(ran).assert_failed(1, "Input/output error");
+    assert_eq!(beside(&place), [""; 0]);
+    place.run(arguments).assert_done();
 }

@@ -15,7 +15,7 @@ fn what_was_given_in_place_of_something_else_is_named() {
     fs::write(place.path("bytes"), [0x80; 3000]).unwrap();
     fs::create_dir(place.path("folder")).unwrap();
     place.run(["keygen", "--key-file", "-o", "k"]).assert_done();
-    let cases: [(&[&str], i32, &str); 18] = [
+    let cases: [(&[&str], i32, &str); 22] = [
         (&["seal", "-r", "names", "plain"], 2, "This is a file: -R takes recipients from a file"),
         (&["seal", "-R", "bytes", "plain"], 2, "bytes: this is no text"),
         (&["seal", "-R", "key.txt", "plain"], 2, "this is a secret key; give its public half"),
@@ -38,6 +38,22 @@ fn what_was_given_in_place_of_something_else_is_named() {
         (&["verify", ""], 2, "the name is empty"),
         (&["verify", "folder"], 1, "this is a directory"),
         (&["bench", "--size", "1"], 2, "files of 1 byte say nothing"),
+        (&["seal", "-r", &recipient, "absent"], 1, "absent could not be opened: No such file"),
+        (
+            &["cat", "-i", "key.txt", "--tar", "sealed.cfd"],
+            2,
+            "sealed.cfd: the stream is no tree, and --tar is",
+        ),
+        (
+            &["restore", "-i", "key.txt", "--into", "sealed.cfd", "folder"],
+            2,
+            "sealed.cfd: the stream is no tree, and --into is",
+        ),
+        (
+            &["restore", "-i", "key.txt", "--plan", "p", "--parts", "0", "sealed.cfd", "t"],
+            2,
+            "a number of parts is a whole number, from 1 on",
+        ),
     ];
     let before = place.names();
     for (arguments, code, words) in cases {

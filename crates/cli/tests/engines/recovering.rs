@@ -93,6 +93,17 @@ fn a_damaged_segment_stops_the_recovery_and_loses_nothing() {
     server.sql("select pg_switch_wal()");
     server.wait_for_archived(&last);
     server.kill("data");
+
+    // An archive that is not mounted is not one that has ended.
+    prepare(&server, "unmounted", "");
+    server.done("mv archive away && mkdir archive");
+    server.shell(&server.start_line("unmounted"));
+    server.wait_for_words(0, "could not restore file");
+    server.wait("the end of the server", || server.try_sql("select 1").is_err());
+    server.kill("unmounted");
+    server.done("rmdir archive && mv away archive");
+    let from = server.log().len();
+
     let sealed = fs::read(server.sealed(&middle)).unwrap();
     let mut damaged = sealed.clone();
     let at = damaged.len() / 2;
@@ -102,7 +113,7 @@ fn a_damaged_segment_stops_the_recovery_and_loses_nothing() {
     prepare(&server, "restored", "");
     // It may have answered already when it finds the damage.
     server.shell(&server.start_line("restored"));
-    server.wait_for_words(0, "could not restore file");
+    server.wait_for_words(from, "could not restore file");
     server.wait("the end of the server", || server.try_sql("select 1").is_err());
     server.kill("restored");
     let log = server.log();
@@ -187,6 +198,7 @@ fn prepare(server: &Server, data: &str, more: &str) {
     if !server.path(data).exists() {
         server.done(&format!("cp -a base {data}"));
     }
+    server.write("archive/archive-is-here", b"");
     server.append(
         &format!("{data}/postgresql.conf"),
         &format!("{}{more}", server.here(&block("restore_command"))),

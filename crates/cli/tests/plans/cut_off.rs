@@ -11,15 +11,29 @@ use crate::trees_killed::Saved;
 
 const COMMIT: [&str; 4] = ["restore", "--plan", "plan", "--commit"];
 const GIVE_UP: [&str; 4] = ["restore", "--plan", "plan", "--give-up"];
+const PLAN: [&str; 9] =
+    ["restore", "--key-file", "stream.key", "--plan", "plan", "--parts", "2", "sealed.cfd", "target"];
 const PLANNED: [&str; 5] = ["plain", "plan", "plan.key", "sealed.cfd", "stream.key"];
 
 /// Runs a step of which one system call fails.
 fn failing(place: &Place, call: &str, error: &str, when: usize, step: &[&str]) -> Ran {
+    failing_command(call, error, when, &mut place.command(step))
+}
+
+/// The same of a step that has more than arguments.
+pub(crate) fn failing_command(call: &str, error: &str, when: usize, step: &mut Command) -> Ran {
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-e"]);
     command.arg(format!("inject={call}:error={error}:when={when}"));
-    command.arg("--").arg(env!("CARGO_BIN_EXE_cofferdam")).args(step).current_dir(place.directory());
-    Ran::of(command.stdin(Stdio::null()).output().unwrap())
+    command.arg("--").arg(step.get_program()).args(step.get_args());
+    command.current_dir(step.get_current_dir().unwrap()).stdin(Stdio::null());
+    for (name, value) in step.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Ran::of(command.output().unwrap())
 }
 
 /// A full disk, a quota, a bad sector: whatever it is that fails, the parts are not lost.
@@ -107,7 +121,14 @@ fn giving_up_a_directory_leaves_what_another_restore_has_there() {
     let restore = ["restore", "--key-file", "stream.key", "sealed.cfd", "target"];
     assert!(is_killed(place, "symlinkat", 1, &restore));
     let staged = list(&place.at(".target.cofferdam-staging"));
+    let journal = fs::File::open(place.at(".target.cofferdam-journal")).unwrap();
+    rustix::fs::flock(&journal, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    // At work, it keeps the commit from its place; nothing of the plan's is there, so the plan can go. Who is at work where is said of the target.
+    let held = place.commit();
+    held.assert_failed(9, "/target: another process is writing this target");
     place.run(GIVE_UP).assert_done();
+    assert!(place.attempts().is_none());
+    drop(journal);
     assert_eq!(difference(&list(&place.at(".target.cofferdam-staging")), &staged), None);
     place.run(restore).assert_done();
     assert_eq!(difference(&list(&place.at("target")), &list(&place.at("plain"))), None);
@@ -157,7 +178,14 @@ fn a_part_of_which_any_call_fails_leaves_no_file_that_nothing_tells_of() {
     place.plan(2, &[]).assert_done();
     let step = ["restore", "--key-file", "stream.key", "--plan", "plan", "--part", "0"];
     let mut failed = 0;
-    for (call, error) in [("fsync", "EIO"), ("linkat", "ENOSPC"), ("renameat2", "EIO")] {
+    for (call, error) in [
+        ("fsync", "EIO"),
+        ("fsync", "EDQUOT"),
+        ("linkat", "ENOSPC"),
+        ("renameat2", "EIO"),
+        ("pwrite64", "ENOSPC"),
+        ("ftruncate", "ENOSPC"),
+    ] {
         for when in 1..8 {
             let ran = failing(&place, call, error, when, &step);
             let receipts = place.attempt_files("receipt-0");
@@ -165,6 +193,12 @@ fn a_part_of_which_any_call_fails_leaves_no_file_that_nothing_tells_of() {
                 failed += 1;
                 assert_eq!(ran.code, Some(1), "{call} {when}: {ran:?}");
                 assert!(!ran.stderr.contains("in place"), "{call} {when}: {ran:?}");
+                // To try again without room is of no use.
+                let is_full = error != "EIO";
+                let again =
+                    if is_full { "Make room there, then run" } else { "; run the same command again" };
+                assert!(ran.stderr.contains(again), "{call} {when}: {ran:?}");
+                assert_eq!(ran.stderr.contains("Make room"), is_full, "{call} {when}: {ran:?}");
             }
             assert_eq!(place.attempt_files("part-0").len(), receipts.len(), "{call} {when}: {ran:?}");
             receipts.into_iter().for_each(|receipt| fs::remove_file(receipt).unwrap());
@@ -193,4 +227,68 @@ fn a_part_without_a_receipt_goes_with_the_next_attempt() {
     assert!(!dead.exists() && other.exists());
     assert_eq!(place.attempt_files("part-0").len(), 1);
     place.commit().assert_done();
+}
+
+/// What a planner has written and could not sync is a plan: the next one finds it, and what belongs to it.
+#[test]
+fn a_plan_of_which_any_call_fails_is_made_or_found_by_the_next_planner() {
+    let (mut failed, mut found) = (0, 0);
+    for (call, error) in [("fsync", "EIO"), ("linkat", "ENOSPC"), ("mkdirat", "EDQUOT")] {
+        for when in 1..10 {
+            let place = Place::small();
+            let ran = failing(&place, call, error, when, &PLAN);
+            let at = format!("{call} {when}: {ran:?}");
+            assert!(matches!(ran.code, Some(0 | 1)), "{at}");
+            failed += usize::from(ran.code != Some(0));
+            assert_eq!(place.at("plan").exists(), place.attempts().is_some(), "{at}");
+            if ran.code == Some(1) && place.at("plan").exists() {
+                found += 1;
+                assert!(ran.stderr.contains("may not survive a power cut"), "{at}");
+                // Whoever finds it does not say that it is there for good before it is.
+                failing(&place, "fsync", "EIO", 1, &PLAN).assert_failed(1, "may not survive a power cut");
+            }
+            place.plan(2, &[]).assert_done();
+            (0..2).for_each(|part| place.part(part).assert_done());
+            place.commit().assert_done();
+            assert_eq!(place.read("target"), place.read("plain"), "{at}");
+            place.assert_tidy();
+        }
+    }
+    assert!(failed > 3 && found > 0, "{failed} {found}");
+}
+
+/// Of one that has not been synced, a commit that is told so by its exit code is run again, and syncs it.
+#[test]
+fn the_note_of_a_commit_whose_sync_failed_is_synced_by_the_next_one() {
+    let mut failed = 0;
+    for when in 1..20 {
+        let place = run_over_an_old_target();
+        let ran = failing(&place, "fsync", "EIO", when, &COMMIT);
+        if ran.code != Some(10) || !place.at("plan.committed").exists() {
+            continue;
+        }
+        failed += 1;
+        // The second one is of the directory, after the name has turned out to be there.
+        for when in [1, 2] {
+            failing(&place, "fsync", "EIO", when, &COMMIT).assert_failed(10, "plan.committed");
+        }
+        assert!(place.attempts().is_some());
+        place.commit().assert_done();
+        place.assert_tidy();
+    }
+    assert!(failed > 0);
+}
+
+/// Nothing of the plan's is there, and somebody's directory is theirs.
+#[test]
+fn a_directory_at_the_staging_files_name_does_not_keep_a_plan_from_being_given_up() {
+    let place = run_over_an_old_target();
+    let theirs = place.at(".target.cofferdam-staging");
+    fs::create_dir(&theirs).unwrap();
+    fs::write(theirs.join("file"), "theirs").unwrap();
+    place.commit().assert_failed(1, "is taken by something else");
+    place.run(GIVE_UP).assert_done();
+    assert!(place.attempts().is_none());
+    assert_eq!(fs::read(theirs.join("file")).unwrap(), b"theirs");
+    assert_eq!(place.read("target"), b"old");
 }

@@ -280,3 +280,114 @@ fn outcome_of(given_up: &Ran) -> String {
     let record: serde_json::Value = serde_json::from_str(&given_up.stdout).unwrap();
     record["outcome"].as_str().unwrap().to_owned()
 }
+
+/// Nobody has pinned anything: the plan says which stream it is.
+#[test]
+fn another_stream_than_the_planned_one_is_called_that() {
+    let place = Place::small();
+    // As long as the planned one, longer, and too short for the part.
+    let sizes = ["--frame-size", "4KiB", "--segment-size", "16KiB"];
+    for (name, len) in [("same", place.read("plain").len()), ("long", 400_000), ("short", 5)] {
+        fs::write(place.at("other"), vec![1; len]).unwrap();
+        let seal = ["seal", "--key-file", "stream.key", "-o", &format!("{name}.cfd"), "other"];
+        place.run([&seal[..], &sizes].concat()).assert_done();
+    }
+    place.plan(2, &[]).assert_done();
+    let part = ["restore", "--key-file", "stream.key", "--plan", "plan", "--part", "0"];
+    for name in ["same.cfd", "long.cfd", "short.cfd"] {
+        let ran = step(&place, &part, &[name]);
+        ran.assert_failed(3, &format!("{name}: this is not the planned stream"));
+        assert!(!ran.stderr.contains("pinned"), "{ran:?}");
+        assert!(place.attempt_files("receipt-").is_empty());
+    }
+    step(&place, &part, &["sealed.cfd"]).assert_done();
+}
+
+/// What else than the planned target has come to its name is the operator's to move, whatever the plan says of targets that exist.
+#[test]
+fn what_has_come_to_the_targets_name_and_is_of_another_kind_is_6() {
+    let make = |root: &Path| fs::write(root.join("file"), vec![7; 30_000]).unwrap();
+    for (is_tree, more) in [(false, &[][..]), (false, &["--force"]), (true, &[]), (true, &["--force"])] {
+        let place = if is_tree { Place::of_tree(make, "16KiB", "4KiB") } else { Place::small() };
+        place.plan(2, more).assert_done();
+        (0..2).for_each(|part| place.part(part).assert_done());
+        let before = place.names();
+        let target = place.at("target");
+        match is_tree {
+            true => fs::write(&target, "somebody's").unwrap(),
+            false => fs::create_dir(&target).unwrap(),
+        }
+        let noun = if is_tree { "is a file, which has come" } else { "is a directory, which has come" };
+        for _ in 0..2 {
+            let ran = place.commit();
+            ran.assert_failed(6, noun);
+            assert!(ran.stderr.contains("Move it away and commit again"), "{ran:?}");
+            assert!(!ran.stderr.contains("--force"), "{ran:?}");
+        }
+        match is_tree {
+            true => assert_eq!(place.read("target"), b"somebody's"),
+            false => assert_eq!(fs::read_dir(&target).unwrap().count(), 0),
+        }
+        fs::rename(&target, place.at("moved")).unwrap();
+        let there: Vec<String> = place.names().into_iter().filter(|name| name != "moved").collect();
+        assert_eq!(there, before, "{is_tree} {more:?}");
+        place.commit().assert_done();
+        assert_eq!(target.is_dir(), is_tree);
+    }
+}
+
+/// A link that leads to a file system which is not mounted is not taken for a free name, nor is it said that nothing is there.
+#[test]
+fn a_link_that_leads_to_no_plan_is_told() {
+    let place = Place::small();
+    symlink("nowhere/plan", place.at("plan")).unwrap();
+    let told = |ran: Ran| ran.assert_failed(1, "plan is a link that leads nowhere");
+    told(place.plan(2, &[]));
+    assert!(place.attempts().is_none());
+    [COMMIT, STATUS, GIVE_UP].iter().for_each(|named| told(step(&place, named, &[])));
+    fs::remove_file(place.at("plan")).unwrap();
+    place.plan(2, &[]).assert_done();
+}
+
+/// Its note would be beside the plan: nothing is put in place that could not be noted, whatever name leads there.
+#[test]
+fn a_plan_through_a_link_into_a_directory_that_cannot_be_written_is_not_committed() {
+    let place = run_over_an_old_target();
+    fs::create_dir(place.at("closed")).unwrap();
+    for name in ["plan", "plan.key"] {
+        fs::rename(place.at(name), place.at("closed").join(name)).unwrap();
+        symlink(format!("closed/{name}"), place.at(name)).unwrap();
+    }
+    let in_closed = |step: &[&str]| {
+        let lines = "mount --bind closed closed && mount -o remount,bind,ro closed || exit 77; exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", lines, "sh", env!("CARGO_BIN_EXE_cofferdam")]);
+        Ran::of(command.args(step).current_dir(place.directory()).output().unwrap())
+    };
+    let refused = in_closed(&COMMIT);
+    if refused.code == Some(77) || refused.stderr.contains("unshare failed") {
+        println!("skipped: nothing can be mounted here");
+        return;
+    }
+    refused.assert_failed(1, "/closed/plan.committed could not be written, so nothing was put in place");
+    assert!(refused.stderr.contains("Read-only file system"), "{refused:?}");
+    assert_eq!(place.read("target"), b"old");
+    in_closed(&STATUS).assert_done();
+    in_closed(&["restore", "--key-file", "stream.key", "--plan", "plan", "--part", "0"]).assert_done();
+    place.commit().assert_done();
+    assert!(place.at("closed/plan.committed").exists());
+    let again = in_closed(&COMMIT);
+    again.assert_done();
+    assert!(again.stdout.contains("put in place before"), "{again:?}");
+}
+
+/// Where a key was to be is said, and how many parts there can be.
+#[test]
+fn a_plan_that_cannot_be_made_says_where_and_why() {
+    let place = Place::small();
+    let plan = ["restore", "--key-file", "stream.key", "--plan", "none/plan", "--parts", "2"];
+    step(&place, &plan, &["sealed.cfd", "target"]).assert_failed(1, "could not be made at none/plan.key");
+    let many = place.plan(99, &[]);
+    many.assert_failed(2, "the stream has 17 segments");
+    assert!(many.stderr.contains("Ask for fewer parts"), "{many:?}");
+}

@@ -114,18 +114,24 @@ fn with_programs(place: &Place, sbatch: Option<&str>) -> String {
 fn the_script_of_processes_restores() {
     let place = with_identity();
     let path = with_programs(&place, None);
-    let mut script = Command::new(example("processes.sh"));
-    script.args(["key.txt", "db.cfd", "db", "5"]).current_dir(place.directory()).env("PATH", path);
-    Ran::of(script.output().unwrap()).assert_done();
+    let run = |arguments: &[&str]| {
+        let mut script = Command::new(example("processes.sh"));
+        script.args(arguments).current_dir(place.directory()).env("PATH", &path);
+        Ran::of(script.output().unwrap())
+    };
+    run(&["key.txt", "db.cfd", "db", "5"]).assert_done();
     assert_eq!(place.read("db"), place.read("plain"));
+    run(&["key.txt", "db.cfd", "other", "3", "a.plan"]).assert_done();
+    assert_eq!(place.read("other"), place.read("plain"));
+    assert!(place.at("a.plan.committed").exists() && !place.at("other.plan").exists());
+    let object = run(&["key.txt", "db.cfd", "s3://restored/db", "5"]);
+    assert_ne!(object.code, Some(0));
+    assert!(object.stderr.contains("the target is an object"), "{}", object.stderr);
 }
 
 /// In place of Slurm, which needs a cluster: each job at once, each task of an array, in an order of its own; a job that depends on one
 /// that failed does not run. What the script asks for is checked by that, and what the jobs run is the program.
-#[test]
-fn the_script_for_slurm_restores() {
-    let place = with_identity();
-    let sbatch = r#"#!/bin/bash
+const SBATCH: &str = r#"#!/bin/bash
 set -eu
 array= wrap= job=$(($(cat jobs 2>/dev/null || echo 100) + 1)); echo $job >jobs
 for option; do case $option in
@@ -133,7 +139,7 @@ for option; do case $option in
     --dependency=afterok:*) test "$(cat "job-${option##*:}")" = 0 ;;
     --dependency=afterany:*) test -s "job-${option##*:}" ;;
     --wrap=*) wrap=${option#--wrap=} ;;
-    --parsable|--requeue|--job-name=*) ;;
+    --cpus-per-task=[1-9]|--kill-on-invalid-dep=yes|--parsable|--requeue|--job-name=*) ;;
     *) exit 9 ;;
 esac; done
 code=0
@@ -143,10 +149,75 @@ done
 echo $code >"job-$job"
 echo "$job;cluster"
 "#;
-    let path = with_programs(&place, Some(sbatch));
+
+fn slurm(place: &Place, path: &str, arguments: &[&str]) -> Ran {
     let mut script = Command::new(example("slurm.sh"));
-    script.args(["key.txt", "db.cfd", "db", "5"]).current_dir(place.directory()).env("PATH", path);
-    Ran::of(script.output().unwrap()).assert_done();
+    script.args(arguments).current_dir(place.directory()).env("PATH", path).env_remove("CPUS");
+    Ran::of(script.output().unwrap())
+}
+
+#[test]
+fn the_script_for_slurm_restores() {
+    let place = with_identity();
+    let path = with_programs(&place, Some(SBATCH));
+    slurm(&place, &path, &["key.txt", "db.cfd", "db", "5"]).assert_done();
     let said = place.read("said");
     assert_eq!(place.read("db"), place.read("plain"), "{}", String::from_utf8_lossy(&said));
+}
+
+/// A path may have in it what means something to a shell.
+#[test]
+fn the_script_for_slurm_takes_paths_as_they_are() {
+    let place = with_identity();
+    let path = with_programs(&place, Some(SBATCH));
+    let odd = "it's $HOME";
+    fs::create_dir(place.at(odd)).unwrap();
+    for name in ["key.txt", "db.cfd"] {
+        fs::rename(place.at(name), place.at(odd).join(name)).unwrap();
+    }
+    let [key, sealed, target] = ["key.txt", "db.cfd", "db"].map(|name| format!("{odd}/{name}"));
+    slurm(&place, &path, &[&key, &sealed, &target, "3"]).assert_done();
+    let said = place.read("said");
+    assert_eq!(place.read(&target), place.read("plain"), "{}", String::from_utf8_lossy(&said));
+}
+
+/// A job with an empty path would fail on its node, and nobody would be there to see it.
+#[test]
+fn the_script_for_slurm_submits_nothing_for_a_path_that_is_not_there() {
+    let place = with_identity();
+    let path = with_programs(&place, Some(SBATCH));
+    for arguments in [
+        ["none.txt", "db.cfd", "db", "5"],
+        ["none/key.txt", "db.cfd", "db", "5"],
+        ["key.txt", "none/db.cfd", "db", "5"],
+        ["key.txt", "none.cfd", "db", "5"],
+        ["key.txt", "db.cfd", "none/db", "5"],
+        // An object has nothing beside it.
+        ["key.txt", "db.cfd", "s3://restored/db", "5"],
+    ] {
+        let ran = slurm(&place, &path, &arguments);
+        assert_ne!(ran.code, Some(0), "{arguments:?}");
+        assert!(!ran.stderr.is_empty(), "{arguments:?}");
+        assert!(!place.at("jobs").exists(), "{arguments:?}");
+    }
+}
+
+/// What its jobs would run: stores are not for this test.
+#[test]
+fn the_script_for_slurm_takes_urls_as_they_are() {
+    let place = with_identity();
+    let recorder = "#!/bin/sh\nfor option; do case $option in --wrap=*) echo \"${option#--wrap=}\" >>wraps;; esac; done; echo 7\n";
+    let path = with_programs(&place, Some(recorder));
+    slurm(&place, &path, &["key.txt", "s3://backups/db.cfd", "s3://restored/db", "2", "db.plan"])
+        .assert_done();
+    let directory = place.directory().canonicalize().unwrap();
+    let wraps = String::from_utf8(place.read("wraps")).unwrap();
+    let restore = format!("cofferdam restore --plan '{}/db.plan'", directory.display());
+    let with_key = format!("{restore} -i '{}/key.txt'", directory.display());
+    let expected = [
+        format!("{with_key} --parts 2 's3://backups/db.cfd' 's3://restored/db'"),
+        format!("{with_key} --part $SLURM_ARRAY_TASK_ID"),
+        format!("{restore} --commit"),
+    ];
+    assert_eq!(wraps.lines().collect::<Vec<_>>(), expected);
 }

@@ -96,6 +96,24 @@ fn status_and_discard_name_what_is_kept_of_shards_and_of_plans() {
     assert_eq!(record("status")["attempt"], serde_json::Value::Null);
 }
 
+/// What the next restore of shards refuses is not said to be one that goes on.
+#[test]
+fn what_is_no_private_directory_is_not_called_a_restore_that_has_not_ended() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    assert!(Command::new("mkfifo").arg(place.at(PRIVATE)).status().unwrap().success());
+    let said = place.run(["status", "target"]);
+    said.assert_done();
+    assert!(said.stdout.contains("the next run refuses that"), "{}", said.stdout);
+    assert!(said.stdout.contains("is no directory"), "{}", said.stdout);
+    snapshot.restore("may.manifest", &[]).assert_failed(8, "is no directory");
+    fs::remove_file(place.at(PRIVATE)).unwrap();
+    fs::create_dir(place.at(PRIVATE)).unwrap();
+    fs::set_permissions(place.at(PRIVATE), fs::Permissions::from_mode(0o777)).unwrap();
+    let status = place.run(["status", "--json", "target"]);
+    assert!(status.stdout.contains(r#""attempt":"in-the-way""#), "{}", status.stdout);
+}
+
 /// A directory of the user's own that somebody has moved there, before anything was asked.
 #[test]
 fn a_directory_that_no_restore_of_shards_has_made_is_not_discarded() {
@@ -313,6 +331,28 @@ fn without_proc_a_plan_is_made_and_shards_say_what_they_lack() {
     snapshot.assert_restored(1);
 }
 
+/// All steps are one user's: whoever is another one is told whose they are.
+#[test]
+fn a_step_of_another_user_is_told_whose_the_plan_is() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: this needs root");
+        return;
+    }
+    let place = Place::small();
+    place.plan(2, &[]).assert_done();
+    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["plan", "sealed.cfd", "stream.key"] {
+        fs::set_permissions(place.at(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::copy(place.at("plan.key"), place.at("user.key")).unwrap();
+    chown(place.at("user.key"), Some(USER), Some(USER)).unwrap();
+    let part =
+        ["restore", "--key-file", "stream.key", "--plan", "plan", "--plan-key", "user.key", "--part", "0"];
+    let ran = user(&place, &part);
+    ran.assert_failed(1, "which is of the user 0, could not be opened");
+    assert!(ran.stderr.contains("Run this as the user who has made it"), "{ran:?}");
+}
+
 /// The command, as a user who is not root.
 fn user(place: &Place, arguments: &[&str]) -> Ran {
     as_user(Command::new(env!("CARGO_BIN_EXE_cofferdam")).args(arguments), place)
@@ -328,3 +368,101 @@ fn as_user(command: &mut Command, place: &Place) -> Ran {
 }
 
 const USER: u32 = 65_534;
+
+/// Moved between the lock and the look, the shards still lie somewhere in clear: nobody is told that nothing is kept.
+#[test]
+fn a_directory_that_is_moved_before_it_is_looked_at_is_not_called_nothing() {
+    for comes in [false, true] {
+        let snapshot = one_of_two();
+        let place = &snapshot.place;
+        let mut discarding = Command::new("strace");
+        // It is held behind its lock.
+        discarding.args(["-f", "-qq", "-o", "calls", "-e", "trace=flock"]);
+        discarding.args(["-e", "inject=flock:signal=SIGSTOP:when=1", "--", env!("CARGO_BIN_EXE_cofferdam")]);
+        discarding.args(["discard", "target"]).current_dir(place.directory()).stdin(Stdio::null());
+        let discarding = started(&mut discarding);
+        let mut calls = String::new();
+        wait_until("its lock", || {
+            calls = fs::read_to_string(place.at("calls")).unwrap_or_default();
+            calls.contains("--- stopped by SIGSTOP ---")
+        });
+        fs::rename(place.at(PRIVATE), place.at("moved")).unwrap();
+        if comes {
+            fs::create_dir(place.at(PRIVATE)).unwrap();
+            fs::set_permissions(place.at(PRIVATE), fs::Permissions::from_mode(0o700)).unwrap();
+            fs::write(place.at(PRIVATE).join("manifest"), "another's").unwrap();
+        }
+        let held = calls.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+        kill_process(held.unwrap(), Signal::CONT).unwrap();
+        end_of(discarding).assert_failed(8, "was moved away before anything of it was removed");
+        assert!(place.at("moved/shards/shard-00").exists());
+        assert_eq!(place.at(PRIVATE).exists(), comes);
+        fs::remove_file(place.at("calls")).unwrap();
+        if comes {
+            assert_eq!(place.read(&format!("{PRIVATE}/manifest")), b"another's");
+            fs::remove_dir_all(place.at(PRIVATE)).unwrap();
+        }
+        // Moved back, it is discarded as ever.
+        fs::rename(place.at("moved"), place.at(PRIVATE)).unwrap();
+        place.run(["discard", "target"]).assert_done();
+        assert!(snapshot.beside().is_empty());
+    }
+}
+
+/// `sudo -u` without `-H` leaves another user's HOME behind: what that user keeps is none of this one's.
+#[test]
+fn a_state_directory_of_the_environment_that_may_not_be_read_is_warned_of() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let snapshot = one_of_two();
+    let place = &snapshot.place;
+    let closed = place.at("closed/cofferdam");
+    fs::create_dir_all(&closed).unwrap();
+    fs::set_permissions(place.at("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(place.at("theirs")).unwrap();
+    fs::rename(place.at(PRIVATE), place.at("theirs").join(PRIVATE)).unwrap();
+    let chown = Command::new("chown").args(["-R", "65534:65534"]).arg(place.at("theirs")).status();
+    assert!(chown.unwrap().success());
+    let run = |arguments: &[&str]| {
+        let mut user = Command::new("setpriv");
+        user.args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            env!("CARGO_BIN_EXE_cofferdam"),
+        ]);
+        user.args(arguments).current_dir(place.directory()).stdin(Stdio::null());
+        Ran::of(user.env("XDG_STATE_HOME", place.at("closed")).output().unwrap())
+    };
+    for command in ["status", "discard"] {
+        // Whoever names it means it.
+        run(&[command, "--state-dir", "closed/cofferdam", "theirs/target"])
+            .assert_failed(1, "could not be opened");
+        assert!(place.at("theirs").join(PRIVATE).exists());
+        let ran = run(&[command, "theirs/target"]);
+        ran.assert_done();
+        assert!(ran.stderr.contains("no state of a sealing was looked for in"), "{ran:?}");
+        assert!(ran.stdout.contains(PRIVATE), "{ran:?}");
+    }
+    assert!(!place.at("theirs").join(PRIVATE).exists());
+}
+
+/// An error tells nothing of what was removed before it.
+#[test]
+fn a_state_directory_that_is_refused_is_refused_before_anything_is_discarded() {
+    let snapshot = one_of_two();
+    let place = &snapshot.place;
+    fs::create_dir(place.at("open")).unwrap();
+    fs::set_permissions(place.at("open"), fs::Permissions::from_mode(0o777)).unwrap();
+    place
+        .run(["discard", "--state-dir", "open", "target"])
+        .assert_failed(2, "others can write this directory");
+    assert!(place.at(PRIVATE).join("shards/shard-00").exists());
+    place.run(["discard", "target"]).assert_done();
+    assert!(snapshot.beside().is_empty());
+}

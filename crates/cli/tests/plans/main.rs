@@ -13,6 +13,7 @@ mod killed;
 mod misplaced;
 mod objects;
 mod objects_late;
+mod options;
 mod place;
 mod seeds;
 mod shards;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use servers::{Fault, FaultProxy, GcsFake, Identity, Plan, Request, SeaweedFs};
 
+use crate::cut_off::failing_command;
 use crate::place::{Place, Ran, end_of, plaintext, started, wait_until};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -186,6 +187,11 @@ fn an_object_is_planned_run_in_parts_and_committed_and_each_step_run_again_does_
         );
         assert!(store.plan(3, &[]).stdout.starts_with("planned before"));
         assert_eq!(store.open_uploads(), 1, "the second planner begins none");
+        // It asks no store, and needs no credentials; and says that.
+        let status = store.place.run(["restore", "--plan", "plan", "--status"]);
+        status.assert_done();
+        assert!(status.stdout.contains("0 of 3 parts have been run; missing: 0-2"), "{status:?}");
+        assert!(status.stdout.contains("what the receipts say; the commit asks the store"), "{status:?}");
         for part in [2, 0, 1] {
             store.commit().assert_failed(19, "missing");
             store.part(part).assert_done();
@@ -203,7 +209,7 @@ fn an_object_is_planned_run_in_parts_and_committed_and_each_step_run_again_does_
         assert!(store.commit().stdout.contains("before"));
         assert!(store.part(1).stdout.contains("has been committed"));
         let status = store.run(&["restore", "--plan", "plan", "--status"]);
-        assert!(status.stdout.contains("is in place"), "{status:?}");
+        assert!(status.stdout.contains("has put it in place"), "{status:?}");
         // What stands there later is its owner's.
         store.put(b"a newer state");
         store.commit().assert_done();
@@ -653,9 +659,21 @@ fn what_no_step_can_mean_for_an_object_is_2() {
     plan("az://container/key", &[]).assert_failed(2, "Azure");
     plan(&store.url(), &["--max-size", "1GiB"]).assert_failed(2, "--max-size");
     plan("target", &["--spool", "."]).assert_failed(2, "for a target in a store");
+    // What a step for an object does nothing with.
+    for more in [&["--spool", "."][..], &["--no-preserve"], &["--set-id"], &["--keep-old", "--force"]] {
+        plan(&store.url(), more).assert_failed(2, "of no use");
+    }
     assert_eq!(store.proxy.counts().requests, 0);
     store.plan(2, &[]).assert_done();
     store.plan(2, &["--force"]).assert_failed(8, "plans something else already");
+    for named in ["--commit", "--status", "--give-up"] {
+        store
+            .run(&["restore", "--plan", "plan", named, "--spool", "."])
+            .assert_failed(2, "--spool is of no use");
+    }
+    store
+        .run(&["restore", "--plan", "plan", "--status", "--timeout", "1m"])
+        .assert_failed(2, "asks no store");
     plan("target", &[]).assert_failed(8, "plans something else already");
     let mut nobody =
         store.place.command(["restore", "--key-file", "stream.key", "--plan", "plan", "--part", "0"]);
@@ -713,4 +731,33 @@ fn what_may_pass_is_got_over_in_every_step() {
             assert!(store.proxy.counts().faults.values().sum::<u64>() > 0);
         }
     }
+}
+
+/// The upload belongs to the plan that is there, though it could not be synced; and goes with one that is not.
+#[test]
+fn an_upload_whose_plan_could_not_be_made_durable_is_found_with_it() {
+    if servers::installed::is_skipped() {
+        return;
+    }
+    let (mut kept, mut gone) = (0, 0);
+    for when in 1..10 {
+        let store = Store::of(Server::S3, &plaintext(12 << 20), "6MiB");
+        let url = store.url();
+        let plan =
+            ["restore", "--key-file", "stream.key", "--plan", "plan", "--parts", "2", "sealed.cfd", &url];
+        let ran = failing_command("fsync", "EIO", when, &mut store.command(&plan));
+        let has_plan = store.place.at("plan").exists();
+        assert_eq!(store.open_uploads(), usize::from(has_plan), "{when}: {ran:?}");
+        match (ran.code, has_plan) {
+            (Some(0), _) => break,
+            (_, true) => kept += 1,
+            (_, false) => gone += 1,
+        }
+        store.plan(2, &[]).assert_done();
+        assert_eq!(store.open_uploads(), 1);
+        (0..2).for_each(|part| store.part(part).assert_done());
+        store.commit().assert_done();
+        store.assert_whole();
+    }
+    assert!(kept > 0 && gone > 0, "{kept} {gone}");
 }

@@ -9,10 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
+use rustix::process::{Pid, Signal, kill_process};
 use servers::Nginx;
 use servers::installed::is_skipped;
 
-use crate::place::{Place, Ran, end_of, plaintext, started};
+use crate::place::{Place, Ran, end_of, plaintext, started, wait_until};
 
 /// A snapshot of so many shards, sealed, and signed as a manifest.
 pub(crate) struct Snapshot {
@@ -356,20 +357,30 @@ fn what_somebody_has_put_beside_the_target_is_not_published() {
 fn a_private_directory_that_is_swapped_while_a_source_is_opened_leads_nowhere() {
     let snapshot = Snapshot::new(1);
     let place = &snapshot.place;
-    let sealed = place.read("shard-00.cfd");
-    fs::remove_file(place.at("shard-00.cfd")).unwrap();
-    assert!(Command::new("mkfifo").arg(place.at("shard-00.cfd")).status().unwrap().success());
     fs::create_dir(place.at("victim")).unwrap();
-    let command = ["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"];
-    let restoring = started(&mut place.command([&command[..], &["may.manifest", "target"]].concat()));
-    // Somebody opens it to read, and waits for what comes.
-    let mut source = fs::OpenOptions::new().write(true).open(place.at("shard-00.cfd")).unwrap();
+    let mut restoring = Command::new("strace");
+    let stream = place.at("shard-00.cfd");
+    restoring.args(["-f", "-qq", "-o", "calls", "-e", "trace=?open,openat", "-P"]).arg(&stream);
+    restoring.args([
+        "-e",
+        "inject=?open,openat:signal=SIGSTOP:when=1",
+        "--",
+        env!("CARGO_BIN_EXE_cofferdam"),
+    ]);
+    restoring.args(["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"]);
+    restoring.args(["may.manifest", "target"]).current_dir(place.directory()).stdin(Stdio::null());
+    let restoring = started(&mut restoring);
+    let mut calls = String::new();
+    wait_until("its opening of the stream", || {
+        calls = fs::read_to_string(place.at("calls")).unwrap_or_default();
+        calls.contains("--- stopped by SIGSTOP ---")
+    });
     let private = place.at(".target.cofferdam-shards");
     fs::rename(&private, place.at("moved")).unwrap();
     fs::create_dir(&private).unwrap();
     symlink(place.at("victim"), private.join("shards")).unwrap();
-    source.write_all(&sealed).unwrap();
-    drop(source);
+    let held = calls.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+    kill_process(held.unwrap(), Signal::CONT).unwrap();
     let ran = end_of(restoring);
     assert_eq!(fs::read_dir(place.at("victim")).unwrap().count(), 0);
     // Where it was moved to, it is still the one that was opened; whether that is seen depends on the moment.
@@ -378,6 +389,59 @@ fn a_private_directory_that_is_swapped_while_a_source_is_opened_leads_nowhere() 
         Some(1 | 8) => assert!(!place.at("target").exists()),
         _ => panic!("{ran:?}"),
     }
+}
+
+/// Whoever owns the directory of the streams makes one of them a pipe, and never writes to it.
+#[test]
+fn a_pipe_that_has_come_to_a_shards_name_is_not_waited_for() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    fs::rename(place.at("shard-01.cfd"), place.at("away")).unwrap();
+    assert!(Command::new("mkfifo").arg(place.at("shard-01.cfd")).status().unwrap().success());
+    snapshot.restore("may.manifest", &[]).assert_failed(1, "a manifest names no pipe");
+    snapshot.verify().assert_failed(1, "a manifest names no pipe");
+    assert!(!place.at("target").exists());
+    fs::rename(place.at("away"), place.at("shard-01.cfd")).unwrap();
+    snapshot.restore("may.manifest", &[]).assert_done();
+    snapshot.assert_restored(1);
+}
+
+/// The options are for the directories among the shards, whatever the others are.
+#[test]
+fn options_for_directories_are_no_obstacle_to_the_files_of_a_snapshot() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    fs::create_dir(place.at("bin")).unwrap();
+    fs::write(place.at("bin/tool"), "tool").unwrap();
+    fs::set_permissions(place.at("bin/tool"), fs::Permissions::from_mode(0o4755)).unwrap();
+    place.run(["seal", "--key-file", "stream.key", "-o", "bin.cfd", "bin"]).assert_done();
+    let command = ["manifest", "--ssh-key", "signer", "-o", "mixed.manifest"];
+    place.run([&command[..], &["shard-00.cfd", "bin.cfd", "shard-01.cfd"]].concat()).assert_done();
+    snapshot.restore("mixed.manifest", &["--set-id", "--no-owner"]).assert_done();
+    assert_eq!(fs::metadata(place.at("target/bin/tool")).unwrap().mode() & 0o7777, 0o4755);
+    assert_eq!(place.read("target/shard-00"), Snapshot::content(0, 1));
+    assert_eq!(place.read("target/shard-01"), Snapshot::content(1, 1));
+}
+
+/// The target is in place by then: that something is left beside it is a warning.
+#[test]
+fn notes_that_cannot_be_removed_are_told() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    let mut restoring = Command::new("strace");
+    // Before these come one for the shard and one for the note of what is published.
+    restoring.args(["-f", "-qq", "-o", "calls", "-P"]).arg(place.at(".target.cofferdam-shards"));
+    restoring.args(["-e", "inject=unlinkat:error=EIO:when=3+", "--", env!("CARGO_BIN_EXE_cofferdam")]);
+    restoring.args(["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"]);
+    restoring.args(["may.manifest", "target"]).current_dir(place.directory()).stdin(Stdio::null());
+    let ran = end_of(started(&mut restoring));
+    ran.assert_done();
+    let said =
+        ".target.cofferdam-shards could not be removed, and has no shard in it: `cofferdam discard target`";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert_eq!(snapshot.beside(), [".target.cofferdam-shards"]);
+    place.run(["discard", "target"]).assert_done();
+    snapshot.assert_restored(1);
 }
 
 #[test]
@@ -448,12 +512,82 @@ fn a_snapshot_on_a_server_is_found_beside_its_manifest() {
     let verify = || place.run(["verify", "--manifest", "--signed-by", "signer.pub", &manifest]);
     verify().assert_done();
     fs::rename(place.at("shard-01.cfd"), place.at("away")).unwrap();
-    verify().assert_failed(19, "1 shard missing: shard-01");
+    let missing = verify();
+    missing.assert_failed(19, "1 shard missing: shard-01");
+    assert!(!missing.stdout.contains("/./"), "{}", missing.stdout);
     assert_ne!(snapshot.restore(&manifest, &[]).code, Some(0));
     assert!(!place.at("target").exists());
     fs::rename(place.at("away"), place.at("shard-01.cfd")).unwrap();
     snapshot.restore(&manifest, &[]).assert_done();
     snapshot.assert_restored(1);
+}
+
+/// Where the key is elsewhere: the text goes there, is signed by OpenSSH's own program, and comes back.
+#[test]
+fn a_manifest_is_printed_to_be_signed_elsewhere() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    let streams = ["shard-00.cfd", "shard-01.cfd"];
+    let made = place.run([&["manifest", "--sequence", "1", "--print"][..], &streams].concat());
+    made.assert_done();
+    assert_eq!(made.stdout.as_bytes(), place.read("may.manifest"), "as one that is signed at once");
+    fs::write(place.at("printed"), made.stdout).unwrap();
+    place.sign("printed", "signer", "manifest@cofferdam");
+    snapshot.restore("printed", &[]).assert_done();
+    snapshot.assert_restored(1);
+    for more in [&["--ssh-key", "signer"][..], &["-o", "new.manifest"]] {
+        place.run([&["manifest", "--print"], more, &streams].concat()).assert_failed(2, "--print");
+    }
+}
+
+/// It would be signed, and no stream of it be found.
+#[test]
+fn a_stream_that_is_not_beside_a_relative_manifest_is_refused() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    fs::create_dir(place.at("elsewhere")).unwrap();
+    symlink(place.directory(), place.at("elsewhere/here")).unwrap();
+    snapshot
+        .manifest("elsewhere/new.manifest", "", &["--relative"])
+        .assert_failed(2, "shard-00.cfd is not beside the manifest");
+    assert!(!place.at("elsewhere/new.manifest").exists());
+    snapshot.manifest("elsewhere/new.manifest", "", &[]).assert_done();
+    // Another name of the same directory.
+    snapshot.manifest("elsewhere/here/new.manifest", "", &["--relative"]).assert_done();
+}
+
+/// What is said of a manifest that is no stream, and of its signature, is of use to whoever has one.
+#[test]
+fn a_manifest_in_the_place_of_a_stream_is_called_one() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    let open = ["--key-file", "stream.key"];
+    for command in [
+        &["inspect", "may.manifest"][..],
+        &["verify", "may.manifest"],
+        &["restore", open[0], open[1], "may.manifest", "target"],
+        &["sign", "--ssh-key", "signer", "may.manifest"],
+    ] {
+        let ran = place.run(command);
+        assert_eq!(ran.code, Some(11), "{ran:?}");
+        assert!(ran.stderr.contains("a manifest of streams") && ran.stderr.contains("--manifest"), "{ran:?}");
+    }
+    let signed = ["--signed-by", "signer.pub", "may.manifest"];
+    for command in [&["verify"][..], &["restore", open[0], open[1]]] {
+        let target: &[&str] = if command[0] == "restore" { &["target"] } else { &[] };
+        let ran = place.run([command, &signed, target].concat());
+        ran.assert_failed(17, "manifest@cofferdam");
+        assert!(ran.stderr.contains("with `--manifest`"), "{ran:?}");
+    }
+    place.ssh_key("stranger");
+    place.sign("may.manifest", "stranger", "manifest@cofferdam");
+    snapshot.verify().assert_failed(17, "does not show who has made the manifest");
+    fs::remove_file(place.at("may.manifest.sig")).unwrap();
+    for ran in [snapshot.verify(), snapshot.restore("may.manifest", &[])] {
+        ran.assert_failed(17, "there is no signature");
+        assert!(ran.stderr.contains("`cofferdam manifest`"), "{ran:?}");
+        assert!(!ran.stderr.contains("cofferdam sign"), "{ran:?}");
+    }
 }
 
 #[test]

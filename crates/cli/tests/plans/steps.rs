@@ -52,6 +52,71 @@ fn a_stream_that_is_planned_run_in_parts_and_committed_is_what_was_sealed() {
     assert_eq!(fs::metadata(place.at("target")).unwrap().ino(), target.ino());
 }
 
+/// Everything ends with 0 under the name of a plan that was committed: so it is said that nothing is done.
+#[test]
+fn a_committed_plan_whose_target_has_gone_says_so_and_how_to_restore_again() {
+    let place = with_parts(2, &[]);
+    place.commit().assert_done();
+    let told = || place.run(["restore", "--plan", "plan", "--status"]).stdout;
+    assert!(told().contains("has put it in place") && !told().contains("nothing is there"), "{}", told());
+    assert_eq!(status(&place)["there"], true);
+    fs::remove_file(place.at("target")).unwrap();
+    assert!(told().contains("nothing is there any more"), "{}", told());
+    assert_eq!(status(&place)["there"], false);
+    let again = place.commit();
+    again.assert_done();
+    assert!(again.stderr.contains("nothing is there any more"), "{again:?}");
+    let planned = place.plan(2, &[]);
+    planned.assert_done();
+    assert!(planned.stdout.starts_with("committed before"), "{planned:?}");
+    assert!(planned.stdout.contains("or remove plan, plan.key and "), "{planned:?}");
+    let record: serde_json::Value = serde_json::from_str(&place.plan(2, &["--json"]).stdout).unwrap();
+    assert_eq!((&record["committed"], &record["was_there"]), (&true.into(), &true.into()));
+    for name in ["plan", "plan.key", "plan.committed"] {
+        fs::remove_file(place.at(name)).unwrap();
+    }
+    place.plan(2, &[]).assert_done();
+    (0..2).for_each(|part| place.part(part).assert_done());
+    place.commit().assert_done();
+    assert_eq!(place.read("target"), place.read("plain"));
+}
+
+/// It had a right receipt: the storage is bad, or somebody writes there. To run it again is not all that there is to do.
+#[test]
+fn a_part_that_was_changed_after_its_receipt_is_told_from_one_that_was_not_run() {
+    let place = with_parts(3, &[]);
+    let commit = || -> serde_json::Value {
+        let ran = place.run(["restore", "--json", "--plan", "plan", "--commit"]);
+        ran.assert_failed(19, "");
+        serde_json::from_str(ran.stderr.lines().last().unwrap()).unwrap()
+    };
+    let [file] = place.attempt_files("part-1").try_into().unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[30_000] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    for (missing, wrong) in [("[1]", "[1]"), ("[1]", "[]")] {
+        let error = commit();
+        assert_eq!(
+            (&*error["missing"].to_string(), &*error["wrong"].to_string()),
+            (missing, wrong),
+            "{error}"
+        );
+        let is_told = error["message"].as_str().unwrap().contains("changed after its receipt");
+        assert_eq!(is_told, wrong == "[1]", "{error}");
+        assert_eq!(error["kind"], "parts-missing");
+    }
+    place.part(1).assert_done();
+    // Who runs it finds what the status tells.
+    let [file] = place.attempt_files("part-2").try_into().unwrap();
+    let len = fs::metadata(&file).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(len - 1).unwrap();
+    assert_eq!(status(&place)["missing"], serde_json::json!([2]));
+    place.part(2).assert_done();
+    assert_eq!(status(&place)["missing"], serde_json::json!([]));
+    place.commit().assert_done();
+    assert_eq!(place.read("target"), place.read("plain"));
+}
+
 /// What is at the target after the commit is its owner's, and no business of the plan.
 #[test]
 fn a_target_that_changed_after_the_commit_is_left_alone() {
@@ -259,13 +324,18 @@ fn a_plan_that_was_changed_and_one_of_another_key_are_refused() {
     let refused = |code, words: &str| steps.map(|step| place.run(step).assert_failed(code, words));
     fs::write(place.at("plan"), plan.replace("/target\n", "/elsewhere\n")).unwrap();
     refused(8, "is not this key's plan: its MAC is wrong");
+    fs::write(place.at("plan"), plan.replace("cofferdam-plan 1\n", "cofferdam-plan 2\n")).unwrap();
+    refused(8, "plan cannot be used: it is of a version that is not known here");
     fs::write(place.at("plan"), &plan).unwrap();
     fs::write(place.at("plan.key"), format!("{}\n", "0".repeat(64))).unwrap();
     refused(8, "is not this key's plan: its MAC is wrong");
     fs::write(place.at("plan.key"), "a secret\n").unwrap();
     refused(2, "is no key of a plan");
     fs::remove_file(place.at("plan.key")).unwrap();
-    refused(1, "there is no plan's key at plan.key");
+    refused(1, "there is no plan's key at plan.key\n");
+    fs::rename(place.at("plan"), place.at("aside")).unwrap();
+    refused(1, "there is no plan at plan: there is no plan's key at plan.key\n");
+    fs::rename(place.at("aside"), place.at("plan")).unwrap();
     fs::write(place.at("elsewhere.key"), key).unwrap();
     fs::set_permissions(place.at("elsewhere.key"), fs::Permissions::from_mode(0o600)).unwrap();
     place.run(["restore", "--plan", "plan", "--plan-key", "elsewhere.key", "--status"]).assert_done();
@@ -284,7 +354,7 @@ fn another_stream_is_no_part_of_the_plan() {
     fs::write(place.at("plain"), plaintext(300_000)).unwrap();
     let other = ["seal", "--key-file", "stream.key", "-o", "sealed.cfd", "--frame-size", "4KiB"];
     place.run([&other[..], &["--segment-size", "16KiB", "plain"]].concat()).assert_done();
-    place.part(0).assert_failed(3, "sealed.cfd: the stream's digest is not the expected one");
+    place.part(0).assert_failed(3, "sealed.cfd: this is not the planned stream");
     assert_eq!(place.attempt_files(""), place.attempt_files("plan"));
     // The plan's, wherever this machine finds it.
     let elsewhere =

@@ -290,6 +290,22 @@ fn a_plan_that_is_given_up_after_a_commit_that_was_killed_leaves_nothing() {
     place.commit().assert_done();
 }
 
+/// Whoever looks at the target, or restores to it without the plan, is told whose that is.
+#[test]
+fn what_a_commit_that_was_killed_has_left_is_said_to_be_a_plans() {
+    let saved = Saved::new(true, &[]);
+    let place = saved.begin_anew();
+    assert!(is_killed(place, "symlinkat", 1, &COMMIT));
+    let status = place.run(["status", "target"]);
+    status.assert_done();
+    assert!(status.stdout.contains("its plan's commands go on from there"), "{status:?}");
+    let refused = place.run(["restore", "--force", "--key-file", "stream.key", "sealed.cfd", "target"]);
+    refused.assert_failed(8, "the commit of a plan has left");
+    assert!(refused.stderr.contains("--plan FILE --commit"), "{refused:?}");
+    place.commit().assert_done();
+    place.assert_tidy();
+}
+
 /// A file of an attempt is not what it was when the commit is run again: what is in place is not looked at, and what is not is missing.
 #[test]
 fn a_part_that_is_damaged_between_two_commits_is_in_nobodys_way() {
@@ -317,4 +333,64 @@ fn a_part_that_is_damaged_between_two_commits_is_in_nobodys_way() {
     place.commit().assert_done();
     assert_eq!(difference(&list(&place.at("target")), &list(&place.at("plain"))), None);
     place.assert_tidy();
+}
+
+/// Whoever runs the second commit is told what the first would have said: where the old directory is, and what was left out.
+#[test]
+fn a_commit_that_finds_its_directory_in_place_says_what_the_one_before_it_had_made() {
+    let place = Place::of_tree(
+        |root| {
+            make_few(root);
+            // Without the right to make one, none is left out.
+            let device = rustix::fs::FileType::CharacterDevice;
+            let _ = rustix::fs::mknodat(rustix::fs::CWD, root.join("null"), device, 0o600.into(), 0x103);
+        },
+        "16KiB",
+        "4KiB",
+    );
+    let has_device = place.at("plain/null").exists();
+    make_old(&place);
+    place.plan(2, &["--force", "--keep-old"]).assert_done();
+    (0..2).for_each(|part| place.part(part).assert_done());
+    let copy = tempfile::tempdir().unwrap();
+    let saved = Saved { place, copy };
+    saved.copy(saved.place.directory(), saved.copy.path());
+    let mut told = 0;
+    for (call, when) in ["renameat2", "fsync", "unlinkat", "linkat"]
+        .iter()
+        .flat_map(|call| (1..12).map(move |when| (call, when)))
+    {
+        let place = saved.begin_anew();
+        let is_old = |place: &Place| place.at("target/of/old").exists();
+        if !is_killed(place, call, when, &COMMIT) || is_old(place) || place.at("plan.committed").exists() {
+            continue;
+        }
+        let ran = place.run([&COMMIT[..], &["--json"]].concat());
+        ran.assert_done();
+        let record: serde_json::Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!(record["was_there"], true, "{call} {when}: {record}");
+        assert_eq!(fs::read(place.at("target.cofferdam-old/of/old")).unwrap(), b"old", "{call} {when}");
+        if record["tree"].is_null() {
+            continue;
+        }
+        told += 1;
+        let expected = list(&place.at("plain"));
+        let files = expected.len() as u64;
+        let tree = &record["tree"];
+        let sum: u64 = ["files", "directories", "symlinks", "hard_links", "others"]
+            .iter()
+            .map(|kind| tree[kind].as_u64().unwrap())
+            .sum();
+        assert_eq!(sum, files, "{call} {when}: {record}");
+        assert_eq!(tree["devices_left_out"], u64::from(has_device), "{call} {when}: {record}");
+        assert_eq!(ran.stderr.contains("being device files"), has_device, "{call} {when}: {ran:?}");
+    }
+    assert!(told > 0);
+    // Where nobody knows the name any more, those that it can be are said.
+    let place = saved.begin_anew();
+    place.commit().assert_done();
+    for ran in [place.commit(), place.run(["restore", "--plan", "plan", "--give-up"])] {
+        ran.assert_done();
+        assert!(ran.stdout.contains("target.cofferdam-old, or that with a number"), "{ran:?}");
+    }
 }

@@ -24,6 +24,23 @@ fn differences(place: &Place, more: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn what_seal_left_out_is_left_out_by_who_is_told_so_as_well() {
+    let place = with_sealed_tree();
+    fs::create_dir(place.path("tree/tmp")).unwrap();
+    let ran = open(&place, "diff", &["tree"]);
+    ran.assert_failed(18, "is not what");
+    assert!(ran.stderr.contains("`--exclude` leaves the same out here"), "{}", ran.stderr);
+    // To people it is said once.
+    assert!(!ran.text().contains("is not what"), "{}", ran.text());
+    open(&place, "diff", &["--exclude", "tmp/", "tree"]).assert_done();
+    fs::remove_dir(place.path("tree/tmp")).unwrap();
+    fs::write(place.path("tree/a/b/6"), "other").unwrap();
+    let ran = open(&place, "diff", &["tree"]);
+    ran.assert_failed(18, "is not what");
+    assert!(!ran.stderr.contains("--exclude"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_was_sealed_and_what_tar_extracts_do_not_differ() {
     let place = with_sealed_tree();
     let same = open(&place, "diff", &["tree"]);

@@ -2,6 +2,7 @@
 //! Knows nothing of the library.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
+mod advised;
 mod comparing;
 #[path = "../../../tree/tests/fixture/mod.rs"]
 mod fixture;

@@ -204,10 +204,82 @@ fn what_only_files_or_pipes_can_is_refused_for_directories() {
     place.run(age).assert_failed(2, "directory");
     seal(&place, &["--metadata", "cofferdam.content=tar+catalog/1"]).assert_failed(2, "cofferdam.");
     seal(&place, &["--zstd", "--no-zstd"]).assert_failed(2, "--no-zstd");
-    let mut command = place.command(["seal", "-r", &place.recipient, "tree", "-o", "tree.cfd"]);
+    let resumable = ["seal", "--resume", "-r", &place.recipient, "tree", "-o", "tree.cfd"];
+    let mut command = place.command(resumable);
     command.env_remove("XDG_STATE_HOME").env_remove("HOME");
     Ran::of(command.output().unwrap()).assert_failed(2, "--state-dir");
     assert_eq!(place.names(), ["key.txt", "tree"]);
+}
+
+/// As in a container without a home, or a service without a user.
+#[test]
+fn a_directory_is_sealed_where_there_is_no_state_directory() {
+    let place = with_tree();
+    // None is said; one that cannot be made.
+    for home in [None, Some("/proc/nobody")] {
+        for temporary in ["/proc/nobody", "."] {
+            let run = |arguments: &[&str]| {
+                let mut command = place.command([&["seal", "-r", &place.recipient][..], arguments].concat());
+                command.env_remove("XDG_STATE_HOME").env_remove("HOME").env("TMPDIR", temporary);
+                command.envs(home.map(|home| ("HOME", home)));
+                Ran::of(command.output().unwrap())
+            };
+            run(&["tree", "-o", "tree.cfd"]).assert_done();
+            extract(&place, "extracted");
+            assert_eq!(difference(&list(&place.path("tree")), &list(&place.path("extracted"))), None);
+            // What was extracted.
+            run(&["--tar", "archive.tar", "-o", "tar.cfd"]).assert_done();
+            match temporary {
+                // Nothing is beside standard output.
+                "/proc/nobody" => run(&["tree", "-o", "-"]).assert_failed(2, "TMPDIR"),
+                _ => run(&["tree", "-o", "-"]).assert_done(),
+            }
+            for made in ["tree.cfd", "tar.cfd"] {
+                fs::remove_file(place.path(made)).unwrap();
+            }
+            fs::remove_dir_all(place.path("extracted")).unwrap();
+            assert_eq!(place.names(), ["archive.tar", "key.txt", "tree"]);
+        }
+    }
+    assert_eq!(place.state_names(), [""; 0]);
+}
+
+#[test]
+fn a_glob_that_matches_nothing_is_told_and_globs_that_choose_no_file_are_refused() {
+    let place = Place::new();
+    for name in ["tree/a/x.log", "tree/tmp/z"] {
+        fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
+        write(&place, name, b"");
+    }
+    let told = seal(&place, &["--exclude", "tmp/", "--exclude", "*.lgo", "--exclude", "tmp/z"]);
+    told.assert_done();
+    assert!(told.stderr.contains("nothing is matched by --exclude *.lgo, tmp/z;"), "{}", told.stderr);
+    let told = seal(&place, &["--force", "--include", "*.log", "--include", "secret", "--exclude", "tmp/"]);
+    told.assert_done();
+    assert!(told.stderr.contains("nothing is matched by --include secret;"), "{}", told.stderr);
+    assert!(!told.stderr.contains("--exclude"), "{}", told.stderr);
+    fs::remove_file(place.path("tree.cfd")).unwrap();
+    for more in [&["--include", "nosuch"][..], &["--include", "*.log", "--exclude", "a", "--resume"]] {
+        seal(&place, more).assert_failed(2, "no file is chosen by the globs");
+        assert_eq!((place.names().len(), place.state_names().len()), (2, 0), "{:?}", place.names());
+    }
+}
+
+/// Whoever copies over a file, with its time, leaves one that looks as before.
+#[test]
+fn with_strict_a_directory_that_was_exchanged_for_a_copy_is_the_end() {
+    let place = with_tree();
+    fs::create_dir(place.path("tree/z.d/inner")).unwrap();
+    write(&place, "tree/z.d/inner/file", b"some");
+    fs::write(place.path("tree/first"), plaintext(48 << 20)).unwrap();
+    let exchange = || {
+        let line = "mv tree/z.d/inner old && cp -a old tree/z.d/inner && rm -r old";
+        let mut shell = Command::new("sh");
+        assert!(shell.args(["-c", line]).current_dir(place.directory.path()).status().unwrap().success());
+    };
+    seal_while(&place, "tree", &[], exchange).assert_done();
+    fs::remove_file(place.path("tree.cfd")).unwrap();
+    seal_while(&place, "tree", &["--strict"], exchange).assert_failed(12, "z.d/inner/file changed");
 }
 
 /// A directory server may be away. That is not the same as that nobody has the number.

@@ -29,7 +29,10 @@ impl AttemptsDir {
         let path = target_dir.sibling(&name);
         let directory = directory_of(target_dir)?;
         let made = mkdirat(directory, &name, Mode::RWXU).map_err(io::Error::from);
-        let made = made.and_then(|()| target_dir.storage.sync());
+        let made = made.and_then(|()| {
+            // No plan names it yet.
+            target_dir.storage.sync().inspect_err(|_| _ = unlinkat(directory, &name, AtFlags::REMOVEDIR))
+        });
         made.map_err(|error| Error::io(format!("{} could not be made", path.display()), error))?;
         let attempts = AttemptsDir::open(target_dir, plan)?.ok_or_else(|| taken_away(&path))?;
         match attempts.put(OsStr::new(PLAN), text.as_bytes()) {

@@ -16,7 +16,7 @@ use super::assembly::Assembly;
 use super::attempts::AttemptsDir;
 use super::comparison::{Comparison, Found, Reads};
 use super::planning::exists;
-use super::{PlannedRestore, Receipts, committed_path, put};
+use super::{PlannedRestore, Receipts, committed_path, put, sync_beside};
 use crate::{CancelToken, Error, ErrorKind, Kept, Remedy};
 
 /// What came of a commit.
@@ -27,10 +27,17 @@ pub enum Outcome {
     /// The target, a directory, is in place.
     #[cfg(feature = "tree")]
     TreePublished(tree_sink::Restored),
+    /// A commit before this one has put the target, a directory, in place, and was interrupted: what it had left to do is done. What it had made,
+    /// and where the directory is that it has replaced, as far as it had noted that.
+    #[cfg(feature = "tree")]
+    TreeFinished(Option<tree_sink::Restored>),
     /// It had been put in place before. Whatever has become of it since is not looked at.
     AlreadyCommitted,
-    /// These parts have no receipt whose file is right, or which says what the store has; they are to be run, and then this again. The target is as it was.
+    /// These parts have no receipt; they are to be run, and then this again. The target is as it was.
     Missing(Vec<u64>),
+    /// All parts had a receipt, and the files of these, or what the store has of them, are not what it says: they were changed since, and have been
+    /// removed. They are to be run, and then this again. The target is as it was.
+    Wrong(Vec<u64>),
 }
 
 impl PlannedRestore {
@@ -93,14 +100,16 @@ impl PlannedRestore {
             locked => locked?,
         };
         // Now nobody else commits: what is noted stays so.
-        let is_done = self.is_committed()?
-            || match self.plan.target() {
-                PlanTarget::Path(_) => self.is_published(&target_dir, &attempts)?,
-                PlanTarget::Object { .. } => self.is_completed(&attempts, cancel)?,
-            };
-        let outcome = match is_done {
-            true => Outcome::AlreadyCommitted,
-            false => {
+        let done = match (self.is_committed()?, self.plan.target()) {
+            (true, _) => Some(Outcome::AlreadyCommitted),
+            (false, PlanTarget::Path(_)) => self.published(&target_dir, &attempts)?,
+            (false, PlanTarget::Object { .. }) => {
+                self.is_completed(&attempts, cancel)?.then_some(Outcome::AlreadyCommitted)
+            }
+        };
+        let outcome = match done {
+            Some(done) => done,
+            None => {
                 if !attempts.has_plan()? {
                     return Err(self.nothing_kept());
                 }
@@ -118,6 +127,7 @@ impl PlannedRestore {
                     cancel,
                     reads,
                 };
+                self.refuse_newcomer(&target_dir)?;
                 match (self.plan.target(), self.plan.content().tree) {
                     (PlanTarget::Path(_), None) => self.assemble(&run)?,
                     (PlanTarget::Path(_), Some(tree)) => self.make_tree(&run, tree)?,
@@ -125,7 +135,7 @@ impl PlannedRestore {
                 }
             }
         };
-        if let Outcome::Missing(_) = outcome {
+        if let Outcome::Missing(_) | Outcome::Wrong(_) = outcome {
             return Ok(outcome);
         }
         self.note_committed()?;
@@ -166,7 +176,7 @@ impl PlannedRestore {
     }
 
     fn assemble(&self, run: &Committing<'_>) -> Result<Outcome, Error> {
-        let Some(sink) = self.stage(run.target_dir)? else { return Ok(Outcome::AlreadyCommitted) };
+        let Some(sink) = self.stage()? else { return Ok(Outcome::AlreadyCommitted) };
         let attempts = run.attempts;
         // A commit before this one has published nothing, and its file may be given up from now on.
         attempts.remove(OsStr::new(PUBLISHING))?;
@@ -204,13 +214,12 @@ impl PlannedRestore {
         }
         let discarded = assembly.sink.discard();
         discarded.map_err(|error| Error::io("what was put together could not be removed", error))?;
-        Ok(Outcome::Missing(missing))
+        Ok(Outcome::Wrong(missing))
     }
 
     /// The target's file, empty. `None`: a commit before this one has put it in place, and had not tidied up.
-    fn stage(&self, target_dir: &TargetDir) -> Result<Option<StagedFile>, Error> {
+    fn stage(&self) -> Result<Option<StagedFile>, Error> {
         let content = self.plan.content();
-        self.refuse_link(target_dir)?;
         for _ in 0..ATTEMPTS_MAX {
             match self.open_staged().map_err(Error::target)? {
                 Opened::Fresh(mut sink) => {
@@ -244,24 +253,26 @@ impl PlannedRestore {
         Err(Error::new(ErrorKind::TargetLocked, "other restores of the same target keep coming in between"))
     }
 
-    /// The plan has the path that links led to when it was made: one that is there now leads to what nobody has planned.
-    fn refuse_link(&self, target_dir: &TargetDir) -> Result<(), Error> {
-        let standing = target_dir.directory().map(|directory| {
-            statat(directory, &target_dir.name, AtFlags::SYMLINK_NOFOLLOW)
-                .map(|stat| FileType::from_raw_mode(stat.st_mode))
-        });
-        match standing {
-            Some(Ok(FileType::Symlink)) => {
-                let what = format!(
-                    "{} is a symbolic link, which has come there since it was planned",
-                    self.target_path().display()
-                );
-                Err(Error::new(ErrorKind::TargetExists, what)
-                    .advise("Move it away and commit again, or make another plan."))
-            }
-            // What else there may be, whoever stages says.
-            _ => Ok(()),
-        }
+    /// When it was planned, nothing stood there, or what can be replaced. The plan has the path that links led to: one that is there now leads to what
+    /// nobody has planned.
+    fn refuse_newcomer(&self, target_dir: &TargetDir) -> Result<(), Error> {
+        let (PlanTarget::Path(target), Some(directory)) = (self.plan.target(), target_dir.directory()) else {
+            return Ok(());
+        };
+        // What keeps it from being looked at, whoever stages says.
+        let Ok(stat) = statat(directory, &target_dir.name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(()) };
+        let is_tree = self.plan.content().tree.is_some();
+        let noun = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if !is_tree => return Ok(()),
+            FileType::Directory if is_tree => return Ok(()),
+            FileType::RegularFile => "a file",
+            FileType::Directory => "a directory",
+            FileType::Symlink => "a symbolic link",
+            _ => "no file",
+        };
+        let what = format!("{} is {noun}, which has come there since it was planned", target.display());
+        Err(Error::new(ErrorKind::TargetExists, what)
+            .advise("Move it away and commit again, or make another plan."))
     }
 
     /// What is beside the target that was planned, wherever its name leads by now.
@@ -307,17 +318,18 @@ impl PlannedRestore {
         run.attempts.put(OsStr::new(PUBLISHING), note.to_text(&self.key, self.plan.id()).as_bytes())
     }
 
-    /// Whether what a commit was about to publish has the target's name.
+    /// What has come of it, if what a commit was about to publish has the target's name.
     ///
     /// # Errors
     /// [`ErrorKind::JournalMismatch`]: it stands nowhere any more. A rename alone takes its first name from it, so it may have been the target,
     /// and what stands there now is somebody's later work.
-    pub(super) fn is_published(&self, target_dir: &TargetDir, attempts: &AttemptsDir) -> Result<bool, Error> {
+    pub(super) fn published(
+        &self,
+        target_dir: &TargetDir,
+        attempts: &AttemptsDir,
+    ) -> Result<Option<Outcome>, Error> {
         let is_published = self.stands_published(target_dir, attempts)?;
-        if is_published {
-            self.finish_published()?;
-        }
-        Ok(is_published)
+        is_published.then(|| self.finish_published()).transpose()
     }
 
     /// The same, and nothing is changed.
@@ -354,11 +366,18 @@ impl PlannedRestore {
     }
 
     /// Of what stands at the target: its mode may be due, and its journal is in the way of others.
-    fn finish_published(&self) -> Result<(), Error> {
+    fn finish_published(&self) -> Result<Outcome, Error> {
         #[cfg(feature = "tree")]
         if let Some(tree) = self.plan.content().tree {
-            return self.finish_tree(tree).map(drop);
+            return Ok(match self.finish_tree(tree)? {
+                tree_sink::Finished::Done(restored) => Outcome::TreeFinished(restored),
+                tree_sink::Finished::Nothing => Outcome::AlreadyCommitted,
+            });
         }
+        self.finish_published_file().map(|()| Outcome::AlreadyCommitted)
+    }
+
+    fn finish_published_file(&self) -> Result<(), Error> {
         // A look first: where nothing is left, opening would make files, and a kill would leave them.
         match StagedFile::examine_at(self.target_dir()?).map_err(Error::target)? {
             Seen::Published { .. } => {}
@@ -390,9 +409,12 @@ impl PlannedRestore {
             Seen::Unfinished { attempt_id, .. } if attempt_id != self.attempt_id() => Ok(()),
             Seen::Published { .. } => Ok(()),
             // Whatever stands at the target's name.
-            Seen::Unfinished { .. } | Seen::Nothing => {
-                StagedFile::remove_at(beside).map(drop).map_err(Error::target)
-            }
+            Seen::Unfinished { .. } => StagedFile::remove_at(beside).map(drop).map_err(Error::target),
+            Seen::Nothing => match StagedFile::remove_at(beside) {
+                // What is no file, no commit of this plan has put there.
+                Err(TargetError::InTheWay { .. }) => Ok(()),
+                removed => removed.map(drop).map_err(Error::target),
+            },
         }
     }
 
@@ -409,14 +431,19 @@ impl PlannedRestore {
 
     pub(super) fn note_committed(&self) -> Result<(), Error> {
         let path = committed_path(&self.path);
-        match put(&path, Committed::of(&self.plan).to_text(&self.key, self.plan.id()).as_bytes()) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_committed()? => Ok(()),
-            put => put.map_err(|error| {
-                let what = format!("the target is in place, but {} could not be written", path.display());
-                let error = Error::new(ErrorKind::DurabilityUnknown, what).because(error);
-                error.advise("Run this again: it finds the target in place, and notes it.")
-            }),
-        }
+        let put = put(&path, Committed::of(&self.plan).to_text(&self.key, self.plan.id()).as_bytes());
+        let noted = match put {
+            // Whoever has put it there may have been stopped before its name was durable.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_committed()? => {
+                sync_beside(&path)
+            }
+            put => put,
+        };
+        noted.map_err(|error| {
+            let what = format!("the target is in place, but {} could not be written", path.display());
+            let error = Error::new(ErrorKind::DurabilityUnknown, what).because(error);
+            error.advise("Run this again: it finds the target in place, and notes it.")
+        })
     }
 
     fn options(&self) -> StageOptions {

@@ -54,7 +54,7 @@ impl PlannedRestore {
         }
         let is_file = matches!(self.plan.target(), PlanTarget::Path(_));
         let is_in_place = match is_file {
-            true => self.is_published(target_dir, attempts),
+            true => self.published(target_dir, attempts).map(|done| done.is_some()),
             false => self.is_completed(attempts, &CancelToken::new()),
         };
         let given_up = match is_in_place {

@@ -87,7 +87,7 @@ pub use ::parts::{
     PARTS_MAX, PartExtent, Plan, PlanId, PlanKey, PlanTarget, RecordError, TreeOwners, TreeTarget,
 };
 use contract::IfExists;
-use storage::{Disk, TargetDir};
+use storage::{Disk, Storage as _, TargetDir};
 
 pub(crate) use self::attempts::beside;
 use self::attempts::{AttemptsDir, receipt_name};
@@ -116,7 +116,7 @@ pub struct PartsState {
     pub is_committed: bool,
     /// Whether a commit has put the target, a file or directory, in place, and was interrupted before that was noted: to commit again notes it.
     pub is_published: bool,
-    /// Of each part, whether there is a receipt. Its file is read when the plan is committed.
+    /// Of each part, whether there is a receipt, and a file as long as the part. What is in it is looked at when the plan is committed.
     pub has_receipt: Vec<bool>,
     /// Files that have the name of a receipt and are none of this plan.
     pub strange: u64,
@@ -141,8 +141,7 @@ impl PlannedRestore {
     pub fn open(path: impl AsRef<Path>, key: PlanKey) -> Result<PlannedRestore, Error> {
         let path = path.as_ref();
         PlannedRestore::find(path, &key)?.ok_or_else(|| {
-            let what = format!("there is no plan at {}", path.display());
-            Error::io(what, io::ErrorKind::NotFound.into())
+            Error::new(ErrorKind::Io, format!("there is no plan at {}", path.display())).advise(NOT_FOUND)
         })
     }
 
@@ -150,17 +149,16 @@ impl PlannedRestore {
     fn find(path: &Path, key: &PlanKey) -> Result<Option<PlannedRestore>, Error> {
         let failed = |error| Error::io(format!("{} could not be read", path.display()), error);
         let real = match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+                let what = format!("{} is a link that leads nowhere", path.display());
+                return Err(Error::io(what, error)
+                    .advise("Look whether the plan's file system is mounted here; or give another name."));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             real => real.map_err(failed)?,
         };
         let Some(text) = record_file::read(&real, PLAN_LEN_MAX).map_err(failed)? else { return Ok(None) };
-        let plan = Plan::parse(&text, key).map_err(|error| {
-            Error::new(
-                ErrorKind::JournalMismatch,
-                format!("{} is not this key's plan: {error}", path.display()),
-            )
-            .advise("Give a plan and the key that it was made with.")
-        })?;
+        let plan = Plan::parse(&text, key).map_err(|error| not_readable(path, error))?;
         Ok(Some(PlannedRestore::of(&real, plan, key.clone())))
     }
 
@@ -188,7 +186,15 @@ impl PlannedRestore {
             // What a commit would refuse, it says.
             let is_file = matches!(self.plan.target(), PlanTarget::Path(_));
             let is_published = is_file && self.stands_published(&target_dir, &attempts).unwrap_or(false);
-            Ok((is_published, self.receipts(&attempts)?))
+            let found = self.receipts(&attempts)?;
+            let has_file = |(part, names): (u64, &Vec<AttemptName>)| {
+                names
+                    .iter()
+                    .try_fold(false, |is_there, name| Ok(is_there || self.has_file(&attempts, part, *name)?))
+            };
+            // As who runs a part finds it.
+            let is_run = (0..).zip(&found.by_part).map(has_file).collect::<Result<Vec<_>, Error>>()?;
+            Ok((is_published, is_run, found.strange))
         });
         // Last: with a commit the directory goes, also while it is read, and what was found there says nothing then.
         if self.is_committed()? {
@@ -196,9 +202,8 @@ impl PlannedRestore {
             let has_receipt = vec![true; parts];
             return Ok(PartsState { is_committed: true, is_published: true, has_receipt, strange: 0 });
         }
-        let (is_published, found) = found?;
-        let has_receipt = found.by_part.iter().map(|receipts| !receipts.is_empty()).collect();
-        Ok(PartsState { is_committed: false, is_published, has_receipt, strange: found.strange })
+        let (is_published, has_receipt, strange) = found?;
+        Ok(PartsState { is_committed: false, is_published, has_receipt, strange })
     }
 
     /// Whether a commit has been done to its end.
@@ -308,9 +313,24 @@ struct Receipts {
 pub fn open_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
     let path = path.as_ref();
     find_key(path)?.ok_or_else(|| {
-        Error::io(format!("there is no plan's key at {}", path.display()), io::ErrorKind::NotFound.into())
-            .advise("Plan first; or look whether the plan's file system is mounted here, and where its key was put.")
+        Error::new(ErrorKind::Io, format!("there is no plan's key at {}", path.display())).advise(NOT_FOUND)
     })
+}
+
+/// Why the plan at `path` is none for us. Where its MAC is right, it is the key's.
+fn not_readable(path: &Path, error: RecordError) -> Error {
+    let (is, advice) = match error {
+        RecordError::OtherVersion => {
+            ("cannot be used", "Use the program that has made it, or a newer one than this.")
+        }
+        RecordError::Malformed { .. } | RecordError::Contradictory => (
+            "cannot be used",
+            "Its MAC is right: whoever has made it makes other plans. Plan again with this program.",
+        ),
+        _ => ("is not this key's plan", "Give a plan and the key that it was made with."),
+    };
+    let what = format!("{} {is}: {error}", path.display());
+    Error::new(ErrorKind::JournalMismatch, what).advise(advice)
 }
 
 /// Reads the plan's key at `path`, or draws one and puts it there, for its owner alone.
@@ -322,11 +342,12 @@ pub fn open_or_create_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
     if let Some(key) = find_key(path)? {
         return Ok(key);
     }
-    let drawn = PlanKey::generate().map_err(|error| Error::io(NO_KEY, io::Error::other(error)))?;
+    let failed = |error| Error::io(format!("the plan's key could not be made at {}", path.display()), error);
+    let drawn = PlanKey::generate().map_err(|error| failed(io::Error::other(error)))?;
     match put(path, drawn.to_text().as_bytes()) {
         // Somebody was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_key(path),
-        put => put.map(|()| drawn).map_err(|error| Error::io(NO_KEY, error)),
+        put => put.map(|()| drawn).map_err(failed),
     }
 }
 
@@ -360,8 +381,17 @@ fn find_key(path: &Path) -> Result<Option<PlanKey>, Error> {
 fn put(path: &Path, content: &[u8]) -> io::Result<()> {
     let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
     let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is no name of a file"))?;
+    record_file::put(&directory_of(path)?, name, content)
+}
+
+/// Makes the names in the directory of `path` durable.
+fn sync_beside(path: &Path) -> io::Result<()> {
+    directory_of(path)?.sync()
+}
+
+fn directory_of(path: &Path) -> io::Result<Disk> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    record_file::put(&Disk::open(parent.unwrap_or(Path::new(".")))?, name, content)
+    Disk::open(parent.unwrap_or(Path::new(".")))
 }
 
 /// Where it is noted that the plan at `path` has been committed.
@@ -387,6 +417,6 @@ fn no_trees() -> Error {
     Error::new(ErrorKind::Unsupported, "a tree is not restored by this build, which has no trees")
 }
 
-const NO_KEY: &str = "a key for the plan could not be made";
+const NOT_FOUND: &str = "Plan first; or look whether the plan's file system is mounted here, how its name is spelt, and where its key was put.";
 /// Bytes of a key file, its line end included.
 const KEY_LEN_MAX: usize = 2 * PlanKey::LEN + 1;

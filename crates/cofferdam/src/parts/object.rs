@@ -63,9 +63,7 @@ impl PlannedRestore {
             if found.plan.parts().len() as u64 == parts.get() {
                 content.parts = found.plan.parts().to_vec();
             }
-            let found = found.if_the_same(&content)?.with_object(target.clone())?;
-            found.state()?;
-            return Ok((found, Planned::Before));
+            return found.if_the_same(&content)?.with_object(target.clone())?.planned_before();
         }
         let mut options = target.upload_options(&opener.resources.cancel);
         options.if_exists = match opener.if_exists {
@@ -78,11 +76,16 @@ impl PlannedRestore {
             let UploadName { id, attempt, replaces } = begun.name();
             (upload.id, upload.attempt, upload.replaces) = (id, attempt, replaces);
         }
-        let written = Plan::new(content)
-            .map_err(unusable)
-            .and_then(|plan| PlannedRestore::of(path, plan, key).write(&beside));
-        if !matches!(written, Ok((_, Planned::Now))) {
-            // No plan has it.
+        let mut may_be_there = false;
+        let written = Plan::new(content).map_err(unusable).and_then(|plan| {
+            let ours = PlannedRestore::of(path, plan, key);
+            let written = ours.clone().write(&beside);
+            // One that is there, and only not durable, is found by the next run.
+            may_be_there = written.is_err() && ours.may_be_there();
+            written
+        });
+        let has_plan = may_be_there || matches!(written, Ok((_, Planned::Now)));
+        if !has_plan {
             begun.abort().unwrap_or_else(|error| target.tell_left(&error));
         }
         let (planned, made) = written?;

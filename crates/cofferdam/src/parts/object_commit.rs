@@ -73,7 +73,7 @@ impl PlannedRestore {
             };
             let (tags, missing) = self.tags_of(attempts, receipts, stored)?;
             if !missing.is_empty() {
-                return Ok(Outcome::Missing(missing));
+                return Ok(Outcome::Wrong(missing));
             }
             if !self.is_completing(attempts)? {
                 attempts.remove(OsStr::new(PUBLISHING))?;

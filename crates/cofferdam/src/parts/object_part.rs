@@ -10,7 +10,7 @@ use super::PlannedRestore;
 use super::attempts::{AttemptsDir, receipt_name};
 use super::object::upload_gone;
 use super::piece_sink::PieceSink;
-use super::run_part::{attempt_name, receipt_of};
+use super::run_part::{attempt_name, not_planned, receipt_of};
 use crate::object_target::{explain, fault_under};
 use crate::{Error, Opener};
 
@@ -36,7 +36,10 @@ impl PlannedRestore {
         let hasher = PieceHasher::new(&self.key, self.plan.id());
         let (sink, pieces) = PieceSink::new(sink, hasher, cut.piece_len);
         let opened = self.expecting(opener)?.open_segments(extent.segments.clone(), source, sink);
-        let opened = opened.map_err(explain_sent)?;
+        let opened = opened.map_err(|error| match self.is_of_another_stream(&error) {
+            true => not_planned(),
+            false => explain_sent(error),
+        })?;
         let tags = sent.tags().unwrap_or_default().to_vec();
         let receipt = PartReceipt::sent(&self.plan, part, attempt, pieces.take(), tags);
         let receipt = receipt_of(&opened, extent, part, receipt)?;

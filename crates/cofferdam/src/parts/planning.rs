@@ -6,16 +6,18 @@ use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use ::parts::{Modified, NewPlan, Plan, PlanTarget, RECEIPT_PIECES_MAX, TreeTarget, UnusablePlan};
+use ::parts::{
+    Modified, NewPlan, PLAN_LEN_MAX, Plan, PlanTarget, RECEIPT_PIECES_MAX, TreeTarget, UnusablePlan,
+};
 use contract::IfExists;
 use sources::Source;
 use storage::{FileTime, TargetDir};
 use stream::{ChainedSegments, Partition};
 
 use super::attempts::AttemptsDir;
-use super::{PartExtent, PlanKey, PlannedRestore, committed_path, put};
+use super::{PartExtent, PlanKey, PlannedRestore, committed_path, put, sync_beside};
 use crate::files::refuse_same_file;
-use crate::{Attributes, Error, ErrorKind, InTheWay, Opener, Reader, Remedy};
+use crate::{Attributes, Error, ErrorKind, InTheWay, Opener, Reader, Remedy, record_file};
 
 /// What came of making a plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,9 +74,7 @@ impl PlannedRestore {
         let target = PlanTarget::Path(absolute(target_dir.path())?);
         let content = content_of(partition, planning, opener, described, target);
         if let Some(found) = found {
-            let found = found.if_the_same(&content)?;
-            found.state()?;
-            return Ok((found, Planned::Before));
+            return found.if_the_same(&content)?.planned_before();
         }
         let plan = Plan::new(content).map_err(unusable)?;
         PlannedRestore::of(path, plan, key).write(&target_dir)
@@ -87,6 +87,12 @@ impl PlannedRestore {
         let text = plan.to_text(key);
         let attempts = AttemptsDir::create(beside, plan.id(), &text)?;
         let Err(error) = put(path, text.as_bytes()) else { return Ok((self, Planned::Now)) };
+        if error.kind() != io::ErrorKind::AlreadyExists && self.may_be_there() {
+            let what = format!("the plan is at {}, but may not survive a power cut", path.display());
+            return Err(
+                Error::io(what, error).advise("Run this again: it finds the plan, and makes it durable.")
+            );
+        }
         attempts.remove_all(beside, plan.id(), None)?;
         match error.kind() {
             // Somebody was faster.
@@ -96,6 +102,27 @@ impl PlannedRestore {
             }
             _ => Err(Error::io(format!("the plan could not be written to {}", path.display()), error)),
         }
+    }
+
+    /// Whether the plan's file may be this plan, though it could not be written as it should: then what belongs to it is not removed.
+    pub(super) fn may_be_there(&self) -> bool {
+        match record_file::read(&self.path, PLAN_LEN_MAX) {
+            Ok(found) => found.is_some_and(|found| found == self.plan.to_text(&self.key).as_bytes()),
+            // What stands there is no file.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => false,
+            Err(_) => true,
+        }
+    }
+
+    /// That the plan was found, by whoever plans the same: who has written it may have been stopped before its name was durable.
+    pub(super) fn planned_before(self) -> Result<(PlannedRestore, Planned), Error> {
+        self.state()?;
+        let synced = sync_beside(&self.path);
+        synced.map_err(|error| {
+            let what = format!("the plan is at {}, but may not survive a power cut", self.path.display());
+            Error::io(what, error).advise("Run this again, as soon as its directory can be synced.")
+        })?;
+        Ok((self, Planned::Before))
     }
 
     pub(super) fn if_the_same(self, content: &NewPlan) -> Result<PlannedRestore, Error> {

@@ -8,7 +8,7 @@ use ::parts::{
 };
 use local::StagedFile;
 use sources::Source;
-use storage::StageOptions;
+use storage::{ByteCount, StageOptions, TargetError};
 use stream::{Receipt, tell_notices};
 
 use super::PlannedRestore;
@@ -82,7 +82,8 @@ impl PlannedRestore {
         let attempt = attempt_name()?;
         let options = StageOptions::default().expected_len(extent.len()).sparse(opener.sparse);
         let name = part_name(part, attempt);
-        let mut staged = StagedFile::create_in(attempts.storage(), &name, &options).map_err(Error::target)?;
+        let staged = StagedFile::create_in(attempts.storage(), &name, &options);
+        let mut staged = staged.map_err(|error| refused(part, attempts, error))?;
         staged.set_mode(OWNER_ALONE);
         if let Some(ours) = staged.staging_path().file_name() {
             attempts.remove_dead(part, ours)?;
@@ -92,6 +93,7 @@ impl PlannedRestore {
         let opened = self.expecting(opener)?.open_segments(extent.segments.clone(), source, sink);
         let opened = opened.map_err(|error| match error.kind() {
             _ if pieces.are_too_many() => too_long(part),
+            _ if self.is_of_another_stream(&error) => not_planned(),
             // Of a target it would be in place; a part without a receipt is nothing.
             ErrorKind::DurabilityUnknown => {
                 let _ = attempts.remove(&name);
@@ -130,6 +132,13 @@ impl PlannedRestore {
     #[cfg(not(feature = "remote"))]
     fn sweep_upload(&self) {}
 
+    /// Whether what has failed is that another stream was given. One that is shorter has no such segments.
+    pub(super) fn is_of_another_stream(&self, error: &Error) -> bool {
+        let planned = self.plan.content().stream_id;
+        let is_another = error.head().is_some_and(|head| head.stream_id.0 != planned);
+        error.kind() == ErrorKind::DigestMismatch || error.kind() == ErrorKind::Usage && is_another
+    }
+
     /// The same opener, for the planned stream and no other.
     pub(super) fn expecting(&self, opener: &Opener) -> Result<Opener, Error> {
         let planned = StreamDigest(self.plan.content().stream_digest);
@@ -153,20 +162,26 @@ impl PlannedRestore {
     /// Whether there is a receipt of `part` that is right, and a file as long as it says.
     fn has_receipt(&self, attempts: &AttemptsDir, part: u64) -> Result<bool, Error> {
         for (of, attempt) in attempts.receipts()?.into_iter().filter(|(of, _)| *of == part) {
-            if self.read_receipt(attempts, of, attempt)?.is_none() {
-                continue;
-            }
-            if let PlanTarget::Object { .. } = self.plan.target() {
-                // What the store has of it is looked at by the commit.
-                return Ok(true);
-            }
-            let file = attempts.open_part(of, attempt)?;
-            let len = file.and_then(|file| file.metadata().ok()).map(|metadata| metadata.len());
-            if len == Some(self.extent_of(part)?.len()) {
+            if self.read_receipt(attempts, of, attempt)?.is_some() && self.has_file(attempts, of, attempt)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether what an attempt has written is there, as long as it should be. What the store has of an object is looked at by the commit.
+    pub(super) fn has_file(
+        &self,
+        attempts: &AttemptsDir,
+        part: u64,
+        attempt: AttemptName,
+    ) -> Result<bool, Error> {
+        if let PlanTarget::Object { .. } = self.plan.target() {
+            return Ok(true);
+        }
+        let file = attempts.open_part(part, attempt)?;
+        let len = file.and_then(|file| file.metadata().ok()).map(|metadata| metadata.len());
+        Ok(len == Some(self.extent_of(part)?.len()))
     }
 }
 
@@ -187,6 +202,27 @@ pub(super) fn receipt_of(
     })
 }
 
+/// Another stream than the planned one was given.
+pub(super) fn not_planned() -> Error {
+    Error::new(ErrorKind::DigestMismatch, "this is not the planned stream: its digest is another one")
+        .advise("Give the stream that the plan was made of; it may lie elsewhere.")
+}
+
+/// Why no file could be made for an attempt. It is no target that would have to be another one.
+fn refused(part: u64, attempts: &AttemptsDir, error: TargetError) -> Error {
+    match error {
+        TargetError::NoRoom { needed, .. } => {
+            let what = format!(
+                "{} has no room for part {part}, which takes {}",
+                attempts.path().display(),
+                ByteCount(needed)
+            );
+            Error::io(what, io::ErrorKind::StorageFull.into())
+        }
+        error => Error::target(error),
+    }
+}
+
 /// The receipt of a file that has been closed, with what the file system says of it.
 fn of_closed_file(receipt: PartReceipt, attempts: &AttemptsDir) -> PartReceipt {
     let file = attempts.open_part(receipt.part(), receipt.attempt());
@@ -198,7 +234,13 @@ fn of_closed_file(receipt: PartReceipt, attempts: &AttemptsDir) -> PartReceipt {
 /// What the system said, without what was made of it on the way.
 fn first_cause(error: &Error) -> io::Error {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    io::Error::other(causes.last().map(ToString::to_string).unwrap_or_default())
+    match causes.last() {
+        Some(last) => match last.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::other(last.to_string()),
+        },
+        None => io::ErrorKind::Other.into(),
+    }
 }
 
 fn too_long(part: u64) -> Error {

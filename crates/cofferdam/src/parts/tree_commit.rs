@@ -10,7 +10,7 @@ use ::parts::{AttemptName, PartReceipt, PieceHasher, TreeTarget};
 use cofferdam_io::WriteAt;
 use contract::{AttemptId, CommitError, StreamingSink as _};
 use storage::{Seed, TargetError};
-use tree_sink::{Attempt, Opened, Placement, Restored, Room, TreeSink};
+use tree_sink::{Attempt, Finished, Opened, Placement, Restored, Room, TreeSink};
 
 use super::commit::{Committing, Outcome, PUBLISHING};
 use super::comparison::{Comparison, Found, PartBytes, Stopped, interrupted};
@@ -31,7 +31,7 @@ impl PlannedRestore {
         loop {
             let Some(chosen) = candidates.chosen() else {
                 self.check_rest(run, &comparison, &mut candidates)?;
-                return Ok(Outcome::Missing(candidates.missing()));
+                return Ok(Outcome::Wrong(candidates.missing()));
             };
             let last = std::sync::Mutex::default();
             let whole = WholePlaintext {
@@ -177,7 +177,7 @@ impl PlannedRestore {
     }
 
     /// Of a tree that has the target's name: what is left to do.
-    pub(super) fn finish_tree(&self, tree: TreeTarget) -> Result<bool, Error> {
+    pub(super) fn finish_tree(&self, tree: TreeTarget) -> Result<Finished, Error> {
         let options = options_of(tree, self.plan.content().replaces);
         let finished = tree_sink::finish_published(self.target_path(), &options, &self.attempt_id());
         finished.map_err(|error| match error {
@@ -194,7 +194,7 @@ impl PlannedRestore {
 
     /// Removes what a commit of this plan has left beside the target. Of one that has put the tree in place, it does what is left to do.
     pub(super) fn discard_tree(&self, tree: TreeTarget) -> Result<(), Error> {
-        if self.finish_tree(tree)? {
+        if let Finished::Done(_) = self.finish_tree(tree)? {
             return Ok(());
         }
         tree_sink::remove_attempt(self.target_path(), &self.attempt_id()).map(drop).map_err(Error::target)

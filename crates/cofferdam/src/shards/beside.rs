@@ -23,10 +23,7 @@ pub(crate) fn discard(target: &Path) -> Result<Vec<PathBuf>, Error> {
     let Ok(target_dir) = resolve(target) else { return Ok(Vec::new()) };
     let name = private_name(&target_dir);
     let parent = directory_of(&target_dir)?;
-    if matches!(statat(parent, &name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) {
-        return Ok(Vec::new());
-    }
-    let Some(mut private) = lock(&target_dir, &name)? else { return Ok(Vec::new()) };
+    let Some(mut private) = lock_to_remove(&target_dir, &name)? else { return Ok(Vec::new()) };
     let names = private.names()?;
     if let Some(strange) = names.iter().find(|name| !is_ours(name)) {
         return Err(not_of_shards(&private.path().join(strange)));
@@ -57,6 +54,11 @@ pub(crate) fn beside(target_dir: &TargetDir) -> Result<Option<PathBuf>, Error> {
     }
 }
 
+/// Why the next restore of shards refuses what has the name of the private directory, if it does.
+pub(crate) fn refusal(target_dir: &TargetDir) -> Option<Error> {
+    PrivateDir::open(target_dir, &private_name(target_dir)).err()
+}
+
 /// The private directory, locked as long as this lives: by itself, which keeps others on this machine out until it has been removed, and by a file in
 /// it, which keeps other machines out (on NFS a directory's lock does not leave the machine).
 #[derive(Debug)]
@@ -66,6 +68,20 @@ pub(super) struct LockedDir {
 }
 
 impl LockedDir {
+    /// One that is locked by itself already.
+    fn of(private: PrivateDir) -> Result<LockedDir, Error> {
+        let lock = private.lock(OsStr::new(LOCK))?.ok_or_else(|| busy(private.path()))?;
+        // Whoever removes the directory takes the file's name away while it has the lock.
+        let is_there = lock.stamp().and_then(|ours| {
+            let there = private.disk().stamp_at(OsStr::new(LOCK))?;
+            Ok(there.is_some_and(|there| there.inode == ours.inode))
+        });
+        match is_there.map_err(|error| private.failed("could not be examined", error))? {
+            true => Ok(LockedDir { private, lock: Some(lock) }),
+            false => Err(busy(private.path())),
+        }
+    }
+
     /// Removes the lock's file, of a directory that holds no shard any more.
     pub(super) fn remove_lock(&mut self) -> Result<(), Error> {
         self.private.remove(OsStr::new(LOCK))?;
@@ -91,24 +107,37 @@ impl AsFd for LockedDir {
 
 /// Opens the private directory and locks it; `None` if its name has gone, or is another's, by the time that it is locked.
 pub(super) fn lock(target_dir: &TargetDir, name: &OsStr) -> Result<Option<LockedDir>, Error> {
+    let Some(private) = open_locked(target_dir, name)? else { return Ok(None) };
+    match is_called(target_dir, name, &private)? {
+        true => LockedDir::of(private).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The same; `None` if nothing of shards is there any more. One that was moved away in between still has them: nobody is told that nothing is kept.
+fn lock_to_remove(target_dir: &TargetDir, name: &OsStr) -> Result<Option<LockedDir>, Error> {
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(private) = open_locked(target_dir, name)? else { return Ok(None) };
+        if is_called(target_dir, name, &private)? {
+            return LockedDir::of(private).map(Some);
+        }
+        let links = fstat(&private).map(|found| found.st_nlink);
+        let links = links.map_err(|error| private.failed("could not be examined", error.into()))?;
+        if links > 0 && !private.names()?.is_empty() {
+            return Err(moved_before(private.path()));
+        }
+        // Another process has removed it, and somebody may have begun anew since.
+    }
+    Err(busy(&target_dir.sibling(name)))
+}
+
+/// Opens what has the name, and locks it by itself.
+fn open_locked(target_dir: &TargetDir, name: &OsStr) -> Result<Option<PrivateDir>, Error> {
     let Some(private) = PrivateDir::open(target_dir, name)? else { return Ok(None) };
     match flock(&private, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(busy(private.path())),
-        Err(error) => return Err(private.failed("could not be locked", error.into())),
-    }
-    if !is_called(target_dir, name, &private)? {
-        return Ok(None);
-    }
-    let lock = private.lock(OsStr::new(LOCK))?.ok_or_else(|| busy(private.path()))?;
-    // Whoever removes the directory takes the file's name away while it has the lock.
-    let is_there = lock.stamp().and_then(|ours| {
-        let there = private.disk().stamp_at(OsStr::new(LOCK))?;
-        Ok(there.is_some_and(|there| there.inode == ours.inode))
-    });
-    match is_there.map_err(|error| private.failed("could not be examined", error))? {
-        true => Ok(Some(LockedDir { private, lock: Some(lock) })),
-        false => Err(busy(private.path())),
+        Ok(()) => Ok(Some(private)),
+        Err(Errno::WOULDBLOCK) => Err(busy(private.path())),
+        Err(error) => Err(private.failed("could not be locked", error.into())),
     }
 }
 
@@ -165,6 +194,13 @@ fn moved(path: &Path) -> Error {
         .advise("Look who has moved it, and remove what it has become: no shard is in it any more.")
 }
 
+fn moved_before(path: &Path) -> Error {
+    let what = format!("{} was moved away before anything of it was removed", path.display());
+    Error::new(ErrorKind::JournalMismatch, what).advise(
+        "Look who has moved it, and where it is: shards are in it, in clear. Then discard what stands there now.",
+    )
+}
+
 pub(super) fn directory_of(target_dir: &TargetDir) -> Result<BorrowedFd<'_>, Error> {
     target_dir.directory().ok_or_else(|| Error::new(ErrorKind::Usage, "the target is in no directory"))
 }
@@ -181,4 +217,6 @@ pub(super) const MANIFEST: &str = "manifest";
 pub(super) const PUBLISHING: &str = "publishing";
 pub(super) const FINISHED: &[u8] = b"finished-";
 const SUFFIX: &[u8] = b".cofferdam-shards";
+/// How often other processes may remove it and make it anew in between.
+const ATTEMPTS_MAX: usize = 16;
 const _: () = assert!(SUFFIX.len() <= storage::names::SUFFIX_LEN_MAX);

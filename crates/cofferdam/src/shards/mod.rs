@@ -58,7 +58,7 @@ mod target;
 pub use ::parts::{MANIFEST_LEN_MAX, Manifest, RecordError, SHARDS_MAX, Shard, ShardName, UnusableManifest};
 use signatures::{Message, PublicKey, Signature, SignatureError, TrustedKeys};
 
-pub(crate) use self::beside::{beside, discard};
+pub(crate) use self::beside::{beside, discard, refusal};
 pub use self::target::{ShardRun, ShardsTarget};
 use crate::signed_by::refused;
 use crate::{Error, ErrorKind};
@@ -85,7 +85,7 @@ impl SignedManifest {
                     "the signature is of another manifest, or one of the two is damaged",
                 )
                 .advise("Look whether manifest and signature belong together, and where both come from."),
-                error => refused(error),
+                error => refused("the signature does not show who has made the manifest", error),
             })?;
         let manifest = Manifest::parse(text).map_err(|error| {
             Error::new(ErrorKind::Unsupported, format!("it was signed, and is no manifest: {error}"))

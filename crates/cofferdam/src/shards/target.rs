@@ -63,7 +63,7 @@ impl ShardsTarget {
             let manifest = manifest.manifest().clone();
             let mut left = ShardsTarget { manifest, target_dir, private, private_name };
             if left.is_published()? {
-                return left.settle().map(|()| None);
+                return left.settle().map(|_| None);
             }
             left.private.remove_lock()?;
             return Err(taken(&path));
@@ -245,13 +245,14 @@ impl ShardsTarget {
         Ok(missing)
     }
 
-    /// Gives the directory the target's name, durably, if all shards are in it and nothing else.
+    /// Gives the directory the target's name, durably, if all shards are in it and nothing else. Gives the private directory, if that could not be removed: no
+    /// shard is in it any more.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`]: shards are missing. [`ErrorKind::TargetExists`]: something has appeared there. [`ErrorKind::JournalMismatch`]: there is
     /// something else in the directory. [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut; or somebody has moved it, or
     /// the directory that it is in, at the same time. With any other nothing has changed.
-    pub fn publish(self) -> Result<(), Error> {
+    pub fn publish(self) -> Result<Option<PathBuf>, Error> {
         let missing = self.missing()?;
         if let Some(first) = missing.first() {
             let what = format!(
@@ -308,7 +309,7 @@ impl ShardsTarget {
     }
 
     /// The target has its name: it is made durable, and what is beside it removed.
-    fn settle(mut self) -> Result<(), Error> {
+    fn settle(mut self) -> Result<Option<PathBuf>, Error> {
         let parent = directory_of(&self.target_dir)?;
         fsync(parent).map_err(|error| {
             let what =
@@ -326,8 +327,8 @@ impl ShardsTarget {
         let _ = self.remove_notes();
         let _ = self.private.remove_lock();
         let _ = self.private.remove(OsStr::new(PUBLISHING));
-        let _ = self.private.remove_itself(parent, &self.private_name);
-        Ok(())
+        let removed = self.private.remove_itself(parent, &self.private_name);
+        Ok(removed.is_err().then(|| self.private.path().to_owned()))
     }
 
     /// Removes all notes but the one that says that the target is in place.
@@ -352,7 +353,10 @@ impl ShardsTarget {
     }
 
     fn of_another(&self) -> Error {
-        let what = "an interrupted restore of another manifest is kept beside the target";
+        let what = format!(
+            "{}: an interrupted restore of another manifest is kept there",
+            self.private.path().display()
+        );
         Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(Kept::Restore))
     }
 }

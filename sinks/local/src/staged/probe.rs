@@ -113,8 +113,13 @@ fn clear(target_dir: &TargetDir, name: &OsStr) -> Result<(), TargetError> {
 }
 
 fn remove(storage: &dyn Storage, name: &OsStr) -> io::Result<()> {
-    match storage.id_at(name)? {
-        Some(_) => storage.remove(name),
-        None => Ok(()),
+    match storage.id_at(name) {
+        Ok(Some(_)) => storage.remove(name),
+        Ok(None) => Ok(()),
+        Err(error) => {
+            // What this process has made does not stay for that.
+            let _ = storage.remove(name);
+            Err(error)
+        }
     }
 }

@@ -12,22 +12,28 @@ once: standard output, a FIFO, a receiver. A stream with the digest `tags` canno
 pub(super) const AFTER_HELP: &str = "\
 Examples:
   cofferdam restore -i key.txt db.cfd db.img
-  cofferdam restore -p --force db.cfd db.img           ask for the passphrase, replace db.img
+  cofferdam restore -p --force db.cfd db.img              ask for the passphrase, replace db.img
+  cofferdam restore -i key.txt s3://backups/db.cfd db.img out of a store
+  cofferdam restore -i key.txt etc.cfd /srv/etc           a directory that was sealed
+  cofferdam restore -i key.txt etc.cfd ssh --path /ssh    some paths; only those are read
+  cofferdam restore -i key.txt srv.cfd - | tar x          verified segments, one after another
   ssh store cat srv.cfd | cofferdam restore -i key.txt - srv.tar
-  cofferdam restore -i key.txt s3://backups/db.cfd db.img   out of a store; credentials from the environment
-  cofferdam restore -i key.txt etc.cfd /srv/etc        a directory that was sealed; --force replaces one, --keep-old keeps that
-  cofferdam restore -i key.txt etc.cfd ssh --path /ssh   some paths of it; only those are read, and proved
-  cofferdam restore -i key.txt srv.cfd - | tar x       verified segments, one after another
-  cofferdam restore -i key.txt --force --seed db.img new.cfd db.img   fetch only what changed since db.img
-  cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img   the very stream that was sealed, or nothing
-  cofferdam restore -i key.txt --signed-by sealers.pub db.cfd db.img   one that they have signed (db.cfd.sig), or nothing
-  cofferdam restore -i key.txt s3://backups/db.cfd gs://lab/db.img  from store to store: the plaintext lies there as it is
-  cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged    what is whole of a damaged stream; exit code 3
-  cofferdam restore -i key.txt --force --wal /var/tmp/sdb.wal db.cfd /dev/sdb   over a block device, through a log
-  cofferdam restore -i key.txt --plan p --parts 8 db.cfd db.img    by many machines: plan, then on any of them
-  cofferdam restore -i key.txt --plan p --part 3                   one part of it, and at the end
-  cofferdam restore --plan p --commit                              the target, all or nothing
-  cofferdam restore -i key.txt --manifest --signed-by sealers.pub may.manifest dir   all shards of a snapshot, or nothing
+  cofferdam restore -i key.txt --expect-digest 3f… db.cfd db.img
+                                                          the very stream that was sealed
+  cofferdam restore -i key.txt --signed-by sealers.pub db.cfd db.img
+                                                          one that they have signed (db.cfd.sig)
+  cofferdam restore -i key.txt --force --seed db.img new.cfd db.img
+                                                          fetch what has changed since db.img
+  cofferdam restore -i key.txt --force --wal /var/tmp/sdb.wal db.cfd /dev/sdb
+                                                          over a block device, through a log
+  cofferdam restore -i key.txt --salvage db.cfd db.img.salvaged
+                                                          what is whole of a damaged stream
+  cofferdam restore -i key.txt --plan p --parts 8 db.cfd db.img
+                                                          by many machines: plan; on any of them
+  cofferdam restore -i key.txt --plan p --part 3          one part of it; and at the end
+  cofferdam restore --plan p --commit                     the target, all or nothing
+  cofferdam restore -i key.txt --manifest --signed-by sealers.pub may.manifest dir
+                                                          all shards of a snapshot
 
 Exit codes: 0 done, 1 reading or writing failed, 2 usage, 3 damaged, tampered with, or of another digest, 4 no key opens it, \
 5 truncated, 6 the target exists, 7 a limit is exceeded or a feature is not supported, 8 what is kept beside the \

@@ -1,7 +1,9 @@
 //! The steps of a restore by many processes: planning, one part, the commit, how far it is, giving it up.
 //! It turns options into calls; the library does the work, and what is between the processes is in files.
 
+use std::error::Error as _;
 use std::ffi::OsString;
+use std::io;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,7 +12,7 @@ use std::time::Instant;
 use cofferdam::parts::{
     GivenUp, Outcome, PartRun, PlanTarget, Planned, PlannedRestore, open_key, open_or_create_key,
 };
-use cofferdam::{ErrorKind, StreamDigest, TreeOutcome, descriptor_named, is_pipe};
+use cofferdam::{ErrorKind, InTheWay, Remedy, StreamDigest, TreeOutcome, descriptor_named};
 use serde::Serialize;
 
 use super::Restore;
@@ -45,6 +47,8 @@ impl Restore {
 
     fn make_plan(&mut self, plan: &Path, parts: NonZeroU64, report: Report) -> Result<(), Failure> {
         self.tree.check_planning()?;
+        self.tree.check(&self.target)?;
+        self.staging.check(&self.target)?;
         let described = self.described()?;
         let key_path = self.plan.key_path(plan)?;
         let mut files = self.files()?;
@@ -66,6 +70,7 @@ impl Restore {
         let (opener, _) = self.signed_by.demand(opener, &self.sealed, &cancel, report)?;
         let source = self.sealed.source(&cancel, report)?;
         interrupt::roll_back_from_now_on();
+        let key_name = Name::from(&*key_path);
         let key = open_or_create_key(key_path)?;
         let made = match &self.target {
             Goal::Here(End::Path(target)) => {
@@ -82,8 +87,14 @@ impl Restore {
             Failure::from(error).of_input(&self.sealed).advise_also("The target is as it was.")
         })?;
         watch.finish();
-        let record = PlanRecord::new("planned", plan, &planned, made == Planned::Before);
-        let verb = if made == Planned::Now { "planned" } else { "planned before:" };
+        let mut record = PlanRecord::new("planned", plan, &planned, made == Planned::Before);
+        let is_committed = made == Planned::Before && planned.state()?.is_committed;
+        record.committed = Some(is_committed);
+        let verb = match (made, is_committed) {
+            (Planned::Now, _) => "planned",
+            (_, false) => "planned before:",
+            (_, true) => "committed before, and not restored again:",
+        };
         let mut sentence = format!(
             "{verb} {} into {} in {}: {}",
             self.sealed,
@@ -93,6 +104,13 @@ impl Restore {
         );
         if record.parts < parts.get() {
             sentence.push_str("; a store takes none that is shorter than 5 MiB, but for the last");
+        }
+        if is_committed {
+            let [key, note] = [key_name, Name::from(&*note_of(plan))];
+            sentence.push_str(&format!(
+                "\nto restore it again give the plan another name, or remove {}, {key} and {note}",
+                record.plan
+            ));
         }
         report.done(Channel::Stdout, &record, sentence, "the plan is in place")
     }
@@ -107,7 +125,7 @@ impl Restore {
             })?;
             self.sealed.set_timeout(self.timeout);
         }
-        self.resources.begin(RunInfo::opening(self.command), &self.opened_files()?, report)?;
+        self.resources.begin(RunInfo::opening(self.command), &self.part_files(plan)?, report)?;
         let cancel = interrupt::install(report)?;
         let watch = Watch::new(report, "restoring", Warnings::AtOnce);
         let opener = self.opener(&cancel, watch.clone(), report)?;
@@ -117,9 +135,13 @@ impl Restore {
         interrupt::roll_back_from_now_on();
         let run = planned.run_part(&opener, part, source);
         let run = run.map_err(|error| {
-            let is_final = is_final(error.kind());
+            let (is_final, is_full) = (is_final(error.kind()), is_out_of_room(&error));
             let failure = Failure::from(error).of_input(&self.sealed);
-            if is_final { failure } else { failure.advise_also(UNTOUCHED) }
+            match (is_final, is_full) {
+                (true, _) => failure,
+                (false, true) => failure.advise(format!("{MAKE_ROOM} A part touches no target.")),
+                (false, false) => failure.advise_also(UNTOUCHED),
+            }
         })?;
         watch.finish();
         let len = planned.plan().parts()[part as usize].len();
@@ -148,10 +170,8 @@ impl Restore {
     fn commit(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
         let planned = self.pinned(plan, report)?;
-        let mut files = NamedFiles::default();
-        files.reads("the plan", &End::Path(plan.to_owned()))?;
-        files.reads("the plan's key", &End::Path(self.plan.key_path(plan)?))?;
-        files.writes(NOTE, &End::Path(note_of(plan)))?;
+        self.refuse_useless_wait(&goal_of(&planned)?)?;
+        let mut files = self.planned_files(plan)?;
         goal_of(&planned)?.name_files(&mut files)?;
         self.resources.name_files(&mut files)?;
         self.resources.begin(RunInfo::of(self.command), &files, report)?;
@@ -165,24 +185,13 @@ impl Restore {
         };
         let target = goal_of(&planned)?;
         self.tell_target(&target);
-        let explained = |error: cofferdam::Error| {
-            match error.kind() {
-            // What a plan that replaces does not, the error says.
-            ErrorKind::TargetExists if planned.plan().content().replaces => Failure::from(error),
-            ErrorKind::TargetExists => Failure::from(error).advise(
-                "The plan replaces no target: move that one away and commit again, or plan again with --force.",
-            ),
-            kind if matches!(target, Goal::There(_)) && is_cut_off(kind) => {
-                Failure::from(error).advise_also(SENT_STAYS)
-            }
-            _ => target.explain(error, "target"),
-        }
-        };
-        let (was_there, tree) = match committed.map_err(explained)? {
+        let (was_there, tree) = match committed.map_err(|error| not_committed(error, &planned, &target))? {
             Outcome::Published => (false, None),
             Outcome::TreePublished(restored) => (false, Some(TreeRecord::new(&restored))),
+            Outcome::TreeFinished(restored) => (true, restored.as_ref().map(TreeRecord::new)),
             Outcome::AlreadyCommitted => (true, None),
-            Outcome::Missing(parts) => return Err(missing(&parts)),
+            Outcome::Missing(parts) => return Err(missing(parts)),
+            Outcome::Wrong(parts) => return Err(wrong(parts)),
         };
         // The target is in place, and what could not be removed beside it is no reason to fail.
         if let Ok(Some(left)) = planned.left_beside() {
@@ -194,12 +203,20 @@ impl Restore {
         let made = (Size(record.plaintext_len), count(record.parts, "part"));
         let output = &record.output;
         let mut sentence = match (was_there, &record.tree) {
-            (true, _) => format!("{output} has been put in place before"),
-            (false, None) => format!("{output}: {} in {}", made.0, made.1),
-            (false, Some(tree)) => format!("{output}: {}, {} in {}", tree.contents(), made.0, made.1),
+            (true, None) => format!("{output} has been put in place before"),
+            (true, Some(tree)) => format!("{output} has been put in place before: {}", tree.contents()),
+            (false, None) => format!("committed {output}: {} in {}", made.0, made.1),
+            (false, Some(tree)) => {
+                format!("committed {output}: {}, {} in {}", tree.contents(), made.0, made.1)
+            }
         };
-        if let Some(old) = record.tree.as_ref().and_then(TreeRecord::kept_old) {
-            sentence.push_str(&format!("\nthe directory that was there is {old}"));
+        match record.tree.as_ref().and_then(TreeRecord::kept_old) {
+            Some(old) => sentence.push_str(&format!("\nthe directory that was there is {old}")),
+            None if was_there && record.tree.is_none() => sentence.extend(kept_somewhere(&planned)),
+            None => {}
+        }
+        if was_there && is_there(&planned) == Some(false) {
+            report.warning(format_args!("{output}{NOTHING_THERE}"));
         }
         report.done(Channel::Stdout, &record, sentence, target.done())
     }
@@ -213,7 +230,7 @@ impl Restore {
         let parts = state.has_receipt.len() as u64;
         let target = Name::from(planned.plan().target().name());
         let mut sentence = match (state.is_committed, missing.is_empty()) {
-            (true, _) => format!("{target} is in place: the plan has been committed"),
+            (true, _) => format!("{target}: the plan has been committed, and has put it in place"),
             (false, _) if state.is_published => {
                 format!("{target} is in place, which is not noted yet: commit again")
             }
@@ -223,6 +240,13 @@ impl Restore {
                 format!("{target}: {done} of {parts} parts have been run; missing: {}", listed(&missing))
             }
         };
+        let there = is_there(&planned);
+        if state.is_committed && there == Some(false) {
+            sentence.push_str(NOTHING_THERE);
+        }
+        if planned.object_url().is_some() && !state.is_committed {
+            sentence.push_str("\nthis is what the receipts say; the commit asks the store what it has");
+        }
         if state.strange > 0 {
             sentence.push_str(&format!("\n{} not of this plan", count(state.strange, "receipt")));
         }
@@ -234,6 +258,7 @@ impl Restore {
             missing,
             committed: state.is_committed,
             published: state.is_published,
+            there,
             strange: state.strange,
         };
         report.answer(Channel::Stdout, &record, sentence)
@@ -242,6 +267,7 @@ impl Restore {
     fn give_up(&self, plan: &Path, report: Report) -> Result<(), Failure> {
         self.refuse_sealed()?;
         let planned = self.pinned(plan, report)?;
+        self.refuse_useless_wait(&goal_of(&planned)?)?;
         let given_up = planned.give_up()?;
         let mut record = PlanRecord::new("given_up", plan, &planned, given_up == GivenUp::WasInPlace);
         record.outcome = Some(match given_up {
@@ -252,16 +278,17 @@ impl Restore {
         });
         let (name, output) = (&record.plan, &record.output);
         let sentence = match given_up {
-            GivenUp::WasInPlace => {
-                format!("{output} has been put in place before; what was left beside it is removed")
-            }
+            GivenUp::WasInPlace => format!(
+                "{output} has been put in place before; nothing is kept beside it any more{}",
+                kept_somewhere(&planned).unwrap_or_default()
+            ),
             GivenUp::MayHaveBeenInPlace => format!(
                 "{name}: nothing is kept for it any more. A commit that was interrupted may have put {output} in place: look what stands there"
             ),
             GivenUp::NothingFound => format!(
                 "{name}: nothing was found that is kept for it: it was given up before, or its file system is not mounted here, or its directory was moved"
             ),
-            _ => format!("{name}: nothing is kept for it any more; its files can be removed"),
+            _ => format!("{name}: nothing is kept for it any more; {name} and its key can be removed"),
         };
         report.done(Channel::Stdout, &record, sentence, "the plan has been given up")
     }
@@ -279,7 +306,18 @@ impl Restore {
     }
 
     fn planned(&self, plan: &Path, report: Report) -> Result<PlannedRestore, Failure> {
-        let planned = PlannedRestore::open(plan, open_key(self.plan.key_path(plan)?)?)?;
+        let key = open_key(self.plan.key_path(plan)?);
+        // Who has mistyped the plan's name, or not mounted where it is, has no key of that name either.
+        let is_absent = matches!(plan.metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let key = key.map_err(|error| {
+            let failure = Failure::from(error);
+            if is_absent {
+                failure.of_part(format_args!("there is no plan at {}", Name::from(plan)))
+            } else {
+                failure
+            }
+        })?;
+        let planned = PlannedRestore::open(plan, key)?;
         let target = goal_of(&planned)?;
         self.uploading.check_planned(&target)?;
         #[cfg(not(feature = "remote"))]
@@ -331,66 +369,23 @@ impl Restore {
         })
     }
 
-    fn opened_files(&self) -> Result<NamedFiles, Failure> {
+    /// Those of the plan itself, after it has been made.
+    fn planned_files(&self, plan: &Path) -> Result<NamedFiles, Failure> {
         let mut files = NamedFiles::default();
-        self.sealed.name_files(&mut files)?;
-        self.keys.name_files(&mut files)?;
-        self.rate.name_files(&mut files)?;
-        self.resources.name_files(&mut files)?;
+        files.reads("the plan", &End::Path(plan.to_owned()))?;
+        files.reads("the plan's key", &End::Path(self.plan.key_path(plan)?))?;
+        files.writes(NOTE, &End::Path(note_of(plan)))?;
         Ok(files)
     }
 
-    /// What a step takes from the plan is not given again: it might be something else.
-    fn refuse_other_targets(&self) -> Result<(), Failure> {
-        let is_planning = matches!(self.plan.step(), Some((_, Step::Plan(_))));
-        if self.force && !is_planning {
-            return Err(Failure::usage("--force: the plan says whether a target is replaced")
-                .advise("Leave it out, or make another plan with it."));
-        }
-        if !is_planning {
-            self.tree.refuse_planned()?;
-        }
-        #[cfg(feature = "signatures")]
-        if self.shards.manifest {
-            return Err(Failure::usage("--manifest: a plan is of one stream")
-                .advise("Plan each large shard by itself, or restore the manifest without a plan."));
-        }
-        match &self.target {
-            Goal::Here(End::Standard) if !is_planning => Ok(()),
-            Goal::Here(End::Path(path)) if is_planning && !is_pipe(path) => {
-                self.uploading.check_planned(&self.target)
-            }
-            Goal::There(_) if is_planning => self.uploading.check_planned(&self.target),
-            _ if is_planning => Err(no_target()),
-            _ => Err(Failure::usage("the plan has the target").advise("Leave TARGET out.")),
-        }
-    }
-
-    /// What a step does not do, it does not take: whoever gives it believes that it has been done.
-    fn refuse_undone(&self, step: Step) -> Result<(), Failure> {
-        let is_planning = matches!(step, Step::Plan(_));
-        let opens = is_planning || matches!(step, Step::Part(_));
-        let (reads_none, has_it) = ("this step reads no stream", "the plan says what a new target gets");
-        let undone = [
-            ("--signed-by", self.signed_by.is_given() && !opens, reads_none),
-            ("--min-sequence", self.expected.min_sequence().is_some() && !opens, reads_none),
-            ("--no-preserve", self.staging.ignores_attributes() && !is_planning, has_it),
-            ("--sparse", self.staging.is_sparse_given(), "the commit makes the target, and leaves zeros out"),
-            ("--accept-unproven", self.foreign.accepts_unproven(), "each part is proved"),
-        ];
-        match undone.into_iter().find(|(_, is_given, _)| *is_given) {
-            None => Ok(()),
-            Some((option, _, why)) => {
-                Err(Failure::usage(format!("{option} is of no use: {why}")).advise("Leave the option out."))
-            }
-        }
-    }
-
-    fn refuse_sealed(&self) -> Result<(), Failure> {
-        match self.sealed {
-            Sealed::Here(End::Standard) => Ok(()),
-            _ => Err(Failure::usage("this step reads no stream").advise("Leave SEALED out.")),
-        }
+    fn part_files(&self, plan: &Path) -> Result<NamedFiles, Failure> {
+        let mut files = self.planned_files(plan)?;
+        self.sealed.name_files(&mut files)?;
+        self.keys.name_files(&mut files)?;
+        self.signed_by.name_files(&self.sealed, &mut files)?;
+        self.rate.name_files(&mut files)?;
+        self.resources.name_files(&mut files)?;
+        Ok(files)
     }
 }
 
@@ -402,15 +397,67 @@ fn note_of(plan: &Path) -> PathBuf {
     note.into()
 }
 
-/// Whether the same command ends so again.
-fn is_final(kind: ErrorKind) -> bool {
-    use ErrorKind::{DigestMismatch, JournalMismatch, Limit, NoKey, NotSigned, Stale, Unsupported, Usage};
-    matches!(kind, DigestMismatch | JournalMismatch | Limit | NoKey | NotSigned | Stale | Unsupported | Usage)
+/// Of a directory that was replaced and kept, where whoever has put the other one in place has not noted under which name.
+fn kept_somewhere(planned: &PlannedRestore) -> Option<String> {
+    let content = planned.plan().content();
+    let keeps_old = content.replaces && content.tree.is_some_and(|tree| tree.keeps_old);
+    keeps_old.then(|| {
+        let old = Name::from(planned.plan().target().name());
+        format!("\nif a directory was there, it is {old}.cofferdam-old, or that with a number")
+    })
 }
 
-fn no_target() -> Failure {
+/// What a commit that failed means for the target.
+fn not_committed(error: cofferdam::Error, planned: &PlannedRestore, target: &Goal) -> Failure {
+    let is_replaced_by_force = matches!(error.remedy(), Some(Remedy::Replace(InTheWay::File)));
+    match error.kind() {
+        // What a plan that replaces does not, and what is no file, the error says.
+        ErrorKind::TargetExists if planned.plan().content().replaces || !is_replaced_by_force => {
+            Failure::from(error)
+        }
+        ErrorKind::TargetExists => Failure::from(error).advise(
+            "The plan replaces no target: move that one away and commit again, or plan again with --force.",
+        ),
+        kind if matches!(target, Goal::There(_)) && is_cut_off(kind) => {
+            Failure::from(error).advise_also(SENT_STAYS)
+        }
+        ErrorKind::Io if is_out_of_room(&error) => target.explain(error, "target").advise_also(MAKE_ROOM),
+        _ => target.explain(error, "target"),
+    }
+}
+
+/// Whether a file system is full, or this user's share of it.
+fn is_out_of_room(error: &cofferdam::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
+    let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
+/// Whether the same command ends so again.
+fn is_final(kind: ErrorKind) -> bool {
+    use ErrorKind::{
+        Damaged, DigestMismatch, JournalMismatch, Limit, NoKey, NotAStream, NotSigned, Stale, Truncated,
+        Unsupported, Usage,
+    };
+    matches!(
+        kind,
+        Damaged
+            | DigestMismatch
+            | JournalMismatch
+            | Limit
+            | NoKey
+            | NotAStream
+            | NotSigned
+            | Stale
+            | Truncated
+            | Unsupported
+            | Usage
+    )
+}
+
+pub(super) fn no_target() -> Failure {
     Failure::usage("a plan is for a file, a directory or an object as TARGET")
-        .advise("Name one: a path, or s3://BUCKET/KEY.")
+        .advise("Give SEALED, and a TARGET: a path, or s3://BUCKET/KEY.")
 }
 
 /// What the plan makes.
@@ -423,10 +470,35 @@ fn goal_of(planned: &PlannedRestore) -> Result<Goal, Failure> {
     }
 }
 
-fn missing(parts: &[u64]) -> Failure {
-    let what = format!("{} missing: {}", count(parts.len() as u64, "part"), listed(parts));
+fn missing(parts: Vec<u64>) -> Failure {
+    let what = format!("{} missing: {}", count(parts.len() as u64, "part"), listed(&parts));
     Failure::new(FailureKind::PartsMissing, what)
         .advise("Run them, then this again. The target is as it was.")
+        .of_parts(parts, Vec::new())
+}
+
+/// They had been run: whoever runs them again is to look who has changed them, too.
+fn wrong(parts: Vec<u64>) -> Failure {
+    let what = format!(
+        "{} missing: {}: what had been written of it was changed after its receipt, and is removed",
+        count(parts.len() as u64, "part"),
+        listed(&parts)
+    );
+    Failure::new(FailureKind::PartsMissing, what)
+        .advise("Look at the storage, and at who can write there. Run them, then this again. The target is as it was.")
+        .of_parts(parts.clone(), parts)
+}
+
+/// Whether anything has the target's name; not known of an object, which no store is asked for.
+fn is_there(planned: &PlannedRestore) -> Option<bool> {
+    match planned.plan().target() {
+        PlanTarget::Path(path) => match path.symlink_metadata() {
+            Ok(_) => Some(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(false),
+            Err(_) => None,
+        },
+        PlanTarget::Object { .. } => None,
+    }
 }
 
 /// Numbers, as ranges where several follow each other; not more of those than can be read.
@@ -463,6 +535,9 @@ struct PlanRecord {
     /// Of a plan that was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
+    /// Of planning: whether the plan has been committed before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    committed: Option<bool>,
     /// Of a commit that has put a directory in place.
     #[serde(skip_serializing_if = "Option::is_none")]
     tree: Option<TreeRecord>,
@@ -482,6 +557,7 @@ impl PlanRecord {
             plaintext_len: plan.plaintext_len(),
             was_there,
             outcome: None,
+            committed: None,
             tree: None,
         }
     }
@@ -507,12 +583,16 @@ struct StateRecord {
     missing: Vec<u64>,
     committed: bool,
     published: bool,
+    /// Of an object that is not asked.
+    there: Option<bool>,
     strange: u64,
 }
 
 /// Also where a commit before this one may have put the object in place: the next one finds that out.
 const SENT_STAYS: &str = "This commit has put nothing in place, and what was sent stays at the store. Commit again, or give the plan up.";
 const NOTE: &str = "the note that the plan is committed";
+const MAKE_ROOM: &str = "Make room there, then run the same command again.";
+const NOTHING_THERE: &str = "; nothing is there any more: to restore it again make a plan of another name, or remove this one's files";
 const UNTOUCHED: &str = "A part touches no target; run the same command again.";
 /// More ranges than this are not read by anybody; `--json` has all of them.
 const RANGES_SHOWN: usize = 20;

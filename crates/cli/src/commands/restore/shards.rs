@@ -11,7 +11,7 @@ use super::Restore;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::io_arg::End;
-use crate::manifest_arg::stream_of;
+use crate::manifest_arg::{open_stream, stream_of};
 use crate::metrics_file::{self, RunInfo};
 use crate::peer::Goal;
 use crate::printable::Name;
@@ -72,7 +72,12 @@ impl Restore {
             restored.map_err(|failure| failure.unless_interrupted(&cancel).advise_also(RESUMED))?;
         }
         watch.finish();
-        place.publish()?;
+        if let Some(left) = place.publish()? {
+            let (left, target) = (Name::from(&*left), self.target.name());
+            report.warning(format!(
+                "{left} could not be removed, and has no shard in it: `cofferdam discard {target}` removes it"
+            ));
+        }
         let record = ShardsRecord::new(self, &manifest, begun, false);
         let mut sentence = format!(
             "{}: {}, {}, {}\nsigned by {}",
@@ -100,11 +105,11 @@ impl Restore {
         let begun = Instant::now();
         let named = |failure: Failure| failure.of_part(format_args!("shard {}", shard.name));
         let outcome = TreeOutcome::default();
-        let opener = self.tree.opener(opener.clone(), &outcome);
+        let opener = self.tree.opener_of_shard(opener.clone(), &outcome);
         let state = match place.has(&opener, shard)? {
             true => "restored before",
             false => {
-                let source = stream.source(cancel, report).map_err(named)?;
+                let source = open_stream(stream, cancel, report).map_err(named)?;
                 let run = place.restore(&opener, shard, source);
                 match run.map_err(|error| named(Failure::from(error).of_input(stream)))? {
                     ShardRun::Restored(_) => "restored",

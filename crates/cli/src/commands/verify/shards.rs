@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Verify;
 use crate::failure::{Failure, FailureKind};
 use crate::interrupt;
-use crate::manifest_arg::{is_missing, stream_of};
+use crate::manifest_arg::{is_missing, open_stream, stream_of};
 use crate::metrics_file::{self, RunInfo};
 use crate::named_files::NamedFiles;
 use crate::printable::Name;
@@ -93,7 +93,7 @@ impl Verify {
         cancel: &CancelToken,
         report: Report,
     ) -> Result<(), Failure> {
-        let source = stream.source(cancel, report)?;
+        let source = open_stream(stream, cancel, report)?;
         let opener = opener.clone().expect_digest(StreamDigest(shard.stream_digest));
         let verified = opener.verify(source).map_err(|error| Failure::from(error).of_input(stream))?;
         if verified.plaintext_len != shard.plaintext_len {
@@ -105,7 +105,7 @@ impl Verify {
                 .advise("Look who has made the manifest, and make another."));
         }
         // Of a tree: whether its catalog says what its headers say.
-        let counts = check_tree(&verified, || Ok(opener.reader(stream.source(cancel, report)?)?));
+        let counts = check_tree(&verified, || Ok(opener.reader(open_stream(stream, cancel, report)?)?));
         counts.map_err(|failure| failure.of_input(stream))?;
         let record = ShardRecord {
             event: "shard",
