@@ -114,8 +114,7 @@ fn restart(kept: Kept) -> Option<&'static str> {
             "Finish that restore, restore to another name, or discard what is kept with `--restart`."
         }
         Kept::PlanCommit => {
-            "Commit that plan again (`restore --plan FILE --commit`), or give it up (`--give-up`). `--restart` removes what its commit \
-             has left, and keeps its parts."
+            "Commit that plan again (`restore --plan FILE --commit`), or give it up (`--give-up`)."
         }
         Kept::OtherReceipt => {
             "Finish what was begun there, receive to another name, or discard it with `--restart`."

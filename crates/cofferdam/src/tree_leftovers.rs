@@ -132,16 +132,38 @@ fn not_removed(target: &Path, error: TargetError) -> Error {
 const OLD_TREE: &str =
     "this is the directory that was replaced, by a restore that was cut off before it had put it away";
 
+/// Refuses what would remove that which a plan's commit has staged, as long as the plan's parts are there. Once it is gone, no commit can tell whether it was put in
+/// place and replaced since, and all parts are for nothing.
+///
+/// # Errors
+/// [`ErrorKind::JournalMismatch`](crate::ErrorKind::JournalMismatch).
+#[cfg(feature = "parts")]
+pub(crate) fn refuse_staged_of_plan(target: &Path) -> Result<(), Error> {
+    // What cannot be looked at is refused where it is removed.
+    let Ok(found) = leftovers(target, None) else { return Ok(()) };
+    match found.staging {
+        Some((staging, _)) if found.attempt == Attempt::Parts && !found.parts.is_empty() => {
+            let what = format!("{} is of a plan whose commit has not ended", staging.display());
+            Err(Error::new(ErrorKind::JournalMismatch, what)
+                .advise("Commit that plan again, or give it up, which removes it."))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes what is kept for `target`, beside it and in `state_dir`, and says which files that were: of restores, of files, of trees and of shards, and of
 /// sealings. The target stays as it is, and so does what belongs to a plan: that is given up by its own command.
 ///
 /// # Errors
-/// [`ErrorKind::TargetLocked`](crate::ErrorKind::TargetLocked) where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused.
+/// [`ErrorKind::TargetLocked`](crate::ErrorKind::TargetLocked) where something is at work on it; what is not this user's, and what may be somebody's only copy, is refused;
+/// so is what a plan's commit has staged, as long as the plan's parts are there ([`ErrorKind::JournalMismatch`](crate::ErrorKind::JournalMismatch)).
 pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
     // As whoever names a directory may: a slash at the end is none of its name.
     let target = target.as_ref().components().as_path();
     // First: what has been removed is not told by an error.
     state_dir.map_or(Ok(()), stream::check_state_dir)?;
+    #[cfg(feature = "parts")]
+    refuse_staged_of_plan(target)?;
     let mut removed = match tree_sink::is_beside(target) {
         Ok(true) => tree_sink::remove_beside(target).map_err(|error| not_removed(target, error))?,
         // Nothing of a tree can be there.

@@ -280,9 +280,7 @@ impl Kept {
                 "Give the stream whose restore was interrupted, or start over with `OnPartial::Discard`."
             }
             Kept::OtherRestore => "Finish that restore, restore to another name, or discard what is kept.",
-            Kept::PlanCommit => {
-                "Commit that plan again, or give it up; `OnPartial::Discard` removes what its commit has left, and keeps its parts."
-            }
+            Kept::PlanCommit => "Commit that plan again, or give it up.",
             Kept::OtherReceipt => "Finish what was begun there, receive to another name, or discard it.",
             Kept::Log => "`OnPartial::Discard` removes the log and begins anew.",
             Kept::OtherLog => {

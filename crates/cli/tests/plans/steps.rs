@@ -477,7 +477,7 @@ fn what_no_step_can_mean_is_2() {
     refused(&["--plan", "plan", "--parts", "2", "--commit", "sealed.cfd", "target"], "cannot be used with");
     refused(&["--plan", "plan", "--parts", "0", "sealed.cfd", "target"], "invalid value");
     refused(&["--plan", "plan", "--parts", "2", "--restart", "sealed.cfd", "target"], "cannot be used with");
-    refused(&["--plan", "plan", "--parts", "2", "sealed.cfd"], "required arguments");
+    refused(&["--plan", "plan", "--parts", "2", "sealed.cfd"], "Give SEALED, and a TARGET");
     refused(&["--plan", "plan", "--parts", "2", "-", "target"], "not for standard input");
     refused(
         &["--plan", "plan", "--parts", "2", "sealed.cfd", "-"],
@@ -492,7 +492,7 @@ fn what_no_step_can_mean_is_2() {
     place.plan(2, &[]).assert_done();
     refused(&["--plan", "plan", "--part", "2"], "there is no part 2: the plan has 2 of them");
     refused(&["--plan", "plan", "--part", "0", "sealed.cfd", "target"], "the plan has the target");
-    refused(&["--plan", "plan", "--part", "0", "--compare"], "required arguments");
+    refused(&["--plan", "plan", "--part", "0", "--compare"], "--compare");
     place.run(["restore", "--plan", "plan", "--commit", "sealed.cfd"]).assert_failed(2, "reads no stream");
     place
         .run(["restore", "--plan", "plan", "--part", "0"])

@@ -9,6 +9,7 @@ mod fixture;
 #[path = "../cli/injected.rs"]
 mod injected;
 mod lacking;
+mod many_members;
 mod misplaced;
 mod overlaid;
 #[allow(dead_code, reason = "of a program that needs a part of it")]

@@ -175,7 +175,7 @@ impl PlannedRestore {
                 let what =
                     "the plan's directory of attempts is not here, but the store still has what was sent";
                 Err(Error::new(ErrorKind::JournalMismatch, what).advise(
-                    "Give the plan up where its directory is; or, if nobody has that any more, `cofferdam uploads s3://BUCKET --abort-older`.",
+                    "Give the plan up where its directory is; or, if nobody has that any more, have the store abort its open upload.",
                 ))
             }
         }

@@ -53,6 +53,7 @@ impl Restore {
             (given("--memory", self.resources.memory().is_some()), opens, READS_NONE),
             (given("--threads", self.resources.threads().is_some()), works, COUNTS_NOTHING),
             (given("--metrics-file", self.resources.metrics_file().is_some()), works, COUNTS_NOTHING),
+            (given("--compare", self.plan.compares_all()), step == Step::Commit, "the commit alone compares"),
             (given("--timeout", self.timeout.is_given()), step != Step::Status, ASKS_NO_STORE),
             (
                 given("--spool", self.uploading.is_spool_given()),
