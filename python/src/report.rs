@@ -233,7 +233,7 @@ pub(crate) struct RestoredTree {
     others: u64,
     /// Files that had changed while they were sealed: their bytes may be of several moments.
     changed: u64,
-    /// How many files lack what: `owners`, `xattrs`, `set_id_bits`, `devices`, `times`.
+    /// How many files lack what: `owners`, `xattrs`, `set_id_bits`, `devices`, `times`, `group_rights`.
     left_out: BTreeMap<&'static str, u64>,
     /// Where the directory is that was replaced, if it is still there.
     old_tree: Option<OsString>,
@@ -265,6 +265,7 @@ impl From<cofferdam::tree_sink::Restored> for RestoredTree {
                 ("set_id_bits", left_out.set_id_bits),
                 ("devices", left_out.devices),
                 ("times", left_out.times),
+                ("group_rights", left_out.group_rights),
             ]),
             old_tree: restored.old_tree.map(OsString::from),
             old_tree_not_removed: restored.not_removed,

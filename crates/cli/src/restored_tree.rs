@@ -204,6 +204,7 @@ pub(crate) struct TreeRecord {
     set_id_bits_left_out: u64,
     devices_left_out: u64,
     times_left_out: u64,
+    group_rights_left_out: u64,
     old_tree: Option<Name>,
     old_tree_not_removed: Option<String>,
 }
@@ -211,7 +212,7 @@ pub(crate) struct TreeRecord {
 impl TreeRecord {
     pub(crate) fn new(restored: &Restored) -> TreeRecord {
         let Restored { counts, left_out, .. } = restored;
-        let LeftOut { owners, xattrs, set_id_bits, devices, times, .. } = *left_out;
+        let LeftOut { owners, xattrs, set_id_bits, devices, times, group_rights, .. } = *left_out;
         TreeRecord {
             files: counts.files,
             directories: counts.directories,
@@ -225,6 +226,7 @@ impl TreeRecord {
             set_id_bits_left_out: set_id_bits,
             devices_left_out: devices,
             times_left_out: times,
+            group_rights_left_out: group_rights,
             old_tree: restored.old_tree.as_deref().map(Name::from),
             old_tree_not_removed: restored.not_removed.clone(),
         }
@@ -268,6 +270,10 @@ impl TreeRecord {
             (
                 self.times_left_out,
                 "did not get their time, which this file system cannot hold, but the nearest one",
+            ),
+            (
+                self.group_rights_left_out,
+                "got fewer rights by their mode than were sealed: those were for another group, or bounded by an ACL",
             ),
         ];
         for (number, what) in lacks.into_iter().filter(|(number, _)| *number > 0) {

@@ -157,13 +157,15 @@ impl Opener {
             let (sink, found) = match opened.map_err(tree_sink_error)? {
                 Opened::Fresh(sink) => (sink, new.clone()),
                 Opened::Resumable { sink, attempt_id } => (sink, attempt_id),
-                Opened::Published { sink, attempt_id } if id.check(&attempt_id).is_ok() => {
+                Opened::Published { sink, attempt_id }
+                    if id.check(&attempt_id).is_ok() && !sink.has_other_options() =>
+                {
                     outcome.follow(sink.restored(), Some(sink.difference()));
                     let sink: Box<dyn StreamingSink> = Box::new(sink);
                     return Ok(TreeInto::Sink(Tentative::Boxed(Opening::plain(sink, envelope))));
                 }
                 Opened::Published { sink, .. } => {
-                    // Another stream's restore was done and had not tidied up. Now it is tidy, and the target like any other.
+                    // Another restore, by its stream or its options, was done and had not tidied up. Now it is tidy, and the target like any other.
                     sink.tidy().map_err(unfinished)?;
                     continue;
                 }
@@ -219,11 +221,36 @@ impl Opener {
         }
         match options.placement_of() {
             Placement::Into => stopped_move(error, None),
+            Placement::Whole if is_misplaced(&error) && error.kind() != ErrorKind::DurabilityUnknown => {
+                Error::new(
+                    ErrorKind::Io,
+                    "nothing was put in place: the target's directory is another one than at the start",
+                )
+                .advise(
+                    "Move that directory back and run the same command again, or discard what is kept in it.",
+                )
+                .because(error)
+            }
             Placement::Whole if is_replaced_meanwhile(&error, self.if_exists) => error.advise(
                 "What has come there meanwhile is as it was. The same command takes it for what is to be replaced.",
             ),
             Placement::Whole => said_of_tree(error),
         }
+    }
+
+    /// How trees and files are restored, as a text that differs where what is restored may: owners, for instance.
+    #[cfg(all(feature = "parts", feature = "signatures"))]
+    pub(crate) fn choices(&self) -> String {
+        let trees = match &self.trees {
+            None => "trees as files".to_owned(),
+            Some(Trees { options, .. }) => format!(
+                "{:?} {:?} {:?}",
+                options.owners_of(),
+                options.set_id_bits_of(),
+                options.device_files_of()
+            ),
+        };
+        format!("{trees} {:?}\n", self.attributes)
     }
 }
 

@@ -343,6 +343,9 @@ impl Error {
             }
             TargetError::Held { .. } | TargetError::DeviceInUse { .. } => (ErrorKind::TargetLocked, None),
             TargetError::Journal { .. } => (ErrorKind::JournalMismatch, Some(Remedy::Restart(Kept::Journal))),
+            TargetError::OtherOptions { .. } => {
+                (ErrorKind::JournalMismatch, Some(Remedy::Replace(InTheWay::File)))
+            }
             TargetError::NotOurs { .. } | TargetError::OpenToOthers { .. } => {
                 (ErrorKind::JournalMismatch, Some(Remedy::Restart(Kept::NotOurs)))
             }

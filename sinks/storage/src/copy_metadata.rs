@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::CopiedMetadata;
+use super::{ACCESS_LIST, CopiedMetadata, mode_without_list};
 
 /// Makes `staging` look like the file at `target` that it is about to replace, or says how a new one looks.
 ///
@@ -91,11 +91,12 @@ impl Replaced {
     /// Owner first, because a change of owner clears mode bits; mode last, because an ACL sets some.
     fn apply(&self, staging: &File) -> io::Result<CopiedMetadata> {
         let group = self.give_owner(staging)?;
-        if let Some(file) = &self.file {
-            copy_attributes(file, staging, group)?;
-        }
-        let mode = Mode::from_raw_mode(self.stat.st_mode);
-        match fchmod(staging, without_lost_rights(mode, group)) {
+        let unset_list = match &self.file {
+            Some(file) => copy_attributes(file, staging, group)?,
+            None => None,
+        };
+        let mode = unset_list.map_or(self.stat.st_mode, |list| mode_without_list(self.stat.st_mode, &list));
+        match fchmod(staging, without_lost_rights(Mode::from_raw_mode(mode), group)) {
             Ok(()) => Ok(CopiedMetadata::Taken),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(CopiedMetadata::WithoutMode),
             Err(error) => Err(error.into()),
@@ -132,8 +133,9 @@ fn without_lost_rights(mode: Mode, group: Group) -> Mode {
     mode
 }
 
+/// Gives the list of the old file's rights that the new one could not be given, or was not to be.
 #[cfg(target_os = "linux")]
-fn copy_attributes(from: &OwnedFd, to: &File, group: Group) -> io::Result<()> {
+fn copy_attributes(from: &OwnedFd, to: &File, group: Group) -> io::Result<Option<Vec<u8>>> {
     use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 
     // A new file has the list that its directory gives to all of them: the replaced one may have had another, or none.
@@ -144,31 +146,42 @@ fn copy_attributes(from: &OwnedFd, to: &File, group: Group) -> io::Result<()> {
     let mut names = vec![0; ATTRIBUTE_LEN_MAX];
     let names_len = match flistxattr(from, &mut names[..]) {
         Ok(len) => len,
-        Err(Errno::OPNOTSUPP) => return Ok(()),
+        Err(Errno::OPNOTSUPP) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    let mut unset_list = None;
     let mut value = vec![0; ATTRIBUTE_LEN_MAX];
     for name in names[..names_len].split_inclusive(|byte| *byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-        if BOUND_TO_CONTENT.contains(&name) || group == Group::Lost && name == ACCESS_LIST {
+        if BOUND_TO_CONTENT.contains(&name) {
             continue;
         }
+        let is_list = name.to_bytes() == ACCESS_LIST;
         let value_len = match fgetxattr(from, name, &mut value[..]) {
             Ok(len) => len,
             Err(Errno::NODATA | Errno::PERM | Errno::ACCESS) => continue,
             Err(error) => return Err(error.into()),
         };
-        match fsetxattr(to, name, &value[..value_len], XattrFlags::empty()) {
-            Ok(()) | Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => {}
+        let value = &value[..value_len];
+        if is_list && group == Group::Lost {
+            unset_list = Some(value.to_vec());
+            continue;
+        }
+        match fsetxattr(to, name, value, XattrFlags::empty()) {
+            Ok(()) => {}
+            Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) if is_list => {
+                unset_list = Some(value.to_vec())
+            }
+            Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(unset_list)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn copy_attributes(_from: &OwnedFd, _to: &File, _group: Group) -> io::Result<()> {
-    Ok(())
+fn copy_attributes(_from: &OwnedFd, _to: &File, _group: Group) -> io::Result<Option<Vec<u8>>> {
+    Ok(None)
 }
 
 fn allowed(done: rustix::io::Result<()>) -> io::Result<bool> {
@@ -197,9 +210,6 @@ const ATTRIBUTE_LEN_MAX: usize = 65_536;
 /// Rights and signatures that speak of the old bytes: the kernel drops them at a write as well.
 #[cfg(target_os = "linux")]
 const BOUND_TO_CONTENT: [&CStr; 3] = [c"security.capability", c"security.ima", c"security.evm"];
-
-#[cfg(target_os = "linux")]
-const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
 /// Whether a file system does not change modes, or not for this process.
 pub fn is_refusal(error: &io::Error) -> bool {

@@ -12,6 +12,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod access_list;
 mod byte_count;
 mod copy_metadata;
 mod device;
@@ -29,6 +30,7 @@ mod writeback;
 
 use std::{ffi::OsStr, fmt, fs::File, io, sync::Arc};
 
+pub use access_list::{ACCESS_LIST, mode_without_list};
 pub use byte_count::ByteCount;
 pub use copy_metadata::is_refusal;
 pub use device::BlockDevice;

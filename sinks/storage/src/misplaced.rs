@@ -18,9 +18,16 @@ pub enum Misplaced {
         /// The target.
         path: PathBuf,
     },
-    /// The target is a directory that is written into, and its name leads to another one, or to none.
-    Renamed {
+    /// Something else than the directory that was verified stands at the target, or nothing.
+    SwappedTree {
         /// The target.
+        path: PathBuf,
+        /// Where the directory is that was the target before, if it is still there.
+        replaced: Option<PathBuf>,
+    },
+    /// A directory that is written into, the target itself or the one that the target is in: its path leads to another one by now, or to none.
+    Renamed {
+        /// Its path.
         path: PathBuf,
         /// Where the directory is now that it was at the start, where the system tells.
         now: Option<PathBuf>,
@@ -43,9 +50,18 @@ impl fmt::Display for Misplaced {
             Self::Renamed { path, now: None } => {
                 write!(
                     out,
-                    "{} was renamed or removed meanwhile, with what was restored in it",
+                    "{} was renamed, removed or covered by a mount meanwhile, with what was restored in it",
                     path.display()
                 )
+            }
+            Self::SwappedTree { path, replaced } => {
+                write!(out, "{}: what stands here is not the directory that was verified", path.display())?;
+                match replaced {
+                    Some(replaced) => {
+                        write!(out, "; the one that was to be replaced is {}", replaced.display())
+                    }
+                    None => Ok(()),
+                }
             }
             Self::Swapped { path } => {
                 write!(out, "{}: another file stands here than the one that was verified", path.display())

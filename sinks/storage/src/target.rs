@@ -247,6 +247,13 @@ pub enum TargetError {
         /// What is wrong with it.
         problem: JournalProblem,
     },
+    /// An earlier attempt has put the target in place, by other options, and had not tidied up.
+    OtherOptions {
+        /// The target.
+        path: PathBuf,
+        /// What they are about: `owners, set-id bits`.
+        differences: String,
+    },
     /// Something that is not a staging file, or not a journal, has its name.
     InTheWay {
         /// What is in the way.
@@ -342,6 +349,7 @@ impl TargetError {
             | Self::ReadOnly { path }
             | Self::DeviceTooSmall { path, .. }
             | Self::Journal { path, .. }
+            | Self::OtherOptions { path, .. }
             | Self::Io { path, .. } => path,
             Self::NoDirectory { directory }
             | Self::NotWritable { directory, .. }
@@ -461,6 +469,11 @@ impl TargetError {
             Self::Journal { problem, .. } => format!(
                 "the journal of an earlier attempt at this target cannot be used: {problem}; to start over, ask for \
                  that attempt to be discarded, or remove this file and the staging file beside it"
+            )
+            .into(),
+            Self::OtherOptions { differences, .. } => format!(
+                "a restore of the same stream with other options ({differences}) has put this directory in place, and was cut \
+                 off before it had tidied up; run it again with those options, which ends it, or have it replaced"
             )
             .into(),
             Self::InTheWay { .. } => "this name is needed beside the target and is taken by something else; move \

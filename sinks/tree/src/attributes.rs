@@ -12,11 +12,12 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use rustix::{
     fs::{
         AtFlags, FileType, Gid, OFlags, Stat, StatxFlags, Timespec, Timestamps, Uid, XattrFlags, chownat,
-        fchmod, fchown, fsetxattr, fstat, futimens, lsetxattr, openat, statx, utimensat,
+        fchmod, fchown, fsetxattr, fstat, futimens, lsetxattr, openat, statat, statx, utimensat,
     },
     io::Errno,
     process::{getegid, geteuid},
 };
+use storage::{ACCESS_LIST, mode_without_list};
 use tree::{EntryKind, Member};
 
 use crate::{
@@ -39,6 +40,9 @@ pub struct LeftOut {
     pub devices: u64,
     /// Times that this file system cannot hold: it has the nearest one that it can.
     pub times: u64,
+    /// Files whose mode gives group or others less than was sealed: they are not of the group that it was meant for, or have not the ACL that it was a part
+    /// of.
+    pub group_rights: u64,
 }
 
 impl LeftOut {
@@ -48,6 +52,7 @@ impl LeftOut {
         self.set_id_bits += other.set_id_bits;
         self.devices += other.devices;
         self.times += other.times;
+        self.group_rights += other.group_rights;
     }
 }
 
@@ -81,9 +86,11 @@ impl<'a> Attributes<'a> {
             Subject::Name(..) => self.file_sync.open(directory, name, member.kind)?,
         };
         let ownership = self.set_owner(&subject, member)?;
-        let lacks_capabilities = self.set_xattrs(&subject, member)?;
-        let mode = self.mode(member, ownership);
-        self.left_out.set_id_bits += u64::from(lacks_capabilities || mode != member.mode);
+        let lacks = self.set_xattrs(&subject, member, ownership)?;
+        let given = self.mode(member, ownership);
+        self.left_out.set_id_bits += u64::from(lacks.capabilities || given != member.mode);
+        let mode = without_lost_rights(given, ownership, lacks.access_list);
+        self.left_out.group_rights += u64::from(mode != given);
         let modified = Timespec { tv_sec: member.modified.seconds, tv_nsec: member.modified.nanos.into() };
         subject.set_times(&Timestamps { last_access: modified, last_modification: modified })?;
         if !HELD_EVERYWHERE.contains(&modified.tv_sec) {
@@ -102,39 +109,59 @@ impl<'a> Attributes<'a> {
 
     fn set_owner(&mut self, subject: &Subject<'_>, member: &Member) -> io::Result<Ownership> {
         if self.options.owners == Owners::Ours {
-            return Ok(Ownership::AsAsked);
+            return Ok(Ownership::default());
         }
+        let group = self.group(member);
         if !self.is_root {
-            self.left_out.owners += u64::from(!self.is_ours(member));
-            return Ok(Ownership::AsAsked);
+            let has_lost_group = subject.is_of_other_group(group.ok())?;
+            self.left_out.owners += u64::from(has_lost_group || !self.is_ours(member));
+            return Ok(Ownership { has_lost_group, ..Ownership::default() });
         }
-        let (owner, group) = self.owner(member);
+        let owner = self.user(member);
         let is_unknown = owner.is_err() || group.is_err();
         // Where nobody can say who has that name, nobody else gets the file for its number.
         let is_refused = match subject.change_owner(owner.ok(), group.ok()) {
             Err(Errno::PERM | Errno::INVAL | Errno::NOTSUP) => true,
             given => given.map(|()| false)?,
         };
-        self.left_out.owners += u64::from(is_refused || is_unknown);
-        Ok(if is_refused || is_unknown { Ownership::StillRoots } else { Ownership::AsAsked })
+        if !is_refused && !is_unknown {
+            return Ok(Ownership::default());
+        }
+        self.left_out.owners += 1;
+        Ok(Ownership { is_still_roots: true, has_lost_group: subject.is_of_other_group(group.ok())? })
     }
 
     fn is_ours(&self, member: &Member) -> bool {
         (member.uid, member.gid) == (geteuid().as_raw(), getegid().as_raw())
     }
 
-    /// Whether capabilities were left out.
-    fn set_xattrs(&mut self, subject: &Subject<'_>, member: &Member) -> io::Result<bool> {
-        let (mut lacks_capabilities, mut lacks_others) = (false, false);
+    fn set_xattrs<'m>(
+        &mut self,
+        subject: &Subject<'_>,
+        member: &'m Member,
+        ownership: Ownership,
+    ) -> io::Result<Lacks<'m>> {
+        let (mut lacks, mut lacks_others) = (Lacks::default(), false);
         for xattr in &member.xattrs {
+            let is_access_list = &*xattr.name == ACCESS_LIST;
             if xattr.name == CAPABILITIES && self.options.set_id_bits == SetIdBits::LeaveOut {
-                lacks_capabilities = true;
+                lacks.capabilities = true;
                 continue;
             }
             if OF_THE_SYSTEM.contains(&&*xattr.name) {
                 continue;
             }
+            // What it gives the file's group was meant for another one.
+            if is_access_list && ownership.has_lost_group {
+                lacks.access_list = Some(&xattr.value);
+                lacks_others = true;
+                continue;
+            }
             match subject.set_xattr(&xattr.name, &xattr.value) {
+                // Who makes room has it: what a file lacks of its rights for long is nothing that passes.
+                Err(Errno::NOSPC) if is_access_list || &*xattr.name == DEFAULT_LIST => {
+                    return Err(Errno::NOSPC.into());
+                }
                 // EACCES is SELinux's word for it.
                 Err(
                     Errno::PERM
@@ -145,18 +172,22 @@ impl<'a> Attributes<'a> {
                     | Errno::RANGE
                     | Errno::NOSPC
                     | Errno::TOOBIG,
-                ) => lacks_others = true,
+                ) => {
+                    lacks_others = true;
+                    if is_access_list {
+                        lacks.access_list = Some(&xattr.value);
+                    }
+                }
                 set => set.map_err(proc_error)?,
             }
         }
         self.left_out.xattrs += u64::from(lacks_others);
-        Ok(lacks_capabilities)
+        Ok(lacks)
     }
 
     fn mode(&self, member: &Member, ownership: Ownership) -> u32 {
         // A program that was to run as somebody is not to run as root.
-        let is_left_out =
-            self.options.set_id_bits == SetIdBits::LeaveOut || ownership == Ownership::StillRoots;
+        let is_left_out = self.options.set_id_bits == SetIdBits::LeaveOut || ownership.is_still_roots;
         match member.kind {
             EntryKind::Directory => member.mode,
             _ if is_left_out => member.mode & !SET_ID_BITS,
@@ -164,16 +195,37 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// The numbers of user and group.
-    fn owner(&self, member: &Member) -> (Result<u32, nix::Error>, Result<u32, nix::Error>) {
-        if self.options.owners == Owners::ByNumber {
-            return (Ok(member.uid), Ok(member.gid));
+    /// The user's number.
+    fn user(&self, member: &Member) -> Result<u32, nix::Error> {
+        self.number(member.uid, || self.numbers.user(&member.user))
+    }
+
+    /// The group's.
+    fn group(&self, member: &Member) -> Result<u32, nix::Error> {
+        self.number(member.gid, || self.numbers.group(&member.group))
+    }
+
+    fn number(&self, sealed: u32, look_up: impl FnOnce() -> LookedUp) -> Result<u32, nix::Error> {
+        match self.options.owners {
+            Owners::ByNumber => Ok(sealed),
+            Owners::ByName | Owners::Ours => Ok(look_up()?.unwrap_or(sealed)),
         }
-        let number = |found: LookedUp, sealed: u32| found.map(|number| number.unwrap_or(sealed));
-        (
-            number(self.numbers.user(&member.user), member.uid),
-            number(self.numbers.group(&member.group), member.gid),
-        )
+    }
+}
+
+/// What a file did not get of its extended attributes, as far as that has a part in its mode.
+#[derive(Default)]
+struct Lacks<'m> {
+    capabilities: bool,
+    access_list: Option<&'m [u8]>,
+}
+
+/// Rights that were meant for a group are not passed on to another one, as where a file is replaced; nor those of an ACL's mask to the file's group.
+fn without_lost_rights(mode: u32, ownership: Ownership, access_list: Option<&[u8]>) -> u32 {
+    let mode = access_list.map_or(mode, |list| mode_without_list(mode, list));
+    match ownership.has_lost_group {
+        true => mode & (!0o070 | (mode & 0o007) << 3),
+        false => mode,
     }
 }
 
@@ -211,6 +263,15 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Of what has been given no other group, whether it is of another one than `wanted`.
+    fn is_of_other_group(&self, wanted: Option<u32>) -> Result<bool, Errno> {
+        let group = match self {
+            Subject::File(_, found) => found.st_gid,
+            Subject::Name(directory, name) => statat(directory, *name, AtFlags::SYMLINK_NOFOLLOW)?.st_gid,
+        };
+        Ok(wanted != Some(group))
+    }
+
     fn set_xattr(&self, name: &[u8], value: &[u8]) -> Result<(), Errno> {
         match self {
             Subject::File(file, _) => fsetxattr(file, name, value, XattrFlags::empty()),
@@ -236,11 +297,12 @@ impl<'a> Subject<'a> {
 }
 
 /// Whose a file is by now.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ownership {
-    AsAsked,
+#[derive(Clone, Copy, Default)]
+struct Ownership {
     /// Root's, who could not give it away.
-    StillRoots,
+    is_still_roots: bool,
+    /// It is not of the group that it was to get.
+    has_lost_group: bool,
 }
 
 /// Changes the mode of what is called `name`, and of nothing that a symbolic link of that name leads to.
@@ -250,6 +312,8 @@ pub(crate) fn change_mode(directory: &impl AsFd, name: &OsStr, mode: u32) -> io:
 
 /// capabilities(7): they let a file run with more rights than whoever runs it has, as set-id bits do.
 const CAPABILITIES: &[u8] = b"security.capability";
+/// What a directory's new files get for a list of their own. It has no part in the directory's own rights.
+const DEFAULT_LIST: &[u8] = b"system.posix_acl_default";
 /// Seconds since 1970 of times that all file systems hold, those that count in 32 bits too.
 const HELD_EVERYWHERE: std::ops::Range<i64> = 0..1 << 31;
 /// What the security modules of a system give each file themselves, by its own rules and keys.

@@ -10,12 +10,12 @@ use std::{
 use contract::AttemptId;
 use local::journal_header::Header;
 use rustix::fs::{fchmod, fsync};
-use storage::TargetError;
+use storage::{Misplaced, TargetError};
 use tree::Member;
 
 use crate::{
     attributes::{Attributes, LeftOut},
-    directory_id::DirectoryId,
+    directory_id::{DirectoryId, Found},
     file_sync::FileSync,
     journal::{Journal, Made, RootNote},
     members::IMPLICIT_MODE,
@@ -83,6 +83,23 @@ pub(crate) struct InPlace<'a> {
     pub(crate) options: &'a TreeOptions,
 }
 
+impl Target {
+    /// Whether the directory `ours` has the target's name: a rename goes by names, and whoever may write beside the target can change what they lead to.
+    /// `replaced` is the directory that was the target before.
+    ///
+    /// # Errors
+    /// [`Misplaced::SwappedTree`].
+    pub(crate) fn check_stands(&self, ours: DirectoryId, replaced: Option<DirectoryId>) -> io::Result<()> {
+        let found = |name| Ok::<_, io::Error>(Found::at(&self.parent, name)?.map(|found| found.id));
+        if found(&self.name)? == Some(ours) {
+            return Ok(());
+        }
+        let is_beside = replaced.is_some() && found(&self.staging_name)? == replaced;
+        let replaced = is_beside.then(|| self.staging_path());
+        Err(io::Error::other(Misplaced::SwappedTree { path: self.path.clone(), replaced }))
+    }
+}
+
 impl InPlace<'_> {
     /// Gives the root what its header says, and makes all names durable.
     pub(crate) fn settle_root(&self, root: Option<Member>) -> io::Result<LeftOut> {
@@ -108,12 +125,19 @@ impl InPlace<'_> {
         }
     }
 
-    /// The old tree goes, and the journal after it: as long as that is there, it is known what is at the private directory's name.
+    /// The old tree goes, unless this run or the one that replaced it keeps it, and the journal after it: as long as that is there, it is known what is at
+    /// the private directory's name.
+    ///
+    /// # Errors
+    /// [`Misplaced`]: the target is not the new tree any more, or its directory not where it was. Then nothing goes.
     pub(crate) fn put_away(
         &self,
         old_tree: OldTree,
         replaced: Option<DirectoryId>,
     ) -> io::Result<(Option<PathBuf>, Option<String>)> {
+        self.target.check_stands(DirectoryId::of(self.directory)?, replaced)?;
+        self.target.check_path()?;
+        let old_tree = if self.options.old_tree == OldTree::Keep { OldTree::Keep } else { old_tree };
         let old = match replaced {
             Some(replaced) => self.target.dispose_of(replaced, old_tree),
             None => (None, None),

@@ -7,7 +7,7 @@
 //! ```text
 //!     0  header, 512 bytes: see `local::journal_header`
 //! 12288  place, 128 bytes: magic 8, directory 24, zeros, CRC-32
-//! 16384  intent, 128 bytes: magic 8, directory 24, replaces u32, keeps u32, zeros, CRC-32
+//! 16384  intent, 128 bytes: magic 8, directory 24, replaces u32, keeps u32, options u32, zeros, CRC-32
 //! 24576  root, 128 bytes: magic 8, where in the skeleton its header is u64, its length u64, zeros, CRC-32
 //! 28672  made, 256 bytes: magic 8, what the tree is made of and what was left out, each a u64, zeros, CRC-32
 //! 65536  the skeleton (TREE T4.5), of which the end may be missing
@@ -15,7 +15,8 @@
 //! directory := inode u64, seconds i64, nanoseconds u32, zeros 4    when it was made; nanoseconds 0xFFFFFFFF where nobody knows
 //! ```
 //!
-//! The intent's directory is the tree that the target was before, zeros where `replaces` is 0.
+//! The intent's directory is the tree that the target was before, zeros where `replaces` is 0. Options are 0 where
+//! nobody has noted them, else 1, and 2 for owners by number or 4 for nobody's but ours, 8 with set-id bits, 16 with device files.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -50,7 +51,7 @@ use tree::{
 use crate::{
     attributes::LeftOut,
     directory_id::{DirectoryId, Found},
-    options::OldTree,
+    options::{AttributeOptions, DeviceFiles, OldTree, Owners, SetIdBits},
 };
 
 /// A journal that is locked as long as it is open.
@@ -76,10 +77,12 @@ pub(crate) struct Intent {
     pub(crate) replaced: Option<DirectoryId>,
     /// What becomes of that.
     pub(crate) old_tree: OldTree,
+    /// By which its members were given what they have. None: nobody has noted that.
+    pub(crate) options: Option<AttributeOptions>,
 }
 
 /// A tree is moved into a directory, and replaces none.
-pub(crate) const MOVING: Intent = Intent { replaced: None, old_tree: OldTree::Remove };
+pub(crate) const MOVING: Intent = Intent { replaced: None, old_tree: OldTree::Remove, options: None };
 
 /// Where in the skeleton a header is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,7 +100,7 @@ pub(crate) struct Made {
 
 impl Made {
     /// In the order of the record.
-    fn numbers(&mut self) -> [&mut u64; 15] {
+    fn numbers(&mut self) -> [&mut u64; 16] {
         let Made { counts, left_out } = self;
         [
             &mut counts.files,
@@ -115,6 +118,7 @@ impl Made {
             &mut left_out.set_id_bits,
             &mut left_out.devices,
             &mut left_out.times,
+            &mut left_out.group_rights,
         ]
     }
 }
@@ -406,6 +410,7 @@ impl Records {
             intent: record(INTENT_AT, INTENT_MAGIC).map(|record| Intent {
                 replaced: (u32_at(record, 32) != 0).then(|| parse_directory(&record[8..32])),
                 old_tree: if u32_at(record, 36) == 0 { OldTree::Remove } else { OldTree::Keep },
+                options: parse_options(u32_at(record, 40)),
             }),
         }
     }
@@ -432,8 +437,33 @@ fn intent_record(intent: &Intent) -> [u8; RECORD_LEN] {
         bytes[32] = 1;
     }
     bytes[36] = u8::from(intent.old_tree == OldTree::Keep);
+    bytes[40..44].copy_from_slice(&intent.options.map_or(0, options_number).to_le_bytes());
     sector::close(&mut bytes);
     bytes
+}
+
+fn options_number(options: AttributeOptions) -> u32 {
+    let owners = match options.owners {
+        Owners::ByName => 0,
+        Owners::ByNumber => BY_NUMBER,
+        Owners::Ours => OURS,
+    };
+    let set_id = if options.set_id_bits == SetIdBits::Restore { WITH_SET_ID } else { 0 };
+    let devices = if options.device_files == DeviceFiles::Restore { WITH_DEVICES } else { 0 };
+    NOTED | owners | set_id | devices
+}
+
+fn parse_options(number: u32) -> Option<AttributeOptions> {
+    let has = |bit| number & bit != 0;
+    has(NOTED).then(|| AttributeOptions {
+        owners: match (has(BY_NUMBER), has(OURS)) {
+            (true, _) => Owners::ByNumber,
+            (false, true) => Owners::Ours,
+            (false, false) => Owners::ByName,
+        },
+        set_id_bits: if has(WITH_SET_ID) { SetIdBits::Restore } else { SetIdBits::LeaveOut },
+        device_files: if has(WITH_DEVICES) { DeviceFiles::Restore } else { DeviceFiles::LeaveOut },
+    })
 }
 
 fn root_record(header: Option<HeaderPlace>) -> [u8; RECORD_LEN] {
@@ -518,6 +548,12 @@ const INTENT_MAGIC: &[u8; 8] = b"CFDTINT\x01";
 const ROOT_MAGIC: &[u8; 8] = b"CFDTROT\x01";
 const MADE_MAGIC: &[u8; 8] = b"CFDTMAD\x01";
 const UNKNOWN: u32 = u32::MAX;
+/// Bits of an intent's options.
+const NOTED: u32 = 1;
+const BY_NUMBER: u32 = 2;
+const OURS: u32 = 4;
+const WITH_SET_ID: u32 = 8;
+const WITH_DEVICES: u32 = 16;
 /// Attempts at making or finding a journal while others make and remove theirs.
 const ATTEMPTS_MAX: usize = 16;
 const _: () = assert!(RECORD_LEN <= SECTOR_LEN && JOURNAL_LEN_MAX as u64 <= PLACE_AT);
@@ -530,12 +566,30 @@ const _: () =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::TreeOptions;
+
+    /// Each by itself, and all at once, as far as they go together.
+    #[test]
+    fn options_come_back_as_they_were_noted() {
+        assert_eq!(parse_options(0), None);
+        for owners in [Owners::ByName, Owners::ByNumber, Owners::Ours] {
+            for set_id_bits in [SetIdBits::LeaveOut, SetIdBits::Restore] {
+                for device_files in [DeviceFiles::LeaveOut, DeviceFiles::Restore] {
+                    let options = AttributeOptions { owners, set_id_bits, device_files };
+                    assert_eq!(parse_options(options_number(options)), Some(options));
+                }
+            }
+        }
+    }
 
     #[test]
     fn records_come_back_and_none_with_a_bit_changed_counts() {
         let id = DirectoryId { inode: 7, created: Some((-3, 999)) };
-        let intent =
-            Intent { replaced: Some(DirectoryId { inode: 8, created: None }), old_tree: OldTree::Keep };
+        let intent = Intent {
+            replaced: Some(DirectoryId { inode: 8, created: None }),
+            old_tree: OldTree::Keep,
+            options: TreeOptions::default().set_id_bits(SetIdBits::Restore).attribute_options().into(),
+        };
         let mut bytes = vec![0; SKELETON_AT as usize];
         let attempt = AttemptId::new(b"an attempt").unwrap();
         bytes[..512].copy_from_slice(&header(&attempt));

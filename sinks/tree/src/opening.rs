@@ -64,7 +64,8 @@ pub enum Opened {
     },
     /// An earlier attempt that was published, and had not tidied up.
     Published {
-        /// Compares what is written with the target, and does at publish what was left to do.
+        /// Compares what is written with the target, and does at publish what was left to do; unless it [has other options](TreeSink::has_other_options), with
+        /// which it is refused where the target may not be replaced.
         sink: TreeSink,
         /// Its attempt id, which may differ from the one given.
         attempt_id: AttemptId,
@@ -187,7 +188,17 @@ impl Opening {
             }
             Recovery::Published { attempt_id: found, intent, is_old_tree_there } => {
                 let place = target.ok_or_else(|| self.target.held())?;
-                if is_old_tree_there && !attempt.owns(&found) {
+                let differences = match intent.options {
+                    Some(options) if attempt.owns(&found) => {
+                        options.differences(&self.options.attribute_options())
+                    }
+                    _ => String::new(),
+                };
+                if !differences.is_empty() && self.options.if_exists == IfExists::Refuse {
+                    let path = self.target.path.clone();
+                    return Err(TargetError::OtherOptions { path, differences }.into());
+                }
+                if is_old_tree_there && (!attempt.owns(&found) || !differences.is_empty()) {
                     // Whoever replaces this tree tidies up after it first. A run that is refused takes no old tree away.
                     self.target.look(self.options.if_exists)?;
                 }

@@ -70,6 +70,27 @@ pub enum Room {
     Assume,
 }
 
+/// What decides which attributes and device files a tree gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct AttributeOptions {
+    pub(crate) owners: Owners,
+    pub(crate) set_id_bits: SetIdBits,
+    pub(crate) device_files: DeviceFiles,
+}
+
+impl AttributeOptions {
+    /// In what they differ from `other`, as a reader of a message calls it. Empty: in nothing.
+    pub(crate) fn differences(&self, other: &AttributeOptions) -> String {
+        let differences = [
+            ("owners", self.owners != other.owners),
+            ("set-id bits", self.set_id_bits != other.set_id_bits),
+            ("device files", self.device_files != other.device_files),
+        ];
+        let names = differences.into_iter().filter(|(_, differ)| *differ).map(|(name, _)| name);
+        names.collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// What becomes of a tree that is replaced.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum OldTree {
@@ -167,6 +188,16 @@ impl TreeOptions {
     /// Whether device files are made.
     pub fn device_files_of(&self) -> DeviceFiles {
         self.device_files
+    }
+
+    pub(crate) fn attribute_options(&self) -> AttributeOptions {
+        let TreeOptions { owners, set_id_bits, device_files, .. } = *self;
+        AttributeOptions { owners, set_id_bits, device_files }
+    }
+
+    pub(crate) fn with_attribute_options(self, options: AttributeOptions) -> TreeOptions {
+        let AttributeOptions { owners, set_id_bits, device_files } = options;
+        TreeOptions { owners, set_id_bits, device_files, ..self }
     }
 
     /// Whether a tree that is replaced is removed.

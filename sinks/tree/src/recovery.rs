@@ -76,7 +76,7 @@ pub(crate) fn decide(found: &Evidence) -> Recovery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::OldTree;
+    use crate::journal::MOVING;
 
     const OURS: DirectoryId = DirectoryId { inode: 1, created: Some((5, 5)) };
     const OLD: DirectoryId = DirectoryId { inode: 2, created: Some((4, 4)) };
@@ -98,7 +98,7 @@ mod tests {
             Header::Valid(attempt_id()),
         ];
         let intents = [None, Some(None), Some(Some(OLD))]
-            .map(|intent| intent.map(|replaced| Intent { replaced, old_tree: OldTree::Remove }));
+            .map(|intent| intent.map(|replaced| Intent { replaced, ..MOVING }));
         let ids = &[None, Some(OURS), Some(OLD), Some(OTHER)];
         let (mut resumed, mut removed) = (0, 0);
         for header in headers {

@@ -126,6 +126,17 @@ impl TreeSink {
         self.staging.has_difference.clone()
     }
 
+    /// Of a tree that an earlier attempt has put in place: whether that one had other options for what members get, owners for instance. It cannot be brought
+    /// to its end by these: it can be [tidied up](Self::tidy) after, and then be replaced.
+    pub fn has_other_options(&self) -> bool {
+        match self.begun {
+            StartedOver::Published { intent, .. } => {
+                intent.options.is_some_and(|options| options != self.options.attribute_options())
+            }
+            StartedOver::Fresh | StartedOver::Resumable { .. } => false,
+        }
+    }
+
     /// Of a tree that another attempt has put in place, whatever it was: does what that one had left to do, without a look at the tree.
     ///
     /// # Errors
@@ -134,8 +145,12 @@ impl TreeSink {
         match self.begun {
             StartedOver::Published { intent, replaced } => {
                 self.staging.written.lock().close();
-                self.in_place().settle_noted_root()?;
-                self.in_place().put_away(intent.old_tree, replaced).map(drop)
+                // The root is made as the rest of it was.
+                let options = intent.options.map(|options| self.options.with_attribute_options(options));
+                let options = options.unwrap_or(self.options);
+                let in_place = InPlace { options: &options, ..self.in_place() };
+                in_place.settle_noted_root()?;
+                in_place.put_away(intent.old_tree, replaced).map(drop)
             }
             StartedOver::Fresh | StartedOver::Resumable { .. } => Ok(()),
         }
@@ -324,7 +339,14 @@ impl StreamingSink for TreeSink {
         if self.target.is_merged() {
             return self.merge(left_out);
         }
-        let put = self.target.put(&self.directory, &self.journal, self.options.old_tree);
+        // Nobody would look for the directory at a path that leads elsewhere by now.
+        self.target.check_path().map_err(CommitError::NotCommitted)?;
+        let intent = Intent {
+            replaced: self.target.replaced,
+            old_tree: self.options.old_tree,
+            options: Some(self.options.attribute_options()),
+        };
+        let put = self.target.put(&self.directory, &self.journal, &intent);
         let put = put.inspect_err(|error| {
             if let CommitError::Unknown(_) = error {
                 // The old tree may be at the private directory's name: nothing is removed there.

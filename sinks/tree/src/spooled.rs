@@ -143,7 +143,11 @@ impl SpooledTree {
                         .map_err(CommitError::NotCommitted)?;
                     sink
                 }
-                Opened::Published { sink, attempt_id } if is_ours(&attempt_id) => sink,
+                Opened::Published { sink, attempt_id }
+                    if is_ours(&attempt_id) && !sink.has_other_options() =>
+                {
+                    sink
+                }
                 Opened::Published { sink, .. } => {
                     sink.tidy().map_err(CommitError::NotCommitted)?;
                     continue;

@@ -31,7 +31,7 @@ use crate::{
     directory_id::{DirectoryId, Found},
     journal::{Intent, Journal, Locked, Records},
     new_name::rename_new,
-    options::{OldTree, Placement, Room},
+    options::{Placement, Room},
     removal::{Removal, allocated_len, names, remove_tree},
     target_lock,
 };
@@ -259,9 +259,9 @@ impl Target {
         if self.is_merged() { target_lock::unlock(&self.parent) } else { Ok(()) }
     }
 
-    /// Whether the directory that the tree is moved into is still what the target names.
+    /// Whether the directory that the tree is moved into, or that the target is in, is still what its path leads to.
     pub(crate) fn check_path(&self) -> io::Result<()> {
-        target_lock::check_path(&self.parent, &self.path)
+        target_lock::check_path(&self.parent, self.own_directory())
     }
 
     /// Refuses a tree for which there is no room, or no inode for each member. All of its plaintext is kept, in files or beside them, and of each
@@ -388,20 +388,19 @@ impl Target {
         }
     }
 
-    /// Makes the private directory the target, in one step, after `journal` has noted what is about to be replaced.
+    /// Makes the private directory the target, in one step, after `journal` has noted what is about to be done.
     pub(crate) fn put(
         &self,
         staging: &OwnedFd,
         journal: &Journal,
-        old_tree: OldTree,
+        intent: &Intent,
     ) -> Result<Put, CommitError> {
         let ours = DirectoryId::of(staging).map_err(CommitError::NotCommitted)?;
         if self.id_at(&self.staging_name)? != Some(ours) {
             let message = "the directory that was restored to is not at its name any more";
             return Err(CommitError::NotCommitted(io::Error::other(message)));
         }
-        let intent = Intent { replaced: self.replaced, old_tree };
-        journal.intend(&intent, &self.parent).map_err(CommitError::NotCommitted)?;
+        journal.intend(intent, &self.parent).map_err(CommitError::NotCommitted)?;
         // A file system behind a network can do a rename and lose the reply.
         let failed = |error: Errno| match self.id_at(&self.name) {
             Ok(there) if there != Some(ours) => CommitError::NotCommitted(error.into()),
@@ -409,6 +408,7 @@ impl Target {
         };
         let Some(replaced) = self.replaced else {
             rename_new(&self.parent, &self.staging_name, &self.parent, &self.name).map_err(failed)?;
+            self.check_stands(ours, None).map_err(CommitError::Unknown)?;
             return Ok(Put { replaced: None });
         };
         self.check_replaced(&self.name, replaced)?;
@@ -420,6 +420,7 @@ impl Target {
                 Err(error) => Err(CommitError::Unknown(error.into())),
             };
         }
+        self.check_stands(ours, Some(replaced)).map_err(CommitError::Unknown)?;
         Ok(Put { replaced: Some(replaced) })
     }
 

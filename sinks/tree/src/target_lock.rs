@@ -32,12 +32,15 @@ pub(crate) fn unlock(directory: &impl AsFd) -> io::Result<()> {
 /// [`Misplaced::Renamed`] where it leads to another one, or to none.
 pub(crate) fn check_path(directory: &impl AsFd, path: &Path) -> io::Result<()> {
     let ours = Found::of(directory)?;
-    let there = statx(CWD, path, AtFlags::NO_AUTOMOUNT, MASK).map(Found::from);
-    if there.is_ok_and(|there| (there.id, there.device) == (ours.id, ours.device)) {
+    let leads_there = |path: &Path| {
+        let there = statx(CWD, path, AtFlags::NO_AUTOMOUNT, MASK).map(Found::from);
+        there.is_ok_and(|there| (there.id, there.device) == (ours.id, ours.device))
+    };
+    if leads_there(path) {
         return Ok(());
     }
-    // Of one that was removed the system says the name that it had.
-    let now = std::fs::read_link(descriptor_path(directory)).ok().filter(|_| ours.links > 0);
+    // Of one that was removed the system says the name that it had, and of one that something is mounted over its own.
+    let now = std::fs::read_link(descriptor_path(directory)).ok().filter(|now| leads_there(now));
     Err(io::Error::other(Misplaced::Renamed { path: path.to_owned(), now }))
 }
 

@@ -21,7 +21,7 @@ use rustix::{
     thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 use storage::TargetError;
-use tree_sink::{Attempt, Opened, Placement, TreeOptions, TreeSink, TreeSinkError};
+use tree_sink::{Attempt, Opened, Owners, Placement, TreeOptions, TreeSink, TreeSinkError};
 
 /// Runs `act` as a user that is not root and has all of the fixture: on a thread of its own, whose user changes alone.
 fn as_user(fixture: &Fixture, act: impl FnOnce() + Send) {
@@ -124,6 +124,47 @@ fn a_tree_with_directories_that_may_not_be_written_is_moved_again_over_itself() 
             set_mode(&fixture.target().join("d/e"), 0o700);
         });
     }
+}
+
+/// As of a file that is replaced: what a group was given is not given to another one.
+#[test]
+fn what_was_for_another_group_is_not_passed_on_to_this_users() {
+    if !geteuid().is_root() {
+        return;
+    }
+    // By its name or its number, the group is not this user's; of the last it is.
+    let files = [
+        ("a", 42, 0o660, 0o600),
+        ("b", 42, 0o664, 0o644),
+        ("c", 42, 0o676, 0o666),
+        ("d", USER, 0o660, 0o660),
+    ];
+    let fixture = Fixture::of(|tree| {
+        for (name, group, mode, _) in files {
+            fs::write(tree.join(name), name).unwrap();
+            chown(&tree.join(name), Some(USER), Some(group)).unwrap();
+            set_mode(&tree.join(name), mode);
+        }
+        fs::create_dir(tree.join("directory")).unwrap();
+        chown(&tree.join("directory"), Some(USER), Some(42)).unwrap();
+        set_mode(&tree.join("directory"), 0o775);
+        chown(tree, Some(USER), Some(USER)).unwrap();
+    });
+    as_user(&fixture, || {
+        let restored = fixture.restore(fresh());
+        assert_eq!((restored.left_out.owners, restored.left_out.group_rights), (4, 4));
+        for (name, _, _, expected) in files {
+            assert_eq!(mode(&fixture.target().join(name)), expected, "{name}");
+        }
+        assert_eq!(mode(&fixture.target().join("directory")), 0o755);
+        // Who says that all is to be theirs has said so of its rights.
+        fs::rename(fixture.target(), fixture.scratch.path().join("first")).unwrap();
+        let restored = fixture.restore(fresh().owners(Owners::Ours));
+        assert_eq!((restored.left_out.owners, restored.left_out.group_rights), (0, 0));
+        for (name, _, sealed, _) in files {
+            assert_eq!(mode(&fixture.target().join(name)), sealed, "{name}");
+        }
+    });
 }
 
 /// The move stops after a directory that its owner may not even enter has been moved: the next run gets into it.

@@ -353,7 +353,7 @@ fn a_restore_that_was_published_is_compared_and_tidied_up_after() {
         };
         publish_without_tidying_up(&fixture, options);
         // The target is there, and is no obstacle to the restore that has put it there.
-        let mut sink = published(&fixture, TreeOptions::new(IfExists::Refuse));
+        let mut sink = published(&fixture, fresh());
         write_positioned(&sink, &fixture.plaintext, 70_000, 3);
         sink.publish(fixture.plaintext.len() as u64).unwrap();
         let restored = sink.restored().lock().clone().unwrap();

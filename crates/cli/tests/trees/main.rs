@@ -10,6 +10,7 @@ mod fixture;
 mod injected;
 mod lacking;
 mod many_members;
+mod misplaced;
 mod overlaid;
 #[allow(dead_code, reason = "of a program that needs a part of it")]
 #[path = "../cli/place.rs"]
@@ -20,6 +21,7 @@ mod programs;
 mod reading;
 mod recovering;
 mod resuming;
+mod rights;
 mod sealing;
 mod synced;
 mod vanishing;

@@ -43,14 +43,14 @@ pub(crate) fn kill(place: &Place, at: &str, more: &[&str]) {
 }
 
 /// A restore that is held after a system call until it is told to go on.
-struct Held {
+pub(crate) struct Held {
     strace: Child,
     program: Pid,
 }
 
 impl Held {
     /// After the call number `when` to `call`, of those that strace(1) sees with `options`.
-    fn after(place: &Place, options: &[&str], call: &str, when: usize, more: &[&str]) -> Held {
+    pub(crate) fn after(place: &Place, options: &[&str], call: &str, when: usize, more: &[&str]) -> Held {
         let (trace, stop) = (format!("trace={call}"), format!("inject={call}:signal=SIGSTOP:when={when}"));
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-o", "calls", "-e", &trace, "-e", &stop]).args(options);
@@ -66,7 +66,7 @@ impl Held {
         Held { strace, program: program.unwrap() }
     }
 
-    fn go_on(self) -> Ran {
+    pub(crate) fn go_on(self) -> Ran {
         kill_process(self.program, Signal::CONT).unwrap();
         Ran::of(self.strace.wait_with_output().unwrap())
     }

@@ -14,7 +14,7 @@ use contract::IfExists;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fsync, mkdirat, openat, stat, statat};
 use rustix::io::Errno;
 use sources::Source;
-use storage::{FileStamp, Storage as _, TargetDir};
+use storage::{FileStamp, Misplaced, Storage as _, TargetDir};
 use tree_sink::rename_new;
 
 use super::SignedManifest;
@@ -115,19 +115,26 @@ impl ShardsTarget {
         made.map_err(|error| self.private.failed("takes no directory", error.into()))
     }
 
-    /// Whether `shard` was finished by this run or one before it, and is what it was then, as far as the file system says: nothing of it has been
-    /// written, moved or put there since. Its content is not read again.
+    /// Whether `shard` was finished by this run or one before it, as `opener` would have it, and is what it was then, as far as the file system says: nothing
+    /// of it has been written, moved or put there since. Its content is not read again.
     ///
     /// # Errors
     /// The directory cannot be looked at.
-    pub fn has(&self, shard: &Shard) -> Result<bool, Error> {
+    pub fn has(&self, opener: &Opener, shard: &Shard) -> Result<bool, Error> {
         match self.manifest.shards().iter().position(|known| known == shard) {
-            Some(index) => self.has_in(&self.shards_dir()?, index, shard),
+            Some(index) => self.has_in(&self.shards_dir()?, index, shard, Some(&opener.choices())),
             None => Ok(false),
         }
     }
 
-    fn has_in(&self, shards: &OwnedFd, index: usize, shard: &Shard) -> Result<bool, Error> {
+    /// The same, restored by these `choices`; without any, by whatever choices.
+    fn has_in(
+        &self,
+        shards: &OwnedFd,
+        index: usize,
+        shard: &Shard,
+        choices: Option<&str>,
+    ) -> Result<bool, Error> {
         let stands = |name: &OsStr| match statat(shards, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -143,7 +150,9 @@ impl ShardsTarget {
         let Some(known) = self.private.read(&finished_name(index), NOTE_LEN_MAX)? else { return Ok(false) };
         let state =
             state_of(shards, name).map_err(|error| self.private.failed("could not be examined", error))?;
-        Ok(state.is_some_and(|state| state.as_bytes() == known))
+        let Some(state) = state else { return Ok(false) };
+        let noted = known.strip_prefix(state.as_bytes());
+        Ok(noted.is_some_and(|noted| choices.is_none_or(|choices| noted == choices.as_bytes())))
     }
 
     /// Whether a file or a directory has this name: what else has it, no restore has put there.
@@ -175,7 +184,7 @@ impl ShardsTarget {
     }
 
     /// Restores `shard` out of `source` beside the target, as `opener` says how: the stream of the manifest's digest, or none. What an interrupted
-    /// run has of it is gone on from. What is finished there and was changed since is removed, and restored anew.
+    /// run has of it is gone on from. What is finished there and was changed since, or restored by other options, is removed and restored anew.
     ///
     /// # Errors
     /// As [`Opener::restore_to`]; [`ErrorKind::DigestMismatch`]: it is another stream, or not as long as the manifest says.
@@ -185,7 +194,7 @@ impl ShardsTarget {
         let index = index.ok_or_else(|| {
             Error::new(ErrorKind::Usage, format!("the manifest has no shard {}", shard.name))
         })?;
-        if self.has(shard)? {
+        if self.has(opener, shard)? {
             return Ok(ShardRun::RestoredBefore);
         }
         opener.refuse_seed("a shard is a part of its target")?;
@@ -204,7 +213,11 @@ impl ShardsTarget {
             self.clear(&shards, index, shard)?;
         }
         let restored = match opener.restore_to(source, &path) {
-            Err(error) if was_published && error.kind() == ErrorKind::TargetExists => {
+            // Another tree, or one by other options.
+            Err(error)
+                if was_published
+                    && matches!(error.kind(), ErrorKind::TargetExists | ErrorKind::JournalMismatch) =>
+            {
                 self.clear(&shards, index, shard)?;
                 return Err(changed(shard));
             }
@@ -214,7 +227,7 @@ impl ShardsTarget {
         let state = state_of(&shards, shard.name.as_os_str());
         let state =
             state.map_err(|error| self.private.failed("could not be examined", error))?.unwrap_or_default();
-        self.private.put(&finished_name(index), state.as_bytes())?;
+        self.private.put(&finished_name(index), [state, opener.choices()].concat().as_bytes())?;
         Ok(ShardRun::Restored(Box::new(restored)))
     }
 
@@ -225,7 +238,7 @@ impl ShardsTarget {
     pub fn missing(&self) -> Result<Vec<ShardName>, Error> {
         let (shards, mut missing) = (self.shards_dir()?, Vec::new());
         for (index, shard) in self.manifest.shards().iter().enumerate() {
-            if !self.has_in(&shards, index, shard)? {
+            if !self.has_in(&shards, index, shard, None)? {
                 missing.push(shard.name.clone());
             }
         }
@@ -237,8 +250,8 @@ impl ShardsTarget {
     ///
     /// # Errors
     /// [`ErrorKind::Usage`]: shards are missing. [`ErrorKind::TargetExists`]: something has appeared there. [`ErrorKind::JournalMismatch`]: there is
-    /// something else in the directory. [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut. With any other nothing
-    /// has changed.
+    /// something else in the directory. [`ErrorKind::DurabilityUnknown`]: the target is in place, and may not survive a power cut; or somebody has moved it, or
+    /// the directory that it is in, at the same time. With any other nothing has changed.
     pub fn publish(self) -> Result<Option<PathBuf>, Error> {
         let missing = self.missing()?;
         if let Some(first) = missing.first() {
@@ -269,6 +282,8 @@ impl ShardsTarget {
         self.private.remove(OsStr::new(PUBLISHING))?;
         self.private.put(OsStr::new(PUBLISHING), &self.publishing(identity))?;
         let (parent, name) = (directory_of(&self.target_dir)?, &self.target_dir.name);
+        // Nobody would look for the directory at a path that leads elsewhere by now.
+        self.target_dir.check_path().map_err(|_| moved_before())?;
         match rename_new(&self.private, OsStr::new(SHARDS), parent, name) {
             Ok(()) => {}
             Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => return Err(taken(self.target_dir.path())),
@@ -303,6 +318,11 @@ impl ShardsTarget {
                 .advise("Run `sync` on its file system and look at the system's log; then verify the target.")
                 .because(io::Error::from(error))
         })?;
+        if !self.is_published()? {
+            let (path, replaced) = (self.target_dir.path().to_owned(), None);
+            return Err(misplaced(io::Error::other(Misplaced::SwappedTree { path, replaced })));
+        }
+        self.target_dir.check_path().map_err(misplaced)?;
         // What stays of it holds nothing, and is removed by `discard`. As long as a note says that the target is in place, the next run tidies up.
         let _ = self.remove_notes();
         let _ = self.private.remove_lock();
@@ -356,9 +376,24 @@ fn check_len(shard: &Shard, found: u64) -> Result<(), Error> {
 }
 
 fn changed(shard: &Shard) -> Error {
-    let what =
-        format!("{} had been restored, and is not what it was any more: it has been removed", shard.name);
+    let what = format!(
+        "{} had been restored, and is not what it was any more, or by other options: it has been removed",
+        shard.name
+    );
     Error::new(ErrorKind::JournalMismatch, what).advise("The same command restores it anew.")
+}
+
+fn moved_before() -> Error {
+    let what = "nothing was put in place: the target's directory is another one than at the start";
+    Error::new(ErrorKind::Io, what)
+        .advise("Move that directory back and run the same command again, or discard what is kept in it.")
+}
+
+fn misplaced(error: io::Error) -> Error {
+    let what = "the directory of the shards was published, and does not stand where it was to be";
+    Error::new(ErrorKind::DurabilityUnknown, what)
+        .advise("Somebody has moved files at the same time. Look before this is run again.")
+        .because(error)
 }
 
 fn one_name(name: &OsStr) -> Error {

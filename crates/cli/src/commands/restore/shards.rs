@@ -105,11 +105,11 @@ impl Restore {
         let begun = Instant::now();
         let named = |failure: Failure| failure.of_part(format_args!("shard {}", shard.name));
         let outcome = TreeOutcome::default();
-        let state = match place.has(shard)? {
+        let opener = self.tree.opener_of_shard(opener.clone(), &outcome);
+        let state = match place.has(&opener, shard)? {
             true => "restored before",
             false => {
                 let source = open_stream(stream, cancel, report).map_err(named)?;
-                let opener = self.tree.opener_of_shard(opener.clone(), &outcome);
                 let run = place.restore(&opener, shard, source);
                 match run.map_err(|error| named(Failure::from(error).of_input(stream)))? {
                     ShardRun::Restored(_) => "restored",

@@ -1,0 +1,137 @@
+//! Shards that somebody moves away while they are published, and shards that a run with other options has restored.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::place::{Place, Ran, end_of, started, wait_until};
+use crate::shards::{Snapshot, name};
+
+const RESTORE: [&str; 8] = [
+    "restore",
+    "--key-file",
+    "stream.key",
+    "--manifest",
+    "--signed-by",
+    "signer.pub",
+    "may.manifest",
+    "at/target",
+];
+
+fn traced(place: &Place, more: &[&str]) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "calls"]).args(more);
+    command.arg("--").arg(env!("CARGO_BIN_EXE_cofferdam")).args(RESTORE);
+    command.current_dir(place.directory()).stdin(Stdio::null());
+    command
+}
+
+fn calls(place: &Place) -> String {
+    fs::read_to_string(place.at("calls")).unwrap_or_default()
+}
+
+/// How many calls of this name there are in a restore up to that by which the target gets its name.
+fn count_of(place: &Place, call: &str) -> usize {
+    fs::create_dir(place.at("at")).unwrap();
+    end_of(started(&mut traced(place, &["-e", &format!("trace=renameat2,{call}")]))).assert_done();
+    fs::remove_dir_all(place.at("at")).unwrap();
+    let calls = calls(place);
+    let calls: Vec<&str> = calls.lines().filter(|line| line.contains("(")).collect();
+    let last = calls.iter().position(|line| line.contains("\"shards\", ") && line.contains("\"target\""));
+    let call = format!("{call}(");
+    calls[..=last.unwrap()].iter().filter(|line| line.contains(&call)).count()
+}
+
+/// A restore that is stopped behind a call.
+fn held(place: &Place, call: &str, when: usize) -> (Child, Pid) {
+    fs::create_dir(place.at("at")).unwrap();
+    fs::remove_file(place.at("calls")).unwrap();
+    let fault = format!("inject={call}:signal=SIGSTOP:when={when}");
+    let restoring = started(&mut traced(place, &["-e", &format!("trace={call}"), "-e", &fault]));
+    wait_until("the call", || calls(place).contains("--- stopped by SIGSTOP ---"));
+    let calls = calls(place);
+    let pid = calls.split_whitespace().next().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+    (restoring, pid.unwrap())
+}
+
+fn assert_restored(place: &Place, directory: &str) {
+    for shard in 0..2 {
+        assert!(place.read(&format!("{directory}/{}", name(shard))) == Snapshot::content(shard, 1));
+    }
+}
+
+fn count(directory: &Path) -> usize {
+    fs::read_dir(directory).unwrap().count()
+}
+
+#[test]
+fn shards_that_are_not_where_they_were_to_be_are_not_called_restored() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    let [synced, renamed] = ["fsync", "renameat2"].map(|call| (call, count_of(place, call)));
+    let go_on = |(restoring, pid): (Child, Pid)| -> Ran {
+        kill_process(pid, Signal::CONT).unwrap();
+        end_of(restoring)
+    };
+    // Before the rename, and after it.
+    for ((call, when), code, words) in
+        [(synced, 1, "nothing was put in place"), (renamed, 10, "the target's directory was moved meanwhile")]
+    {
+        let held = held(place, call, when);
+        assert_eq!(place.at("at/target").exists(), code == 10);
+        fs::rename(place.at("at"), place.at("moved")).unwrap();
+        fs::create_dir(place.at("at")).unwrap();
+        go_on(held).assert_failed(code, words);
+        assert_eq!(count(&place.at("at")), 0);
+        assert_eq!(place.at("moved/target").exists(), code == 10);
+        fs::remove_dir(place.at("at")).unwrap();
+        fs::rename(place.at("moved"), place.at("at")).unwrap();
+        place.run(RESTORE).assert_done();
+        assert_restored(place, "at/target");
+        assert_eq!(count(&place.at("at")), 1);
+        fs::remove_dir_all(place.at("at")).unwrap();
+    }
+    let held = held(place, renamed.0, renamed.1);
+    fs::rename(place.at("at/target"), place.at("at/verified")).unwrap();
+    fs::create_dir(place.at("at/target")).unwrap();
+    go_on(held).assert_failed(10, "at/target: what stands here is not the directory that was verified");
+    assert_restored(place, "at/verified");
+    assert_eq!(count(&place.at("at/target")), 0);
+}
+
+#[test]
+fn shards_that_a_run_with_other_options_has_restored_are_restored_anew() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    for tree in ["programs", "others"] {
+        fs::create_dir(place.at(tree)).unwrap();
+        fs::write(place.at(tree).join("program"), tree).unwrap();
+        fs::set_permissions(place.at(tree).join("program"), fs::Permissions::from_mode(0o4755)).unwrap();
+        let output = format!("{tree}.cfd");
+        place.run(["seal", "--key-file", "stream.key", "-o", &output, tree]).assert_done();
+    }
+    let shards = ["a=programs.cfd", "b=others.cfd"];
+    let manifest = ["manifest", "--ssh-key", "signer", "-o", "two.manifest"];
+    place.run([&manifest[..], &shards].concat()).assert_done();
+    for (first, second, mode) in [
+        (&["--set-id"][..], &[][..], 0o755),
+        (&[], &["--set-id"], 0o4755),
+        (&["--set-id"], &["--set-id"], 0o4755),
+    ] {
+        fs::rename(place.at("others.cfd"), place.at("away")).unwrap();
+        snapshot.restore("two.manifest", first).assert_failed(1, "shard b");
+        fs::rename(place.at("away"), place.at("others.cfd")).unwrap();
+        let ran = snapshot.restore("two.manifest", second);
+        ran.assert_done();
+        assert_eq!(ran.stdout.contains("a: restored before"), first == second, "{}", ran.stdout);
+        for shard in ["a", "b"] {
+            let found = fs::metadata(place.at("target").join(shard).join("program")).unwrap().mode();
+            assert_eq!(found & 0o7777, mode, "{shard} {first:?} {second:?}");
+        }
+        assert!(snapshot.beside().is_empty(), "{:?}", snapshot.beside());
+        fs::remove_dir_all(place.at("target")).unwrap();
+    }
+}
