@@ -1,6 +1,7 @@
 //! Shards of a snapshot: one directory of all of them, or none, whatever is missing, damaged, swapped or forged.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
