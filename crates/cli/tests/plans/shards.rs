@@ -424,9 +424,9 @@ fn notes_that_cannot_be_removed_are_told() {
     let snapshot = Snapshot::new(1);
     let place = &snapshot.place;
     let mut restoring = Command::new("strace");
-    // Before these come one for the shard and one for the note of what is published.
+    // Before these come one for the shard and two for the note of what is published.
     restoring.args(["-f", "-qq", "-o", "calls", "-P"]).arg(place.at(".target.cofferdam-shards"));
-    restoring.args(["-e", "inject=unlinkat:error=EIO:when=3+", "--", env!("CARGO_BIN_EXE_cofferdam")]);
+    restoring.args(["-e", "inject=unlinkat:error=EIO:when=4+", "--", env!("CARGO_BIN_EXE_cofferdam")]);
     restoring.args(["restore", "--key-file", "stream.key", "--manifest", "--signed-by", "signer.pub"]);
     restoring.args(["may.manifest", "target"]).current_dir(place.directory()).stdin(Stdio::null());
     let ran = end_of(started(&mut restoring));
