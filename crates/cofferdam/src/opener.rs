@@ -339,9 +339,7 @@ impl Opener {
 
     fn resolve<'a>(&self, target: &'a Path) -> Result<Target<'a>, Error> {
         #[cfg(feature = "parts")]
-        if self.on_partial == OnPartial::Discard {
-            crate::tree_leftovers::refuse_staged_of_plan(target)?;
-        }
+        crate::tree_leftovers::refuse_restart_over_plan(target, self.on_partial)?;
         // A link to it is as good; a file is not put in the place of either.
         #[cfg(feature = "tree")]
         if self.moves_into() && target.is_dir() {

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
+#[cfg(feature = "parts")]
+use storage::OnPartial;
 use storage::TargetError;
 use stream::PARTS_ID;
 use tree_sink::{Placement, TreeLeft, TreeLeftovers, look};
@@ -148,6 +150,15 @@ pub(crate) fn refuse_staged_of_plan(target: &Path) -> Result<(), Error> {
                 .advise("Commit that plan again, or give it up, which removes it."))
         }
         _ => Ok(()),
+    }
+}
+
+/// The same of a restore that begins anew.
+#[cfg(feature = "parts")]
+pub(crate) fn refuse_restart_over_plan(target: &Path, on_partial: OnPartial) -> Result<(), Error> {
+    match on_partial {
+        OnPartial::Discard => refuse_staged_of_plan(target),
+        OnPartial::Resume => Ok(()),
     }
 }
 

@@ -596,10 +596,8 @@ mod tests {
         bytes[PLACE_AT as usize..][..RECORD_LEN].copy_from_slice(&place_record(id));
         bytes[INTENT_AT as usize..][..RECORD_LEN].copy_from_slice(&intent_record(&intent));
         let found = Records::parse(&bytes, bytes.len());
-        assert_eq!(
-            (found.header, found.place, found.intent),
-            (Header::Valid(attempt), Some(id), Some(intent))
-        );
+        let expected = (Header::Valid(attempt), Some(id), Some(intent));
+        assert_eq!((found.header, found.place, found.intent), expected);
         for bit in 0..RECORD_LEN * 8 {
             for at in [PLACE_AT, INTENT_AT] {
                 let mut damaged = bytes.clone();
@@ -610,6 +608,7 @@ mod tests {
             }
         }
     }
+
     #[test]
     fn what_was_made_comes_back_and_not_with_a_bit_changed() {
         let mut made = Made::default();
