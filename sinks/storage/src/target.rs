@@ -400,6 +400,16 @@ impl TargetError {
             Self::NoDeviceFiles { .. } => "no device file can be made here, and the tree has some; that takes root, outside of a user namespace: \
                  leave them out, or restore as root"
                 .into(),
+            Self::NotADirectory { kind, .. } => format!(
+                "this is {}, and what is restored is a directory; name a path where there is none, or a directory",
+                noun(*kind)
+            )
+            .into(),
+            Self::OtherOptions { differences, .. } => format!(
+                "a restore of the same stream with other options ({differences}) has put this directory in place, and was cut \
+                 off before it had tidied up; run it again with those options, which ends it, or have it replaced"
+            )
+            .into(),
             _ => "this directory exists already; ask for it to be replaced, or name another".into(),
         }
     }
@@ -415,7 +425,9 @@ impl TargetError {
             | Self::NoExclusiveRename { .. }
             | Self::NoExchange { .. }
             | Self::CaseIsLost { .. }
-            | Self::NoDeviceFiles { .. } => self.complaint_of_directory(),
+            | Self::NoDeviceFiles { .. }
+            | Self::NotADirectory { .. }
+            | Self::OtherOptions { .. } => self.complaint_of_directory(),
             Self::Symlink { .. } => "this is a symbolic link; ask for the file it points to to be replaced, \
                  or name that file"
                 .into(),
@@ -423,11 +435,6 @@ impl TargetError {
                 "this is a symbolic link that points to nothing; remove it, or name the file itself".into()
             }
             Self::NotAFile { kind, .. } => format!("this is {}; {}", noun(*kind), advice(*kind)).into(),
-            Self::NotADirectory { kind, .. } => format!(
-                "this is {}, and what is restored is a directory; name a path where there is none, or a directory",
-                noun(*kind)
-            )
-            .into(),
             Self::Held { staging, .. } => {
                 let staging = staging.display();
                 format!("another process is writing this target (it holds {staging}); wait for it to end").into()
@@ -469,11 +476,6 @@ impl TargetError {
             Self::Journal { problem, .. } => format!(
                 "the journal of an earlier attempt at this target cannot be used: {problem}; to start over, ask for \
                  that attempt to be discarded, or remove this file and the staging file beside it"
-            )
-            .into(),
-            Self::OtherOptions { differences, .. } => format!(
-                "a restore of the same stream with other options ({differences}) has put this directory in place, and was cut \
-                 off before it had tidied up; run it again with those options, which ends it, or have it replaced"
             )
             .into(),
             Self::InTheWay { .. } => "this name is needed beside the target and is taken by something else; move \
