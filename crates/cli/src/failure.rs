@@ -19,10 +19,16 @@ pub(crate) struct Failure {
     pub(crate) frame: Option<u32>,
     pub(crate) position: Option<u64>,
     pub(crate) kept: Option<u64>,
-    /// Of a commit.
-    pub(crate) parts: Option<Box<FailedParts>>,
-    /// Of the stream that failed, if a key had opened it by then.
-    pub(crate) head: Option<Box<StreamHead>>,
+    about: Option<Box<About>>,
+}
+
+/// What it is about.
+#[derive(Debug)]
+enum About {
+    /// A commit.
+    Parts(FailedParts),
+    /// A stream that a key had opened by then.
+    Stream(StreamHead),
 }
 
 /// Parts of a plan that are to be run before it can be committed.
@@ -97,8 +103,7 @@ impl Failure {
             frame: None,
             position: None,
             kept: None,
-            parts: None,
-            head: None,
+            about: None,
         }
     }
 
@@ -169,10 +174,26 @@ impl Failure {
         if cancel.is_cancelled() { Failure::interrupted() } else { self }
     }
 
+    /// The parts that a commit lacks.
+    pub(crate) fn parts(&self) -> Option<&FailedParts> {
+        match self.about.as_deref() {
+            Some(About::Parts(parts)) => Some(parts),
+            _ => None,
+        }
+    }
+
+    /// The head of the stream that failed, if a key had opened it by then.
+    pub(crate) fn head(&self) -> Option<&StreamHead> {
+        match self.about.as_deref() {
+            Some(About::Stream(head)) => Some(head),
+            _ => None,
+        }
+    }
+
     /// Says which parts of a plan are to be run, and which of them had been.
     #[must_use]
     pub(crate) fn of_parts(mut self, missing: Vec<u64>, wrong: Vec<u64>) -> Failure {
-        self.parts = Some(Box::new(FailedParts { missing, wrong }));
+        self.about = Some(Box::new(About::Parts(FailedParts { missing, wrong })));
         self
     }
 
@@ -222,8 +243,7 @@ impl From<cofferdam::Error> for Failure {
             frame: error.frame(),
             position: error.position(),
             kept: error.resumable_bytes(),
-            parts: None,
-            head: error.head().cloned().map(Box::new),
+            about: error.head().cloned().map(|head| Box::new(About::Stream(head))),
         }
     }
 }

@@ -281,8 +281,8 @@ impl Report {
                 frame: failure.frame,
                 position: failure.position,
                 kept: failure.kept,
-                missing: failure.parts.as_deref().map(|parts| &*parts.missing),
-                wrong: failure.parts.as_deref().map(|parts| &*parts.wrong),
+                missing: failure.parts().map(|parts| &*parts.missing),
+                wrong: failure.parts().map(|parts| &*parts.wrong),
                 exit_code: failure.exit_code(),
             })),
         }

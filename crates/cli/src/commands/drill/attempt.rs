@@ -314,7 +314,7 @@ fn make_scratch(place: &Path, len: Option<u64>, record: &mut StreamRecord) -> Re
 /// What became of an attempt to open the stream, of which nothing is known then but what that attempt itself has opened.
 fn not_opened(failure: Failure, stream: &DrillStream, record: &mut StreamRecord) -> Failure {
     record.did_not_open();
-    if let Some(head) = &failure.head {
+    if let Some(head) = failure.head() {
         record.set_stream_id(head.stream_id);
         // That it is too old as well is not what it failed with.
         let _ = stream.age.check(&head.metadata, record);
