@@ -142,11 +142,11 @@ fn what_was_for_another_group_is_not_passed_on_to_this_users() {
     let fixture = Fixture::of(|tree| {
         for (name, group, mode, _) in files {
             fs::write(tree.join(name), name).unwrap();
-            chown(&tree.join(name), Some(USER), Some(group)).unwrap();
+            chown(tree.join(name), Some(USER), Some(group)).unwrap();
             set_mode(&tree.join(name), mode);
         }
         fs::create_dir(tree.join("directory")).unwrap();
-        chown(&tree.join("directory"), Some(USER), Some(42)).unwrap();
+        chown(tree.join("directory"), Some(USER), Some(42)).unwrap();
         set_mode(&tree.join("directory"), 0o775);
         chown(tree, Some(USER), Some(USER)).unwrap();
     });
