@@ -595,9 +595,8 @@ mod tests {
         bytes[..512].copy_from_slice(&header(&attempt));
         bytes[PLACE_AT as usize..][..RECORD_LEN].copy_from_slice(&place_record(id));
         bytes[INTENT_AT as usize..][..RECORD_LEN].copy_from_slice(&intent_record(&intent));
-        let found = Records::parse(&bytes, bytes.len());
-        let expected = (Header::Valid(attempt), Some(id), Some(intent));
-        assert_eq!((found.header, found.place, found.intent), expected);
+        let Records { header, place, intent: found, .. } = Records::parse(&bytes, bytes.len());
+        assert_eq!((header, place, found), (Header::Valid(attempt), Some(id), Some(intent)));
         for bit in 0..RECORD_LEN * 8 {
             for at in [PLACE_AT, INTENT_AT] {
                 let mut damaged = bytes.clone();
