@@ -44,13 +44,13 @@ use storage::{
 };
 
 use tree::{
-    ArchiveScanner, EntryCounts, Member,
+    ArchiveScanner, Member,
     limits::{BLOCK_LEN, HEADER_LEN_MAX},
 };
 
 use crate::{
-    attributes::LeftOut,
     directory_id::{DirectoryId, Found},
+    made::{MADE_LEN, Made},
     options::{AttributeOptions, DeviceFiles, OldTree, Owners, SetIdBits},
 };
 
@@ -89,38 +89,6 @@ pub(crate) const MOVING: Intent = Intent { replaced: None, old_tree: OldTree::Re
 pub(crate) struct HeaderPlace {
     pub(crate) at: u64,
     pub(crate) len: u64,
-}
-
-/// What a tree is made of, its root aside, as it was before it became the target.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Made {
-    pub(crate) counts: EntryCounts,
-    pub(crate) left_out: LeftOut,
-}
-
-impl Made {
-    /// In the order of the record.
-    fn numbers(&mut self) -> [&mut u64; 16] {
-        let Made { counts, left_out } = self;
-        [
-            &mut counts.files,
-            &mut counts.hard_links,
-            &mut counts.symlinks,
-            &mut counts.directories,
-            &mut counts.others,
-            &mut counts.devices,
-            &mut counts.changed,
-            &mut counts.gone,
-            &mut counts.gone_len,
-            &mut counts.data_len,
-            &mut left_out.owners,
-            &mut left_out.xattrs,
-            &mut left_out.set_id_bits,
-            &mut left_out.devices,
-            &mut left_out.times,
-            &mut left_out.group_rights,
-        ]
-    }
 }
 
 /// What a journal says of the tree's root.
@@ -290,14 +258,14 @@ impl Journal {
 
     /// Notes what is about to become the target, for whoever finds it there. It is durable with the intent.
     pub(crate) fn note_made(&self, made: &Made) -> io::Result<()> {
-        self.file.write_all_at(&made_record(made), MADE_AT)
+        self.file.write_all_at(&made.to_record(), MADE_AT)
     }
 
     /// What an attempt had made, if it has noted that.
     pub(crate) fn made(&self) -> io::Result<Option<Made>> {
         let mut record = [0; MADE_LEN];
         read_or_zeros(&self.file, &mut record, MADE_AT)?;
-        Ok(parse_made(&record))
+        Ok(Made::parse(&record))
     }
 
     /// What the root of the tree is to have, as far as that is known without a look at the tree.
@@ -477,24 +445,6 @@ fn root_record(header: Option<HeaderPlace>) -> [u8; RECORD_LEN] {
     bytes
 }
 
-fn made_record(made: &Made) -> [u8; MADE_LEN] {
-    let mut bytes = [0; MADE_LEN];
-    bytes[..8].copy_from_slice(MADE_MAGIC);
-    for (index, number) in made.clone().numbers().into_iter().enumerate() {
-        bytes[8 * (1 + index)..][..8].copy_from_slice(&number.to_le_bytes());
-    }
-    sector::close(&mut bytes);
-    bytes
-}
-
-fn parse_made(record: &[u8; MADE_LEN]) -> Option<Made> {
-    let mut made = Made::default();
-    for (index, number) in made.numbers().into_iter().enumerate() {
-        *number = u64_at(record, 8 * (1 + index));
-    }
-    (is_whole(record) && record.starts_with(MADE_MAGIC)).then_some(made)
-}
-
 fn directory(id: DirectoryId) -> [u8; 24] {
     let (seconds, nanos) = id.created.unwrap_or((0, UNKNOWN));
     let mut bytes = [0; 24];
@@ -542,11 +492,9 @@ const MADE_AT: u64 = 28_672;
 const SKELETON_AT: u64 = 65_536;
 /// Of place, intent and root.
 const RECORD_LEN: usize = 128;
-const MADE_LEN: usize = 256;
 const PLACE_MAGIC: &[u8; 8] = b"CFDTPLC\x01";
 const INTENT_MAGIC: &[u8; 8] = b"CFDTINT\x01";
 const ROOT_MAGIC: &[u8; 8] = b"CFDTROT\x01";
-const MADE_MAGIC: &[u8; 8] = b"CFDTMAD\x01";
 const UNKNOWN: u32 = u32::MAX;
 /// Bits of an intent's options.
 const NOTED: u32 = 1;
@@ -605,22 +553,6 @@ mod tests {
                 assert_eq!(found.place.is_none(), at == PLACE_AT, "bit {bit} from {at} on");
                 assert_eq!(found.intent.is_none(), at == INTENT_AT, "bit {bit} from {at} on");
             }
-        }
-    }
-
-    #[test]
-    fn what_was_made_comes_back_and_not_with_a_bit_changed() {
-        let mut made = Made::default();
-        for (index, number) in made.numbers().into_iter().enumerate() {
-            *number = u64::MAX - index as u64;
-        }
-        let record = made_record(&made);
-        assert_eq!(parse_made(&record), Some(made));
-        assert_eq!(parse_made(&[0; MADE_LEN]), None);
-        for bit in 0..MADE_LEN * 8 {
-            let mut damaged = record;
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(parse_made(&damaged), None, "bit {bit}");
         }
     }
 }

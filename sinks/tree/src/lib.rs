@@ -15,6 +15,7 @@ mod finishing;
 mod journal;
 mod leftovers;
 mod letting_in;
+mod made;
 mod members;
 mod merging;
 mod new_name;
