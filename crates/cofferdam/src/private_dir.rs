@@ -9,8 +9,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
@@ -82,23 +80,6 @@ impl PrivateDir {
         Ok((file.try_lock().map_err(failed)? == Lock::Taken).then_some(file))
     }
 
-    /// Removes the directory itself, which is empty, or has what its file system keeps for a while of files that were open when they were removed.
-    pub(crate) fn remove_itself(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Error> {
-        let failed = |error: Errno| self.failed("could not be removed", error.into());
-        for pause in PAUSES {
-            match unlinkat(parent, name, AtFlags::REMOVEDIR) {
-                Ok(()) | Err(Errno::NOENT) => return Ok(()),
-                Err(Errno::NOTEMPTY | Errno::EXIST)
-                    if self.names()?.iter().all(|name| is_kept_open(name)) =>
-                {
-                    thread::sleep(Duration::from_millis(pause));
-                }
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Err(failed(Errno::NOTEMPTY))
-    }
-
     /// Removes a file, if it is there.
     pub(crate) fn remove(&self, name: &OsStr) -> Result<(), Error> {
         match unlinkat(&self.disk, name, AtFlags::empty()) {
@@ -122,11 +103,6 @@ impl AsFd for PrivateDir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.disk.as_fd()
     }
-}
-
-/// Whether a client of NFS, or libfuse, has given this name to a file that was removed while it was open. It goes when the file is closed.
-fn is_kept_open(name: &OsStr) -> bool {
-    [b".nfs".as_slice(), b".fuse_hidden"].iter().any(|begins| name.as_bytes().starts_with(begins))
 }
 
 /// Removes what has the name `name` in a directory that nobody else can write to: a directory as a whole, unless something is mounted in it.
@@ -204,6 +180,3 @@ fn not_ours(path: &Path, why: &str) -> Error {
         "What is restored is kept there until it is whole, for this user alone. Look who put it there, and give another name or plan.",
     )
 }
-
-/// Milliseconds that it is waited for files that are closed to be gone, which libfuse says nothing of.
-const PAUSES: [u64; 6] = [0, 1, 10, 50, 100, 200];
