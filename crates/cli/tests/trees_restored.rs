@@ -274,7 +274,7 @@ fn options_for_directories_are_refused_where_there_is_none() {
     };
     sealed(b"a file");
     for option in ["--set-id", "--devices", "--numeric-owner", "--no-owner"] {
-        place.run(&[option, "sealed-file", "at/target"]).assert_failed(2, "the stream is a file");
+        place.run(&[option, "sealed-file", "at/target"]).assert_failed(2, "the stream is no tree");
         place.run(&[option, "sealed", "-"]).assert_failed(2, option);
     }
     assert!(place.beside().is_empty());
@@ -555,9 +555,11 @@ fn a_tree_without_a_catalog_is_restored_as_the_file_that_it_is() {
         place.run_from("no-catalog", &["--force", "-", "at/file"]).assert_done();
         assert!(fs::read(place.path("at/file")).unwrap() == archive, "{len} bytes from a pipe");
         assert_eq!(place.beside(), ["file"]);
-        place.run_from("no-catalog", &["--set-id", "-", "at/other"]).assert_failed(2, "the stream is a file");
-        place.run(&["--set-id", "no-catalog", "at/other"]).assert_failed(2, "the stream is a file");
-        place.run(&["--path", "a", "no-catalog", "at/other"]).assert_failed(2, "the stream is a file");
+        place
+            .run_from("no-catalog", &["--set-id", "-", "at/other"])
+            .assert_failed(2, "the stream is no tree");
+        place.run(&["--set-id", "no-catalog", "at/other"]).assert_failed(2, "the stream is no tree");
+        place.run(&["--path", "a", "no-catalog", "at/other"]).assert_failed(2, "the stream is no tree");
     }
 }
 
@@ -759,7 +761,14 @@ fn what_is_in_the_way_of_a_tree_is_told_as_the_next_run_tells_it() {
         let ran = place.run(&ALL);
         assert!(matches!(ran.code, Some(1 | 8)), "{kind}: {}", ran.stderr);
         let problem = json["problems"][0].as_str().unwrap();
-        assert!(ran.stderr.contains(problem), "{kind}: {problem}: {}", ran.stderr);
+        // The run says more of another user's directory: what to do.
+        let owner = "belongs to user 65534";
+        let is_told = if kind == 3 {
+            problem.contains(owner) && ran.stderr.contains(owner)
+        } else {
+            ran.stderr.contains(problem)
+        };
+        assert!(is_told, "{kind}: {problem}: {}", ran.stderr);
         assert!(
             if staging.is_dir() && !staging.is_symlink() {
                 fs::remove_dir_all(&staging)
@@ -820,7 +829,7 @@ fn words_for_directories_say_what_helps() {
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(&sealed).unwrap();
-    Ran::of(child.wait_with_output().unwrap()).assert_failed(2, "the stream is a file");
+    Ran::of(child.wait_with_output().unwrap()).assert_failed(2, "the stream is no tree");
 }
 
 /// As root alone: who may mount. Holes need no room: what may fit is tried, with a warning, whether all is restored or some paths.
