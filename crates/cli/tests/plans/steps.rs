@@ -332,9 +332,9 @@ fn a_plan_that_was_changed_and_one_of_another_key_are_refused() {
     fs::write(place.at("plan.key"), "a secret\n").unwrap();
     refused(2, "is no key of a plan");
     fs::remove_file(place.at("plan.key")).unwrap();
-    refused(1, "there is no plan's key at plan.key\n");
+    refused(1, "there is no plan's key at plan.key: no such file\n");
     fs::rename(place.at("plan"), place.at("aside")).unwrap();
-    refused(1, "there is no plan at plan: there is no plan's key at plan.key\n");
+    refused(1, "there is no plan at plan: there is no plan's key at plan.key: no such file\n");
     fs::rename(place.at("aside"), place.at("plan")).unwrap();
     fs::write(place.at("elsewhere.key"), key).unwrap();
     fs::set_permissions(place.at("elsewhere.key"), fs::Permissions::from_mode(0o600)).unwrap();

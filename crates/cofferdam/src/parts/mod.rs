@@ -140,9 +140,8 @@ impl PlannedRestore {
     /// cannot be read.
     pub fn open(path: impl AsRef<Path>, key: PlanKey) -> Result<PlannedRestore, Error> {
         let path = path.as_ref();
-        PlannedRestore::find(path, &key)?.ok_or_else(|| {
-            Error::new(ErrorKind::Io, format!("there is no plan at {}", path.display())).advise(NOT_FOUND)
-        })
+        PlannedRestore::find(path, &key)?
+            .ok_or_else(|| not_found(format!("there is no plan at {}", path.display())))
     }
 
     /// The plan at `path`, if one is there. Whoever names it by a link has its note beside the plan, where all others look.
@@ -312,9 +311,7 @@ struct Receipts {
 /// [`ErrorKind::Io`]: it is not there, or cannot be read; [`ErrorKind::Usage`]: it is none, or others could have put it there or know it.
 pub fn open_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
     let path = path.as_ref();
-    find_key(path)?.ok_or_else(|| {
-        Error::new(ErrorKind::Io, format!("there is no plan's key at {}", path.display())).advise(NOT_FOUND)
-    })
+    find_key(path)?.ok_or_else(|| not_found(format!("there is no plan's key at {}", path.display())))
 }
 
 /// Why the plan at `path` is none for us. Where its MAC is right, it is the key's.
@@ -415,6 +412,10 @@ fn no_stores() -> Error {
 #[cfg(not(feature = "tree"))]
 fn no_trees() -> Error {
     Error::new(ErrorKind::Unsupported, "a tree is not restored by this build, which has no trees")
+}
+
+fn not_found(what: String) -> Error {
+    Error::io(what, io::Error::new(io::ErrorKind::NotFound, "no such file")).advise(NOT_FOUND)
 }
 
 const NOT_FOUND: &str = "Plan first; or look whether the plan's file system is mounted here, how its name is spelt, and where its key was put.";
