@@ -559,7 +559,7 @@ fn a_tree_without_a_catalog_is_restored_as_the_file_that_it_is() {
             .run_from("no-catalog", &["--set-id", "-", "at/other"])
             .assert_failed(2, "the stream is no tree");
         place.run(&["--set-id", "no-catalog", "at/other"]).assert_failed(2, "the stream is no tree");
-        place.run(&["--path", "a", "no-catalog", "at/other"]).assert_failed(2, "the stream is no tree");
+        place.run(&["--path", "a", "no-catalog", "at/other"]).assert_failed(2, "the stream is a file");
     }
 }
 
