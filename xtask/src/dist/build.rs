@@ -128,6 +128,7 @@ impl<'a> Build<'a> {
         let products = self.folder.join("products");
         empty(&products)?;
         self.check_out()?;
+        forget_other_times(&self.folder, &self.commit.seconds)?;
         let (host, kept) = (host()?, self.folder.join("compiled"));
         empty(&kept)?;
         let static_target = static_target(&host)?;
@@ -339,6 +340,18 @@ impl<'a> Build<'a> {
     }
 }
 
+/// Has all be compiled anew in a folder whose last build was of another time. Crates that embed files have the time from SOURCE_DATE_EPOCH (rust-embed, of
+/// which age's translations make use), and cargo does not know that they do.
+fn forget_other_times(folder: &Path, seconds: &str) -> Result<(), String> {
+    let noted = folder.join("time");
+    if fs::read_to_string(&noted).is_ok_and(|time| time == seconds) {
+        return Ok(());
+    }
+    // In this order: whoever is stopped in between begins with nothing.
+    empty(&folder.join("target"))?;
+    fs::write(&noted, seconds).map_err(|error| format!("{}: {error}", noted.display()))
+}
+
 /// The target of the compiler itself.
 fn host() -> Result<String, String> {
     let version = output(Command::new("rustc").arg("-vV"))?;
@@ -366,6 +379,19 @@ mod tests {
 
     fn read(path: &str) -> String {
         fs::read_to_string(crate::repository_root().join(path)).unwrap()
+    }
+
+    #[test]
+    fn what_was_compiled_for_another_time_is_compiled_anew() {
+        let folder = std::env::temp_dir().join(format!("cofferdam-dist-{}", std::process::id()));
+        let kept = folder.join("target/kept");
+        for (time, stays) in [("1", false), ("1", true), ("2", false), ("1", false)] {
+            fs::create_dir_all(kept.parent().unwrap()).unwrap();
+            fs::write(&kept, "").unwrap();
+            forget_other_times(&folder, time).unwrap();
+            assert_eq!(kept.exists(), stays, "{time}");
+        }
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
