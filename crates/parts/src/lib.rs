@@ -40,6 +40,7 @@
 mod error;
 mod extent;
 mod key;
+mod layout;
 mod manifest;
 mod note;
 mod pieces;
@@ -52,11 +53,12 @@ mod upload;
 pub use error::RecordError;
 pub use extent::PartExtent;
 pub use key::{PlanKey, RandomError};
+pub use layout::{MemberRange, PartLayout, PartPlace};
 pub use manifest::{Manifest, Shard, ShardName, UnusableManifest};
 pub use note::{Committed, Completing, FileIdentity, Publishing};
 pub use pieces::{Piece, PieceDigest, PieceDigester, PieceHasher};
 pub use plan::{Modified, NewPlan, Plan, PlanId, PlanTarget, UnusablePlan};
-pub use receipt::{AttemptName, FileState, PartReceipt};
+pub use receipt::{AttemptName, FileState, FileStates, PartReceipt};
 pub use tree_target::{TreeOwners, TreeTarget};
 pub use upload::{PartCut, PlannedUpload};
 
@@ -78,6 +80,10 @@ pub const PLAN_LEN_MAX: usize = 8 << 20;
 pub const RECEIPT_LEN_MAX: usize = 64 << 20;
 /// The most pieces that a receipt has: of 512 KiB each, 350 GiB.
 pub const RECEIPT_PIECES_MAX: usize = 700_000;
+/// The most files of members that an attempt has, beside its part's own.
+pub const RECEIPT_MEMBERS_MAX: usize = 16_384;
+/// No file of a member has so many bytes before the first that counts: blocks of file systems, which they share, are no longer.
+pub const PAD_MAX: u64 = 64 << 10;
 /// The most bytes that the text of any other record has.
 pub const NOTE_LEN_MAX: usize = 4096;
 
@@ -93,5 +99,12 @@ const PATH_LEN_MAX: usize = 8192;
 const RECEIPT_HEAD_LEN_MAX: usize = 1024;
 /// A line of a piece: its length and its digest.
 const PIECE_LINE_LEN_MAX: usize = 6 + 20 + 1 + 64 + 1;
-const _: () = assert!(RECEIPT_HEAD_LEN_MAX + RECEIPT_PIECES_MAX * PIECE_LINE_LEN_MAX < RECEIPT_LEN_MAX);
+/// A line of a member: five numbers, of 20 digits at most.
+const MEMBER_LINE_LEN_MAX: usize = 6 + 5 * 21 + 1;
+const _: () = assert!(
+    RECEIPT_HEAD_LEN_MAX
+        + RECEIPT_MEMBERS_MAX * MEMBER_LINE_LEN_MAX
+        + RECEIPT_PIECES_MAX * PIECE_LINE_LEN_MAX
+        < RECEIPT_LEN_MAX
+);
 const _: () = assert!(HEAD_LEN_MAX + PARTS_MAX * (PART_LINE_LEN_MAX + NUMBERS_LINE_LEN_MAX) < PLAN_LEN_MAX);

@@ -2,13 +2,14 @@
 //! It knows no file; whoever takes what it says asks the file system whether the file is still the same, reads it, or asks the store.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::key::random_id;
 use crate::text::{Hex, Lines, Quoted, Writer, parse_hex};
 use crate::upload::{STORE_NAME_LEN_MAX, store_name};
 use crate::{
-    PartExtent, Piece, PieceDigest, Plan, PlanId, PlanKey, RECEIPT_LEN_MAX, RECEIPT_PIECES_MAX, RandomError,
-    RecordError,
+    MemberRange, PartExtent, PartLayout, Piece, PieceDigest, Plan, PlanId, PlanKey, RECEIPT_LEN_MAX,
+    RECEIPT_MEMBERS_MAX, RECEIPT_PIECES_MAX, RandomError, RecordError,
 };
 
 /// Says of one attempt that its file has a part, all of it, or that the store has.
@@ -18,9 +19,19 @@ pub struct PartReceipt {
     part: u64,
     attempt: AttemptName,
     extent: PartExtent,
-    file: Option<FileState>,
+    layout: PartLayout,
+    files: Option<FileStates>,
     pieces: Vec<Piece>,
     tags: Vec<String>,
+}
+
+/// What the file system says of the files of an attempt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileStates {
+    /// Of the part's own.
+    pub own: FileState,
+    /// Of each file of a member, in order.
+    pub members: Vec<FileState>,
 }
 
 /// What the file system says of an attempt's file once nobody writes to it any more. As long as it says the same, these are its bytes.
@@ -68,13 +79,39 @@ impl PartReceipt {
         PartReceipt::sent(plan, part, attempt, pieces, Vec::new())
     }
 
-    /// The same receipt, of a file of which the file system says this. Without it, nothing is known of the file but what is read.
+    /// The same receipt, of an attempt that has these `members` of the tree in files of their own. What the file system has said of its files is
+    /// not in it.
     ///
     /// # Errors
-    /// [`RecordError::Contradictory`]: it is not as long as the part, or what was sent to a store is in no file.
-    pub fn of_file(self, file: FileState) -> Result<PartReceipt, RecordError> {
-        match file.len == self.extent.len() && self.tags.is_empty() {
-            true => Ok(PartReceipt { file: Some(file), ..self }),
+    /// [`RecordError::Contradictory`]: the plan's target is no directory; they are no members of this part; a piece is in two files.
+    /// [`RecordError::TooLong`]: they are more than [`RECEIPT_MEMBERS_MAX`].
+    pub fn of_members(self, plan: &Plan, members: Vec<MemberRange>) -> Result<PartReceipt, RecordError> {
+        if members.len() > RECEIPT_MEMBERS_MAX {
+            return Err(RecordError::TooLong);
+        }
+        let has_files = plan.content().tree.is_some() && self.tags.is_empty();
+        let layout = PartLayout::new(self.extent.len(), members)?;
+        let mut end = 0;
+        let are_whole = self.pieces.iter().all(|piece| {
+            let start = end;
+            end += piece.len;
+            layout.places(start..end).count() == 1
+        });
+        match layout.members().is_empty() || has_files && are_whole {
+            true => Ok(PartReceipt { layout, files: None, ..self }),
+            false => Err(RecordError::Contradictory),
+        }
+    }
+
+    /// The same receipt, of files of which the file system says this. Without it, nothing is known of them but what is read.
+    ///
+    /// # Errors
+    /// [`RecordError::Contradictory`]: they are not as long as they have to be, or what was sent to a store is in no file.
+    pub fn of_files(self, files: FileStates) -> Result<PartReceipt, RecordError> {
+        let lens = files.members.iter().map(|file| file.len);
+        let fit = lens.eq(self.layout.members().iter().map(MemberRange::file_len));
+        match fit && files.own.len == self.layout.own_len() && self.tags.is_empty() {
+            true => Ok(PartReceipt { files: Some(files), ..self }),
             false => Err(RecordError::Contradictory),
         }
     }
@@ -96,7 +133,9 @@ impl PartReceipt {
             return Err(RecordError::TooLong);
         }
         check_pieces(&pieces, &extent)?;
-        let receipt = PartReceipt { plan: plan.id(), part, attempt, extent, file: None, pieces, tags };
+        let layout = PartLayout::new(extent.len(), Vec::new())?;
+        let receipt =
+            PartReceipt { plan: plan.id(), part, attempt, extent, layout, files: None, pieces, tags };
         if receipt.is_sent_as(plan) { Ok(receipt) } else { Err(RecordError::Contradictory) }
     }
 
@@ -121,8 +160,20 @@ impl PartReceipt {
         text.line("segments", &[&segments.start, &segments.end]);
         text.line("plaintext", &[&plaintext.start, &plaintext.end]);
         text.line("chain", &[&Hex(chain_before), &Hex(chain_after)]);
-        if let Some(FileState { inode, len, changed }) = &self.file {
+        if let Some(FileState { inode, len, changed }) = self.files.as_ref().map(|files| &files.own) {
             text.line("file", &[inode, len, changed]);
+        }
+        let members = self.layout.members();
+        if !members.is_empty() {
+            text.line("members", &[&members.len()]);
+        }
+        for (number, MemberRange { range: Range { start, end }, pad }) in members.iter().enumerate() {
+            match self.files.as_ref().map(|files| &files.members[number]) {
+                Some(FileState { inode, changed, .. }) => {
+                    text.line("member", &[start, end, pad, inode, changed]);
+                }
+                None => text.line("member", &[start, end, pad]),
+            }
         }
         text.line("pieces", &[&self.pieces.len()]);
         for piece in &self.pieces {
@@ -150,9 +201,13 @@ impl PartReceipt {
         let chain = lines.line::<2>("chain")?;
         let extent =
             PartExtent { segments, plaintext, chain_before: chain.bytes(0)?, chain_after: chain.bytes(1)? };
-        let file = match plan.content().upload() {
+        let own = match plan.content().upload() {
             None => parse_file(&mut lines)?,
             Some(_) => None,
+        };
+        let (members, states) = match plan.content().tree {
+            Some(_) => parse_members(&mut lines, own.is_some())?,
+            None => (Vec::new(), Vec::new()),
         };
         let pieces = parse_pieces(&mut lines)?;
         let tags = match plan.content().upload() {
@@ -163,9 +218,9 @@ impl PartReceipt {
             }
         };
         lines.end()?;
-        let receipt = PartReceipt::sent(plan, part, attempt, pieces, tags)?;
-        let receipt = match file {
-            Some(file) => receipt.of_file(file)?,
+        let receipt = PartReceipt::sent(plan, part, attempt, pieces, tags)?.of_members(plan, members)?;
+        let receipt = match own {
+            Some(own) => receipt.of_files(FileStates { own, members: states })?,
             None => receipt,
         };
         if receipt.extent == extent { Ok(receipt) } else { Err(RecordError::Contradictory) }
@@ -186,9 +241,14 @@ impl PartReceipt {
         &self.extent
     }
 
-    /// What the file system has said of the file, where that is known.
-    pub fn file(&self) -> Option<FileState> {
-        self.file
+    /// Where the bytes of the part are.
+    pub fn layout(&self) -> &PartLayout {
+        &self.layout
+    }
+
+    /// What the file system has said of the attempt's files, where that is known.
+    pub fn files(&self) -> Option<&FileStates> {
+        self.files.as_ref()
     }
 
     /// What the store calls the pieces, in order; of a file there are none.
@@ -196,7 +256,7 @@ impl PartReceipt {
         &self.tags
     }
 
-    /// What the file has, from its first byte to its last.
+    /// What was written, from the part's first byte to its last.
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
@@ -205,6 +265,35 @@ impl PartReceipt {
 fn parse_file(lines: &mut Lines<'_>) -> Result<Option<FileState>, RecordError> {
     let Some(values) = lines.line_if_there::<3>("file")? else { return Ok(None) };
     Ok(Some(FileState { inode: values.number(0)?, len: values.number(1)?, changed: values.number(2)? }))
+}
+
+/// Members, and of each what the file system has said of its file, if it has of the part's.
+fn parse_members(
+    lines: &mut Lines<'_>,
+    are_told: bool,
+) -> Result<(Vec<MemberRange>, Vec<FileState>), RecordError> {
+    let Some(count) = lines.line_if_there::<1>("members")? else { return Ok((Vec::new(), Vec::new())) };
+    let count: u64 = count.number(0)?;
+    if count == 0 {
+        // There is one way to say that there are none.
+        return Err(RecordError::Contradictory);
+    }
+    // Each is a line, so the count sizes nothing that the text does not have.
+    let (mut members, mut states) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        if are_told {
+            let values = lines.line::<5>("member")?;
+            let (range, pad) = (values.range(0)?, values.number(2)?);
+            let len = range.end.checked_sub(range.start).and_then(|len| len.checked_add(pad));
+            let len = len.ok_or(RecordError::Contradictory)?;
+            states.push(FileState { inode: values.number(3)?, len, changed: values.number(4)? });
+            members.push(MemberRange { range, pad });
+        } else {
+            let values = lines.line::<3>("member")?;
+            members.push(MemberRange { range: values.range(0)?, pad: values.number(2)? });
+        }
+    }
+    Ok((members, states))
 }
 
 fn parse_pieces(lines: &mut Lines<'_>) -> Result<Vec<Piece>, RecordError> {

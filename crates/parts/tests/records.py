@@ -71,6 +71,26 @@ record(
     piece(part[: 1 << 20]),
     piece(part[1 << 20 :]),
 )
+# Of a tree: bytes 4096 to 1052672 of the part are a file of their own, and so are 65536 bytes of another one, from its byte 65536 + 512 on.
+record(
+    "receipt-members.txt",
+    "cofferdam-receipt 1",
+    PLAN,
+    "part 0",
+    "attempt " + "ab" * 16,
+    "segments 0 2",
+    "plaintext 0 2097152",
+    f"chain {ZEROS} {TWOS}",
+    "file 4711 983040 1764529200123456789",
+    "members 2",
+    "member 4096 1052672 0 4712 1764529200123456780",
+    "member 2031616 2097152 512 4713 1764529200123456790",
+    "pieces 4",
+    piece(part[:4096]),
+    piece(part[4096:1052672]),
+    piece(part[1052672:2031616]),
+    piece(part[2031616:]),
+)
 record("publishing.txt", "cofferdam-publishing 1", PLAN, "inode 12345", "created 1700000000123456789")
 record("committed.txt", "cofferdam-committed 1", PLAN, f"digest {THREES}", "length 2097153")
 

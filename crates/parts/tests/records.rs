@@ -3,15 +3,16 @@
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use parts::{
-    AttemptName, Committed, Completing, FileIdentity, FileState, Modified, NewPlan, PartCut, PartExtent,
-    PartReceipt, Piece, PieceHasher, Plan, PlanId, PlanKey, PlanTarget, PlannedUpload, Publishing,
-    RECEIPT_PIECES_MAX, RecordError, TreeOwners, TreeTarget, UnusablePlan,
+    AttemptName, Committed, Completing, FileIdentity, FileState, FileStates, MemberRange, Modified, NewPlan,
+    PartCut, PartExtent, PartReceipt, Piece, PieceHasher, Plan, PlanId, PlanKey, PlanTarget, PlannedUpload,
+    Publishing, RECEIPT_PIECES_MAX, RecordError, TreeOwners, TreeTarget, UnusablePlan,
 };
 
 /// `records.py` made them.
 const PLAN: &str = include_str!("plan.txt");
 const RECEIPT: &str = include_str!("receipt.txt");
 const RECEIPT_OF_FILE: &str = include_str!("receipt-file.txt");
+const RECEIPT_OF_MEMBERS: &str = include_str!("receipt-members.txt");
 const PUBLISHING: &str = include_str!("publishing.txt");
 const COMMITTED: &str = include_str!("committed.txt");
 const PLAN_OF_OBJECT: &str = include_str!("plan-object.txt");
@@ -170,17 +171,18 @@ fn a_receipt_that_another_program_has_made_is_read_and_made_again_to_the_byte() 
 #[test]
 fn a_receipt_says_what_the_file_system_has_said_of_its_file_or_nothing() {
     let state = FileState { inode: 4711, len: 2 << 20, changed: 1_764_529_200_123_456_789 };
+    let of = |own| FileStates { own, members: Vec::new() };
     let receipt = PartReceipt::parse(RECEIPT_OF_FILE.as_bytes(), &key(), &plan()).unwrap();
-    assert_eq!(receipt.file(), Some(state));
+    assert_eq!(receipt.files(), Some(&of(state)));
     assert_eq!(receipt.to_text(&key()), RECEIPT_OF_FILE);
     let without = PartReceipt::parse(RECEIPT.as_bytes(), &key(), &plan()).unwrap();
-    assert_eq!(without.file(), None);
-    assert_eq!(without.clone().of_file(state), Ok(receipt));
+    assert_eq!(without.files(), None);
+    assert_eq!(without.clone().of_files(of(state)), Ok(receipt));
     let longer = FileState { len: state.len + 1, ..state };
-    assert_eq!(without.of_file(longer), Err(RecordError::Contradictory));
+    assert_eq!(without.of_files(of(longer)), Err(RecordError::Contradictory));
     let of_object = PartReceipt::parse(RECEIPT_OF_OBJECT.as_bytes(), &key(), &plan_of_object()).unwrap();
     let as_long = FileState { len: 11 << 20, ..state };
-    assert_eq!(of_object.of_file(as_long), Err(RecordError::Contradictory));
+    assert_eq!(of_object.of_files(of(as_long)), Err(RecordError::Contradictory));
     let line = "file 4711 2097152 1764529200123456789\n";
     for (to, error) in [
         ("file 4711 2097151 1764529200123456789\n", RecordError::Contradictory),
@@ -196,6 +198,70 @@ fn a_receipt_says_what_the_file_system_has_said_of_its_file_or_nothing() {
     let text = sealed_again(RECEIPT_OF_OBJECT, "pieces", &to);
     let refused = PartReceipt::parse(text.as_bytes(), &key(), &plan_of_object());
     assert_eq!(refused, Err(RecordError::Malformed { line: 8 }));
+}
+
+/// The plan of the same stream as a tree.
+fn plan_of_tree() -> Plan {
+    let text = sealed_again(
+        PLAN,
+        "mode 0640\nmodified -2.500000000\n",
+        "tree ours no-set-id no-devices remove-old\n",
+    );
+    Plan::parse(text.as_bytes(), &key()).unwrap()
+}
+
+#[test]
+fn a_receipt_says_which_files_of_a_tree_its_attempt_has_in_files_of_their_own() {
+    let plan_of_tree = plan_of_tree();
+    let parse = |text: &str| PartReceipt::parse(text.as_bytes(), &key(), &plan_of_tree);
+    let receipt = parse(RECEIPT_OF_MEMBERS).unwrap();
+    let members =
+        [MemberRange { range: 4096..1_052_672, pad: 0 }, MemberRange { range: 2_031_616..2 << 20, pad: 512 }];
+    assert_eq!(receipt.layout().members(), members);
+    let of_member =
+        |inode, len, changed: u64| FileState { inode, len, changed: 1_764_529_200_123_456_700 + changed };
+    let files = FileStates {
+        own: of_member(4711, 983_040, 89),
+        members: vec![of_member(4712, 1 << 20, 80), of_member(4713, 65_536 + 512, 90)],
+    };
+    assert_eq!(receipt.files(), Some(&files));
+    assert_eq!(receipt.to_text(&key()), RECEIPT_OF_MEMBERS);
+    // Made by the crate alone, the same; and without what the file system has said.
+    let made = PartReceipt::new(&plan_of_tree, 0, AttemptName([0xAB; 16]), receipt.pieces().to_vec());
+    let made = made.and_then(|made| made.of_members(&plan_of_tree, members.to_vec())).unwrap();
+    let untold =
+        RECEIPT_OF_MEMBERS.replace(" 4712 1764529200123456780", "").replace(" 4713 1764529200123456790", "");
+    let untold = sealed_again(&untold, "file 4711 983040 1764529200123456789\n", "");
+    assert_eq!((made.to_text(&key()), parse(&untold)), (untold, Ok(made.clone())));
+    assert_eq!(made.of_files(files), Ok(receipt));
+    // Where the target is a file there are none.
+    let refused = PartReceipt::parse(RECEIPT_OF_MEMBERS.as_bytes(), &key(), &plan());
+    assert_eq!(refused, Err(RecordError::Malformed { line: 9 }));
+    let (first, second) = (
+        "member 4096 1052672 0 4712 1764529200123456780\n",
+        "member 2031616 2097152 512 4713 1764529200123456790\n",
+    );
+    for (from, to, error) in [
+        ("members 2\n", "members 3\n", RecordError::Malformed { line: 12 }),
+        ("members 2\n", "members 1\n", RecordError::Malformed { line: 11 }),
+        (&format!("members 2\n{first}{second}"), "members 0\n", RecordError::Contradictory),
+        ("file 4711 983040 1764529200123456789\n", "", RecordError::Malformed { line: 9 }),
+        ("file 4711 983040", "file 4711 2097152", RecordError::Contradictory),
+        (first, "member 4096 1052672 0 4712\n", RecordError::Malformed { line: 10 }),
+        // In two pieces; before the one before it; beyond the part; with too much before it.
+        ("member 4096 1052672 0", "member 4096 1052673 0", RecordError::Contradictory),
+        ("member 2031616 2097152 512", "member 1052671 2097152 512", RecordError::Contradictory),
+        ("member 2031616 2097152 512", "member 2031616 2097153 512", RecordError::Contradictory),
+        ("member 2031616 2097152 512", "member 2097152 2031616 512", RecordError::Contradictory),
+        ("member 2031616 2097152 512", "member 2031616 2097152 65536", RecordError::Contradictory),
+        (
+            "member 2031616 2097152 512",
+            "member 2031616 2097152 18446744073709551615",
+            RecordError::Contradictory,
+        ),
+    ] {
+        assert_eq!(parse(&sealed_again(RECEIPT_OF_MEMBERS, from, to)), Err(error), "{to}");
+    }
 }
 
 /// What is written has to be read by whoever commits.

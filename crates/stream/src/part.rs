@@ -17,7 +17,7 @@ use crate::open::{OpenOptions, of_place};
 use crate::pin::ExpectedPin;
 use crate::progress::Meter;
 use crate::stream_metrics::{Operation, StreamMetrics};
-use crate::{Error, ErrorKind, Remedy, StreamDigest, StreamHead, StreamId};
+use crate::{ContentKind, Error, ErrorKind, Reader, Remedy, StreamDigest, StreamHead, StreamId};
 
 /// What was proved of a part of a stream: its segments were opened whole, each next in the chain, and published.
 ///
@@ -68,6 +68,21 @@ impl OpenOptions<'_> {
         Ok(receipts.remove(0))
     }
 
+    /// As [`OpenOptions::open_segments`], into the sink that `sink` makes. It is given what reads the stream at any place, where its plaintext is more than the
+    /// bytes of a file, and memory suffices; nothing of the stream's digest has been compared by then.
+    ///
+    /// # Errors
+    /// As [`OpenOptions::open_segments`], and those of `sink`.
+    pub fn open_segments_into<S: StreamingSink>(
+        &self,
+        segments: Range<u64>,
+        source: impl Source,
+        sink: impl FnOnce(Option<Reader>) -> Result<S, Error>,
+    ) -> Result<Receipt, Error> {
+        let mut receipts = self.open_made(source, |reader| Ok(vec![(segments, sink(reader())?)]))?;
+        Ok(receipts.remove(0))
+    }
+
     /// As [`OpenOptions::open_segments`], of several parts of one stream, each with a sink of its own. What stands before and after
     /// the segments is read once, for all of them. One after the other is opened, and a receipt given for each.
     ///
@@ -79,41 +94,54 @@ impl OpenOptions<'_> {
         parts: Vec<(Range<u64>, S)>,
         source: impl Source,
     ) -> Result<Vec<Receipt>, Error> {
+        self.open_made(source, |_| Ok(parts))
+    }
+
+    fn open_made<S: StreamingSink>(
+        &self,
+        source: impl Source,
+        make: impl FnOnce(MakeReader<'_>) -> Result<Vec<(Range<u64>, S)>, Error>,
+    ) -> Result<Vec<Receipt>, Error> {
         self.resources.check()?;
         let place = source.positioned().ok_or_else(|| {
             Error::new(ErrorKind::Usage, "a part of a stream can be opened only where the source has offsets")
                 .remedied(Remedy::GiveFile)
         })?;
-        self.open_each(parts, source, place.clone()).map_err(|error| of_place(error, Some(place)))
+        self.open_each(make, source, place.clone()).map_err(|error| of_place(error, Some(place)))
     }
 
     fn open_each<S: StreamingSink>(
         &self,
-        parts: Vec<(Range<u64>, S)>,
+        make: impl FnOnce(MakeReader<'_>) -> Result<Vec<(Range<u64>, S)>, Error>,
         in_order: impl Source,
         source: Arc<dyn ReadAt>,
     ) -> Result<Vec<Receipt>, Error> {
         let (envelope, index) = self.read_around_segments(in_order, &source)?;
+        let envelope = Arc::new(envelope);
         if envelope.schedule.is_none() {
             return Err(Error::new(
                 ErrorKind::NoKey,
                 "without a key a stream can be verified and not opened",
             ));
         }
-        let opened = self.open_between(parts, source, &envelope, index);
+        let opened = self.open_between(make, source, &envelope, index);
         opened.map_err(|error| error.of_stream(StreamHead::of(&envelope)))
     }
 
     fn open_between<S: StreamingSink>(
         &self,
-        parts: Vec<(Range<u64>, S)>,
+        make: impl FnOnce(MakeReader<'_>) -> Result<Vec<(Range<u64>, S)>, Error>,
         source: Arc<dyn ReadAt>,
-        envelope: &Envelope,
+        envelope: &Arc<Envelope>,
         index: Index,
     ) -> Result<Vec<Receipt>, Error> {
-        let ranges = || parts.iter().map(|(segments, _)| segments.clone());
-        check_ranges(ranges(), index.footer.segments)?;
         let walk = Walk::new(source, envelope, index);
+        let parts = make(&|| {
+            ContentKind::of_metadata(&envelope.metadata).ok()??;
+            self.reader_of(&walk.source, envelope, &walk.index).ok()
+        })?;
+        let ranges = || parts.iter().map(|(segments, _)| segments.clone());
+        check_ranges(ranges(), walk.index.footer.segments)?;
         let chained = check_entries_around(
             &walk,
             ranges(),
@@ -195,6 +223,9 @@ impl OpenOptions<'_> {
         metrics.ended(segment_worker::open_part(&mut feed, sink, start, settings)).map_err(Error::opening)
     }
 }
+
+/// Gives what reads the stream at any place.
+type MakeReader<'a> = &'a dyn Fn() -> Option<Reader>;
 
 /// Each has a segment at least, all of them are there, and they are in order.
 fn check_ranges(ranges: impl Iterator<Item = Range<u64>>, count: u64) -> Result<(), Error> {

@@ -32,6 +32,7 @@ mod staging;
 mod taking_back;
 mod target;
 mod target_lock;
+mod written_file;
 
 pub use archive_sink::ArchiveSink;
 pub use attributes::LeftOut;
@@ -44,4 +45,6 @@ pub use options::{DeviceFiles, OldTree, Owners, Placement, Room, SetIdBits, Tree
 pub use removal::{Removal, remove_directory};
 pub use sink::{Restored, SharedRestored, TreeSink};
 pub use spooled::{SpooledTree, attempt_beside};
+pub use staging::write_sparse;
 pub use target::{check_target, scratch_directory};
+pub use written_file::{Taken, WrittenFile};

@@ -354,6 +354,7 @@ impl Opening {
             cursor: Cursor::default(),
             begun,
             at_drop,
+            before_rename: None,
             restored: Arc::new(Mutex::new(None)),
         })
     }

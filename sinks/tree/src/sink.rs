@@ -66,8 +66,12 @@ pub struct TreeSink {
     pub(crate) cursor: Cursor,
     pub(crate) begun: StartedOver,
     pub(crate) at_drop: AtDrop,
+    pub(crate) before_rename: Option<BeforeRename>,
     pub(crate) restored: SharedRestored,
 }
+
+/// What is done between the sync and the rename.
+pub(crate) type BeforeRename = Box<dyn FnOnce() -> io::Result<()> + Send + Sync>;
 
 /// Over what the sink began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,6 +124,12 @@ impl TreeSink {
     /// What came of the publish, to be asked for when the sink is gone.
     pub fn restored(&self) -> SharedRestored {
         self.restored.clone()
+    }
+
+    /// Has `act` done at publish, when all of the tree is durable and before it gets the target's name. From then on a drop keeps the tree: what it is made of may be
+    /// nowhere else. If it fails, the target is as it was.
+    pub fn before_rename(&mut self, act: impl FnOnce() -> io::Result<()> + Send + Sync + 'static) {
+        self.before_rename = Some(Box::new(act));
     }
 
     /// Of a tree that is compared: whether the target has turned out to be another one. To be asked for when the sink is gone.
@@ -342,6 +352,10 @@ impl StreamingSink for TreeSink {
         }
         // Nobody would look for the directory at a path that leads elsewhere by now.
         self.target.check_path().map_err(CommitError::NotCommitted)?;
+        if let Some(act) = self.before_rename.take() {
+            self.at_drop = AtDrop::Keep;
+            act().map_err(CommitError::NotCommitted)?;
+        }
         let intent = Intent {
             replaced: self.target.replaced,
             old_tree: self.options.old_tree,

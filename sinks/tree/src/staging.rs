@@ -38,7 +38,7 @@ pub(crate) struct Staging {
     pub(crate) layout: Layout,
     pub(crate) skeleton: Skeleton,
     pub(crate) written: Mutex<WrittenRanges>,
-    aim: Aim,
+    pub(crate) aim: Aim,
     plain_len: u64,
     /// A bit for each entry: whether its file has been made. Only ever set while `files` is held, or before there is a writer, which orders it.
     made: Vec<AtomicU64>,
@@ -47,7 +47,7 @@ pub(crate) struct Staging {
     /// Files that are written in several pieces, by entry.
     files: Mutex<LruCache<u64, Arc<File>>>,
     /// Whether bytes may be there that were taken back: then zeros are written, too. Nothing is written while it is set.
-    is_overwriting: AtomicBool,
+    pub(crate) is_overwriting: AtomicBool,
     /// Whether bytes came that are not in the file that they belong to, of a tree that is compared.
     pub(crate) has_difference: Arc<AtomicBool>,
     pub(crate) owner_numbers: OwnerNumbers,
@@ -96,6 +96,11 @@ impl Staging {
         for bits in [&self.made, &self.kept] {
             bits[(number / 64) as usize].fetch_or(1 << (number % 64), Ordering::Relaxed);
         }
+    }
+
+    /// Notes that the file of this entry is there.
+    pub(crate) fn note_linked(&self, number: u64) {
+        self.made[(number / 64) as usize].fetch_or(1 << (number % 64), Ordering::Relaxed);
     }
 
     /// Whether an earlier attempt has made the file of this entry.
@@ -235,7 +240,8 @@ impl Staging {
         Ok(file)
     }
 
-    fn file(&self, number: u64, entry: &Entry) -> io::Result<Arc<File>> {
+    /// The file of an entry, with its length.
+    pub(crate) fn file(&self, number: u64, entry: &Entry) -> io::Result<Arc<File>> {
         if let Some(file) = self.files.lock().get(&number) {
             return Ok(file.clone());
         }
@@ -367,8 +373,11 @@ fn write_over(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes what of `data` is no block of zeros. The file has its length already, or gets it later, and reads as zeros there.
-pub(crate) fn write_sparse(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
+/// Writes what of `data` is no block of zeros at `offset`. The file has its length already, or gets it later, and reads as zeros there.
+///
+/// # Errors
+/// The medium's own.
+pub fn write_sparse(file: &File, offset: u64, data: &[u8]) -> io::Result<()> {
     let (mut at, mut start) = (0, 0);
     while at < data.len() {
         // Blocks as the file has them, whatever the piece begins with.

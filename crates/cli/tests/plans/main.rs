@@ -10,6 +10,7 @@ mod examples;
 mod fixture;
 mod kept;
 mod killed;
+mod members;
 mod misplaced;
 mod objects;
 mod objects_late;

@@ -50,7 +50,12 @@ impl Place {
 
     /// With the directory `plain`, which `make` fills, sealed into `sealed.cfd`.
     pub(crate) fn of_tree(make: impl Fn(&Path), segment: &str, frame: &str) -> Place {
-        let place = Place { directory: tempfile::tempdir().unwrap() };
+        Place::of_tree_in(&std::env::temp_dir(), make, segment, frame)
+    }
+
+    /// The same, somewhere in `parent`.
+    pub(crate) fn of_tree_in(parent: &Path, make: impl Fn(&Path), segment: &str, frame: &str) -> Place {
+        let place = Place { directory: tempfile::tempdir_in(parent).unwrap() };
         fs::write(place.at("stream.key"), STREAM_KEY).unwrap();
         fs::create_dir(place.at("plain")).unwrap();
         make(&place.at("plain"));

@@ -1,16 +1,15 @@
 //! The target's file, put together from the files of attempts: shared where the file system can, copied elsewhere, and compared where nobody vouches.
 //! It knows no plan; a part is a file, a place, and a receipt.
 
-use std::fs::File;
 use std::io;
 
-use ::parts::PartReceipt;
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, StreamingSink as _};
 use local::StagedFile;
 use storage::Seed;
 
-use super::comparison::{COPY_LEN, Comparison, Found, PartBytes, Reads, Stopped, interrupted};
+use super::comparison::{COPY_LEN, Comparison, Found, PartBytes, Reads, Stopped, interrupted, places_of};
+use super::part_files::PartFiles;
 use crate::Error;
 
 /// A staged file that parts go into, in order.
@@ -20,23 +19,13 @@ pub(super) struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    /// Takes all of `file` as the part `number`, which begins at `at`. What counts is what is in the staged file, which
-    /// nobody else has open: whatever happens to `file` later. Bytes that it shares are those of the receipt if the file system says of `file` what the receipt has,
+    /// Takes all of a part, which begins at `at`. What counts is what is in the staged file, which
+    /// nobody else has open: whatever happens to the attempt's file later. Bytes that it shares are those of the receipt if the file system says of the attempt's file what the receipt has,
     /// after they are shared; else they are read back. Those that are copied are compared in the memory that they are written from.
-    pub(super) fn take(
-        &mut self,
-        number: u64,
-        at: u64,
-        file: File,
-        receipt: &PartReceipt,
-    ) -> Result<Found, Error> {
-        let len = receipt.extent().len();
-        let unread = |error| Error::io(format!("the file of part {number} could not be read"), error);
-        if file.metadata().map_err(unread)?.len() != len {
-            return Ok(Found::Wrong);
-        }
+    pub(super) fn take(&mut self, at: u64, files: &PartFiles<'_>) -> Result<Found, Error> {
+        let number = files.receipt().part();
         let failed = |error| Error::io(format!("part {number} could not be put in its place"), error);
-        let found = match self.take_checked(&Seed::from(file), at, receipt) {
+        let found = match self.take_checked(files, at) {
             Ok(found) => found,
             // It became shorter.
             Err(Stopped::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Found::Wrong,
@@ -53,18 +42,19 @@ impl Assembly<'_> {
         Ok(found)
     }
 
-    fn take_checked(&mut self, seed: &Seed, at: u64, receipt: &PartReceipt) -> Result<Found, Stopped> {
-        let (writer, len) =
-            (self.sink.positioned().expect("a staged file takes positioned writes"), receipt.extent().len());
+    fn take_checked(&mut self, files: &PartFiles<'_>, at: u64) -> Result<Found, Stopped> {
+        let writer = self.sink.positioned().expect("a staged file takes positioned writes");
+        let (seed, len) = (files.own(), files.receipt().extent().len());
         let shared = self.share(&*writer, seed, at, len)?;
         // After the last byte was shared, and not before: a file that has not been changed since its receipt by now was not changed meanwhile.
-        let is_vouched_for = seed.file().is_some_and(|file| self.comparison.is_vouched_for(file, receipt));
+        let is_vouched_for =
+            seed.file().is_some_and(|file| self.comparison.is_vouched_for(file, files.own_state()));
         if shared == len && is_vouched_for {
             return Ok(Found::Right);
         }
         let reads = self.comparison.reads;
         let taken = Taken { seed, writer: &*writer, written: &*self.sink.tentative(), at, shared, reads };
-        self.comparison.check(&taken, receipt.pieces())
+        self.comparison.check(&taken, &places_of(files.receipt().pieces()))
     }
 
     /// Has the staged file share the bytes of `seed`, as many from its first on as the file system shares.

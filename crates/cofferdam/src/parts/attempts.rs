@@ -4,12 +4,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::parts::{AttemptName, PLAN_LEN_MAX, PlanId};
-use rustix::fs::{AtFlags, Mode, mkdirat, unlinkat};
+use rustix::fs::{AtFlags, Mode, chmodat, mkdirat, unlinkat};
 use rustix::io::Errno;
 use storage::{Disk, Lock, Storage as _, StorageFile, TargetDir};
 
@@ -79,6 +80,11 @@ impl AttemptsDir {
         self.private.path()
     }
 
+    /// The directory itself.
+    pub(super) fn directory(&self) -> BorrowedFd<'_> {
+        self.private.as_fd()
+    }
+
     /// Where files are made.
     pub(super) fn storage(&self) -> Arc<Disk> {
         Arc::new(self.private.disk().clone())
@@ -110,6 +116,26 @@ impl AttemptsDir {
             .map_err(|error| self.failed(&format!("has a {} that cannot be opened", name.display()), error))
     }
 
+    /// The file of a member of the tree that an attempt has made, to be read; `None` as above.
+    pub(super) fn open_member(
+        &self,
+        part: u64,
+        attempt: AttemptName,
+        number: usize,
+    ) -> Result<Option<File>, Error> {
+        let name = member_name(part, attempt, number);
+        let opened = match self.private.open_file(&name) {
+            // It is in the tree of a commit that was killed as well, and has got the mode that was sealed.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                chmodat(&self.private, &name, Mode::RUSR | Mode::WUSR, AtFlags::empty())
+                    .map_err(io::Error::from)
+                    .and_then(|()| self.private.open_file(&name))
+            }
+            opened => opened,
+        };
+        opened.map_err(|error| self.failed(&format!("has a {} that cannot be opened", name.display()), error))
+    }
+
     /// The receipts that there are, by their names alone: part and attempt.
     pub(super) fn receipts(&self) -> Result<Vec<(u64, AttemptName)>, Error> {
         let mut found: Vec<_> =
@@ -120,11 +146,12 @@ impl AttemptsDir {
     }
 
     /// Removes what dead attempts at `part` have left: files that nobody holds locked, and that have not been written since well before
-    /// the attempt `ours` began, by the file system's own clock.
+    /// the attempt `ours` began, by the file system's own clock; and of an attempt that has no other, those of members.
     pub(super) fn remove_dead(&self, part: u64, ours: &OsStr) -> Result<(), Error> {
         let begins = [format!(".{PART}{part}-"), format!("{PART}{part}-")];
+        let names = self.private.names()?;
+        // What has a receipt is not dead, but done. After the names: an attempt that has ended since has one by now.
         let receipts = self.receipts()?;
-        // What has a receipt is not dead, but done.
         let is_of_dead = |name: &[u8]| {
             begins.iter().any(|begins| name.starts_with(begins.as_bytes()))
                 && !parse_name(name, PART).is_some_and(|attempt| receipts.contains(&attempt))
@@ -136,9 +163,19 @@ impl AttemptsDir {
             let idle = now.modified.seconds.saturating_sub(file.stamp()?.modified.seconds);
             Ok(idle > IDLE_SECONDS_MIN && file.try_lock()? == Lock::Taken)
         };
-        for name in self.private.names()?.iter().filter(|name| is_of_dead(name.as_bytes())) {
+        for name in names.iter().filter(|name| is_of_dead(name.as_bytes())) {
             // What cannot be told may be alive, and goes with the directory.
             if is_dead(name).unwrap_or(false) {
+                let _ = disk.remove(name);
+            }
+        }
+        // An attempt makes its part's file before all others, which are not locked, and gives it another name when it has written them all.
+        let has_file = |attempt: AttemptName| {
+            let name = part_name(part, attempt);
+            [staging_name(&name), name].iter().any(|name| disk.open(name).map_or(true, |file| file.is_some()))
+        };
+        for (name, attempt) in names.iter().filter_map(|name| Some((name, parse_member(name, part)?))) {
+            if !receipts.contains(&(part, attempt)) && !has_file(attempt) && is_dead(name).unwrap_or(false) {
                 let _ = disk.remove(name);
             }
         }
@@ -158,10 +195,11 @@ impl AttemptsDir {
 
     /// Removes an attempt: first what says that it is one.
     pub(super) fn remove_attempt(&self, part: u64, attempt: AttemptName) -> Result<(), Error> {
-        for name in [receipt_name(part, attempt), part_name(part, attempt)] {
-            self.remove(&name)?;
+        self.remove(&receipt_name(part, attempt))?;
+        for name in self.private.names()?.iter().filter(|name| parse_member(name, part) == Some(attempt)) {
+            self.private.remove_whatever(name)?;
         }
-        Ok(())
+        self.private.remove_whatever(&part_name(part, attempt))
     }
 
     /// Removes a file, if it is there.
@@ -211,9 +249,25 @@ pub(super) fn part_name(part: u64, attempt: AttemptName) -> OsString {
     format!("{PART}{part}-{attempt}").into()
 }
 
+/// What the file of an attempt is called while it is written ([`StagedFile`](local::StagedFile)).
+fn staging_name(part_name: &OsStr) -> OsString {
+    format!(".{}.cofferdam-staging", part_name.display()).into()
+}
+
 /// The receipt of an attempt.
 pub(super) fn receipt_name(part: u64, attempt: AttemptName) -> OsString {
     format!("{RECEIPT}{part}-{attempt}").into()
+}
+
+/// The file of a member of the tree that an attempt has made, by the member's number among those of the attempt.
+pub(super) fn member_name(part: u64, attempt: AttemptName, number: usize) -> OsString {
+    format!("{MEMBER}{part}-{attempt}-{number}").into()
+}
+
+/// The attempt at `part` that a name is of, if it is that of a member's file.
+fn parse_member(name: &OsStr, part: u64) -> Option<AttemptName> {
+    let rest = name.to_str()?.strip_prefix(MEMBER)?.strip_prefix(&part.to_string())?.strip_prefix('-')?;
+    AttemptName::parse(rest.split_once('-')?.0)
 }
 
 fn parse_name(name: &[u8], begins: &str) -> Option<(u64, AttemptName)> {
@@ -244,7 +298,7 @@ pub(crate) fn beside(target_dir: &TargetDir) -> Result<Vec<PathBuf>, Error> {
     Ok(names.iter().filter(|name| is_one(name)).map(|name| target_dir.sibling(name)).collect())
 }
 
-fn directory_of(target_dir: &TargetDir) -> Result<std::os::fd::BorrowedFd<'_>, Error> {
+fn directory_of(target_dir: &TargetDir) -> Result<BorrowedFd<'_>, Error> {
     target_dir.directory().ok_or_else(|| Error::new(ErrorKind::Usage, "the target is in no directory"))
 }
 
@@ -258,6 +312,7 @@ const SUFFIX: &[u8] = b".cofferdam-parts-";
 const ID_DIGITS: usize = 12;
 const _: () = assert!(SUFFIX.len() + ID_DIGITS <= storage::names::SUFFIX_LEN_MAX);
 const PART: &str = "part-";
+const MEMBER: &str = "member-";
 const RECEIPT: &str = "receipt-";
 const LOCK: &str = "commit-lock";
 /// Ends the name of a file that is there to be looked at alone.

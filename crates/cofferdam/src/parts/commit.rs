@@ -187,16 +187,11 @@ impl PlannedRestore {
         for (part, extent) in (0..).zip(self.plan.parts()) {
             let mut is_there = false;
             for attempt in &run.receipts.by_part[part as usize] {
-                let receipt = self.read_receipt(attempts, part, *attempt)?;
-                let found = match (attempts.open_part(part, *attempt)?, &receipt) {
-                    (None, _) | (_, None) => Found::Wrong,
+                let found = match self.open_files(attempts, part, *attempt)? {
+                    None => Found::Wrong,
                     // After a gap nothing is taken any more, and all that is wrong is found.
-                    (Some(file), Some(receipt)) if !missing.is_empty() => {
-                        assembly.comparison.check_alone(part, file, receipt)?
-                    }
-                    (Some(file), Some(receipt)) => {
-                        assembly.take(part, extent.plaintext.start, file, receipt)?
-                    }
+                    Some(files) if !missing.is_empty() => assembly.comparison.check_alone(&files)?,
+                    Some(files) => assembly.take(extent.plaintext.start, &files)?,
                 };
                 if found == Found::Right {
                     is_there = true;

@@ -1,17 +1,16 @@
 //! Bytes compared with the digests of a receipt, on several threads.
 //! It knows no target; where bytes come from, and where they go meanwhile, whoever asks has.
 
-use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use ::parts::{PartReceipt, Piece, PieceHasher};
-use storage::Seed;
+use ::parts::{FileState, Piece, PieceHasher};
 
 use super::file_state::state_of;
+use super::part_files::PartFiles;
 use crate::{CancelToken, Error, ErrorKind};
 
 /// How pieces of a plan are compared.
@@ -40,33 +39,40 @@ pub(super) enum Found {
 
 impl Comparison<'_> {
     /// Whether the file system says of `file` what its receipt says that it has said.
-    pub(super) fn is_vouched_for(&self, file: impl AsFd, receipt: &PartReceipt) -> bool {
-        self.reads == Reads::Unvouched && receipt.file().is_some_and(|state| state_of(file) == Some(state))
+    pub(super) fn is_vouched_for(&self, file: impl AsFd, told: Option<FileState>) -> bool {
+        self.reads == Reads::Unvouched && told.is_some() && state_of(file) == told
     }
 
-    /// Looks at the file of an attempt at the part `number`, and takes nothing.
-    pub(super) fn check_alone(&self, number: u64, file: File, receipt: &PartReceipt) -> Result<Found, Error> {
-        let pieces = receipt.pieces();
-        let unread = |error| Error::io(format!("the file of part {number} could not be read"), error);
-        let len: u64 = pieces.iter().map(|piece| piece.len).sum();
-        if file.metadata().map_err(unread)?.len() != len {
-            return Ok(Found::Wrong);
-        }
-        if self.is_vouched_for(&file, receipt) {
+    /// Looks at the files of an attempt, and takes nothing.
+    pub(super) fn check_alone(&self, files: &PartFiles<'_>) -> Result<Found, Error> {
+        if self.are_vouched_for(files)? {
             return Ok(Found::Right);
         }
-        match self.check(&PartFile(&Seed::from(file)), pieces) {
+        match self.check(files, &places_of(files.receipt().pieces())) {
             Ok(found) => Ok(found),
             Err(Stopped::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Found::Wrong),
-            Err(Stopped::Io(error)) => Err(unread(error)),
+            Err(Stopped::Io(error)) => Err(files.unreadable(error)),
             Err(Stopped::Cancelled) => Err(interrupted()),
         }
     }
 
-    /// Whether a piece that begins at `start` of a file has its digest.
+    fn are_vouched_for(&self, files: &PartFiles<'_>) -> Result<bool, Error> {
+        if !files.own().file().is_some_and(|own| self.is_vouched_for(own, files.own_state())) {
+            return Ok(false);
+        }
+        for number in 0..files.receipt().layout().members().len() {
+            let file = files.member(number)?;
+            if !file.is_some_and(|file| self.is_vouched_for(file, files.member_state(number))) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a piece that begins at `start` has its digest.
     #[cfg(feature = "tree")]
-    pub(super) fn is_right(&self, file: &Seed, start: u64, piece: &Piece) -> io::Result<bool> {
-        let digest = self.digest(&PartFile(file), start, piece.len, &mut vec![0; COPY_LEN])?;
+    pub(super) fn is_right(&self, bytes: &dyn PartBytes, start: u64, piece: &Piece) -> io::Result<bool> {
+        let digest = self.digest(bytes, start, piece.len, &mut vec![0; COPY_LEN])?;
         Ok(digest == piece.digest)
     }
 
@@ -76,17 +82,8 @@ impl Comparison<'_> {
         if self.cancel.is_cancelled() { Err(Stopped::Cancelled) } else { Ok(()) }
     }
 
-    /// Compares the bytes with the digests of `pieces`, on as many threads as are allowed.
-    pub(super) fn check(&self, bytes: &dyn PartBytes, pieces: &[Piece]) -> Result<Found, Stopped> {
-        let mut end = 0;
-        let places: Vec<(u64, &Piece)> = pieces
-            .iter()
-            .map(|piece| {
-                let start = end;
-                end += piece.len;
-                (start, piece)
-            })
-            .collect();
+    /// Compares the bytes with the digests of pieces, each at its place, on as many threads as are allowed.
+    pub(super) fn check(&self, bytes: &dyn PartBytes, places: &[(u64, &Piece)]) -> Result<Found, Stopped> {
         // Relaxed, both: threads that are joined have been seen; until then each only says what need not be done any more.
         let (next, is_wrong) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = || -> Result<(), Stopped> {
@@ -141,13 +138,15 @@ pub(super) trait PartBytes: Sync {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
-/// The file of an attempt.
-struct PartFile<'a>(&'a Seed);
-
-impl PartBytes for PartFile<'_> {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
-    }
+/// Pieces, and where in the part each begins.
+pub(super) fn places_of(pieces: &[Piece]) -> Vec<(u64, &Piece)> {
+    let mut end = 0;
+    let places = pieces.iter().map(|piece| {
+        let start = end;
+        end += piece.len;
+        (start, piece)
+    });
+    places.collect()
 }
 
 /// Why no answer came.

@@ -1,18 +1,22 @@
-//! A sink around another one that digests what goes through it, piece by piece, as it is written.
-//! It knows no file and no receipt.
+//! A sink around that of a part's file: what goes through it is digested, piece by piece, as it is written, and large members of a tree go into
+//! files of their own.
+//! It knows no receipt.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ::parts::{Piece, PieceHasher, RECEIPT_PIECES_MAX};
+use ::parts::{PartPlace, Piece, PieceHasher, RECEIPT_PIECES_MAX};
 use cofferdam_io::{ReadAt, WriteAt};
 use contract::{Checkpoint, CommitError, SinkCapabilities, StreamingSink, SyncTo};
 
-/// Passes everything on. What has been written can be asked from its [`Pieces`].
+use super::member_files::MemberFiles;
+
+/// Passes on what is in no file of a member, one behind the other. What has been written can be asked from its [`Pieces`].
 pub(super) struct DigestedSink<S> {
     sink: S,
+    members: Arc<MemberFiles>,
     pieces: Arc<Pieces>,
     /// Where the open segment begins, in ordered mode.
     open_at: u64,
@@ -26,14 +30,17 @@ pub(super) struct Pieces {
 }
 
 impl<S: StreamingSink> DigestedSink<S> {
-    pub(super) fn new(sink: S, hasher: PieceHasher) -> (DigestedSink<S>, Arc<Pieces>) {
-        let pieces = Pieces { hasher, written: Mutex::default(), are_too_many: AtomicBool::new(false) };
-        let pieces = Arc::new(pieces);
-        (DigestedSink { sink, pieces: pieces.clone(), open_at: 0 }, pieces)
+    pub(super) fn new(sink: S, members: MemberFiles, pieces: Arc<Pieces>) -> DigestedSink<S> {
+        DigestedSink { sink, members: Arc::new(members), pieces, open_at: 0 }
     }
 }
 
 impl Pieces {
+    /// None so far.
+    pub(super) fn new(hasher: PieceHasher) -> Arc<Pieces> {
+        Arc::new(Pieces { hasher, written: Mutex::default(), are_too_many: AtomicBool::new(false) })
+    }
+
     /// All of them, in order. `None` if there is a gap.
     pub(super) fn in_order(&self) -> Option<Vec<Piece>> {
         let written = self.lock();
@@ -51,6 +58,25 @@ impl Pieces {
     pub(super) fn are_too_many(&self) -> bool {
         // Relaxed: it is asked when those who write have ended.
         self.are_too_many.load(Ordering::Relaxed)
+    }
+
+    /// Writes `data` to the file of a member, or has `write` write it to the part's own, cut where a piece would be in two, and notes what was written.
+    fn write(
+        &self,
+        members: &MemberFiles,
+        at: u64,
+        data: &[u8],
+        mut write: impl FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for (piece, place) in members.layout().places(at..at + data.len() as u64) {
+            let data = &data[(piece.start - at) as usize..(piece.end - at) as usize];
+            match place {
+                PartPlace::Own { offset } => write(offset, data)?,
+                PartPlace::Member { number, offset } => members.write(number, offset, data)?,
+            }
+            self.note(piece.start, data)?;
+        }
+        Ok(())
     }
 
     /// Digests before the lock is taken: many threads write.
@@ -100,16 +126,17 @@ impl<S: StreamingSink> StreamingSink for DigestedSink<S> {
 
     fn begin_segment(&mut self, index: u64, at: u64) -> io::Result<()> {
         self.open_at = at;
-        self.sink.begin_segment(index, at)
+        self.sink.begin_segment(index, self.members.layout().own_offset(at))
     }
 
     fn write_tentative(&mut self, at: u64, data: &[u8]) -> io::Result<()> {
-        self.sink.write_tentative(at, data)?;
-        self.pieces.note(at, data)
+        let sink = &mut self.sink;
+        self.pieces.write(&self.members, at, data, |offset, data| sink.write_tentative(offset, data))
     }
 
     fn rollback_segment(&mut self) -> io::Result<()> {
         self.sink.rollback_segment()?;
+        self.members.roll_back();
         self.pieces.lock().split_off(&self.open_at);
         Ok(())
     }
@@ -119,7 +146,8 @@ impl<S: StreamingSink> StreamingSink for DigestedSink<S> {
     }
 
     fn publish(&mut self, plain_len: u64) -> Result<(), CommitError> {
-        self.sink.publish(plain_len)
+        self.members.sync().map_err(CommitError::NotCommitted)?;
+        self.sink.publish(self.members.layout().own_offset(plain_len))
     }
 
     fn discard(&mut self) -> io::Result<()> {
@@ -128,7 +156,7 @@ impl<S: StreamingSink> StreamingSink for DigestedSink<S> {
 
     fn positioned(&self) -> Option<Arc<dyn WriteAt>> {
         let sink = self.sink.positioned()?;
-        Some(Arc::new(DigestedWrites { sink, pieces: self.pieces.clone() }))
+        Some(Arc::new(DigestedWrites { sink, members: self.members.clone(), pieces: self.pieces.clone() }))
     }
 
     fn durability(&self) -> Option<Arc<dyn SyncTo>> {
@@ -138,21 +166,24 @@ impl<S: StreamingSink> StreamingSink for DigestedSink<S> {
 
 struct DigestedWrites {
     sink: Arc<dyn WriteAt>,
+    members: Arc<MemberFiles>,
     pieces: Arc<Pieces>,
 }
 
 impl WriteAt for DigestedWrites {
     /// No memory is lent: what is made there would not be seen.
     fn write_all_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.sink.write_all_at(offset, data)?;
-        self.pieces.note(offset, data)
+        let write = |offset, data: &[u8]| self.sink.write_all_at(offset, data);
+        self.pieces.write(&self.members, offset, data, write)
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // A test fails by panicking.
 mod tests {
-    use ::parts::{PlanId, PlanKey};
+    use std::fs::File;
+
+    use ::parts::{AttemptName, PartLayout, PlanId, PlanKey};
 
     use super::*;
 
@@ -160,7 +191,11 @@ mod tests {
     #[test]
     fn more_pieces_than_a_receipt_takes_are_refused_while_they_are_written() {
         let hasher = PieceHasher::new(&PlanKey::generate().unwrap(), PlanId([1; 16]));
-        let (mut sink, pieces) = DigestedSink::new(local::NullSink::new(), hasher);
+        let layout = PartLayout::new(RECEIPT_PIECES_MAX as u64 + 2, Vec::new()).unwrap();
+        let directory = File::open(".").unwrap().into();
+        let members = MemberFiles::create(directory, 0, AttemptName([0; 16]), layout).unwrap();
+        let pieces = Pieces::new(hasher);
+        let mut sink = DigestedSink::new(local::NullSink::new(), members, pieces.clone());
         sink.begin_segment(0, 0).unwrap();
         let written = (0..).take_while(|at| sink.write_tentative(*at, b"x").is_ok()).count();
         assert_eq!((written, pieces.are_too_many()), (RECEIPT_PIECES_MAX, true));

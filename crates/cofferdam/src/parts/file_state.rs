@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
-use ::parts::FileState;
+use ::parts::{FileState, FileStates};
 
 use super::attempts::AttemptsDir;
 
@@ -34,15 +34,21 @@ pub(super) fn state_of(_file: impl AsFd) -> Option<FileState> {
     None
 }
 
-/// What is said of a file that its attempt has closed, once the clock by which the file system stamps files is past its last change. Whatever is
-/// changed after this returns has a later time then. `None` where that clock is too coarse to wait for, or anything fails: it can be done without.
-pub(super) fn closed_state_of(file: impl AsFd, attempts: &AttemptsDir) -> Option<FileState> {
+/// What is said of the files of an attempt that has closed them, the part's own last, once the clock by which the file system stamps files is past their last change.
+/// Whatever is changed after this returns has a later time then. `None` where that clock is too coarse to wait for, or anything fails: it can be done without.
+pub(super) fn closed(
+    own: impl Fn() -> Option<FileState>,
+    members: impl Fn() -> Option<Vec<FileState>>,
+    attempts: &AttemptsDir,
+) -> Option<FileStates> {
     for _ in 0..LOOKS_MAX {
         // In this order: what was changed before is seen, and what is changed later is stamped by this time at least.
         let now = attempts.file_system_time()?;
-        let state = state_of(&file)?;
-        if state.changed < now {
-            return Some(state);
+        let own = own()?;
+        if own.changed < now {
+            let members = members()?;
+            let are_older = members.iter().all(|member| member.changed < now);
+            return are_older.then_some(FileStates { own, members });
         }
         thread::sleep(TICK);
     }

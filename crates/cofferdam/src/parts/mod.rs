@@ -60,12 +60,14 @@ mod comparison;
 mod digested_sink;
 mod file_state;
 mod giving_up;
+mod member_files;
 #[cfg(feature = "remote")]
 mod object;
 #[cfg(feature = "remote")]
 mod object_commit;
 #[cfg(feature = "remote")]
 mod object_part;
+mod part_files;
 #[cfg(feature = "remote")]
 mod piece_sink;
 mod planning;
@@ -93,6 +95,7 @@ pub(crate) use self::attempts::beside;
 use self::attempts::{AttemptsDir, receipt_name};
 pub use self::commit::Outcome;
 pub use self::giving_up::GivenUp;
+use self::part_files::PartFiles;
 pub use self::planning::Planned;
 pub use self::run_part::PartRun;
 use crate::{Error, ErrorKind, record_file};
@@ -116,7 +119,7 @@ pub struct PartsState {
     pub is_committed: bool,
     /// Whether a commit has put the target, a file or directory, in place, and was interrupted before that was noted: to commit again notes it.
     pub is_published: bool,
-    /// Of each part, whether there is a receipt, and a file as long as the part. What is in it is looked at when the plan is committed.
+    /// Of each part, whether there is a receipt, and files as long as it says. What is in it is looked at when the plan is committed.
     pub has_receipt: Vec<bool>,
     /// Files that have the name of a receipt and are none of this plan.
     pub strange: u64,
@@ -185,14 +188,9 @@ impl PlannedRestore {
             // What a commit would refuse, it says.
             let is_file = matches!(self.plan.target(), PlanTarget::Path(_));
             let is_published = is_file && self.stands_published(&target_dir, &attempts).unwrap_or(false);
-            let found = self.receipts(&attempts)?;
-            let has_file = |(part, names): (u64, &Vec<AttemptName>)| {
-                names
-                    .iter()
-                    .try_fold(false, |is_there, name| Ok(is_there || self.has_file(&attempts, part, *name)?))
-            };
             // As who runs a part finds it.
-            let is_run = (0..).zip(&found.by_part).map(has_file).collect::<Result<Vec<_>, Error>>()?;
+            let found = self.receipts_where(&attempts, |receipt| self.has_files(&attempts, receipt))?;
+            let is_run = found.by_part.iter().map(|attempts| !attempts.is_empty()).collect::<Vec<_>>();
             Ok((is_published, is_run, found.strange))
         });
         // Last: with a commit the directory goes, also while it is read, and what was found there says nothing then.
@@ -274,11 +272,20 @@ impl PlannedRestore {
     }
 
     fn receipts(&self, attempts: &AttemptsDir) -> Result<Receipts, Error> {
+        self.receipts_where(attempts, |_| Ok(true))
+    }
+
+    fn receipts_where(
+        &self,
+        attempts: &AttemptsDir,
+        mut is_wanted: impl FnMut(&PartReceipt) -> Result<bool, Error>,
+    ) -> Result<Receipts, Error> {
         let mut by_part = vec![Vec::new(); self.plan.parts().len()];
         let mut strange = 0;
         for (part, attempt) in attempts.receipts()? {
             match self.read_receipt(attempts, part, attempt)? {
-                Some(_) => by_part[part as usize].push(attempt),
+                Some(receipt) if is_wanted(&receipt)? => by_part[part as usize].push(attempt),
+                Some(_) => {}
                 None => strange += 1,
             }
         }
@@ -295,6 +302,17 @@ impl PlannedRestore {
         let text = attempts.read(&receipt_name(part, attempt), RECEIPT_LEN_MAX)?;
         let receipt = text.and_then(|text| PartReceipt::parse(&text, &self.key, &self.plan).ok());
         Ok(receipt.filter(|receipt| (receipt.part(), receipt.attempt()) == (part, attempt)))
+    }
+
+    /// What an attempt has written; `None` as above, or where the file of its part is not there, or of another length.
+    fn open_files<'a>(
+        &self,
+        attempts: &'a AttemptsDir,
+        part: u64,
+        attempt: AttemptName,
+    ) -> Result<Option<PartFiles<'a>>, Error> {
+        let receipt = self.read_receipt(attempts, part, attempt)?;
+        receipt.map_or(Ok(None), |receipt| PartFiles::open(attempts, receipt))
     }
 }
 

@@ -1,20 +1,26 @@
-//! An attempt at a part: its segments into a file that is the attempt's alone, or to the store, then the receipt.
+//! An attempt at a part: its segments into files that are the attempt's alone, or to the store, then the receipt.
 //! It touches no target.
 
+use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use ::parts::{
-    AttemptName, PartExtent, PartReceipt, PieceHasher, PlanTarget, RECEIPT_PIECES_MAX, RecordError,
+    AttemptName, MemberRange, PAD_MAX, PartExtent, PartLayout, PartReceipt, PieceHasher, PlanTarget,
+    RECEIPT_MEMBERS_MAX, RECEIPT_PIECES_MAX, RecordError,
 };
 use local::StagedFile;
 use sources::Source;
 use storage::{ByteCount, StageOptions, TargetError};
-use stream::{Receipt, tell_notices};
+use stream::{Reader, Receipt, tell_notices};
+use tree::{Content, EntryKind};
 
 use super::PlannedRestore;
 use super::attempts::{AttemptsDir, part_name, receipt_name};
-use super::digested_sink::DigestedSink;
-use super::file_state::closed_state_of;
+use super::digested_sink::{DigestedSink, Pieces};
+use super::file_state::{closed, state_of};
+use super::member_files::MemberFiles;
+use crate::trees::tree_content;
 use crate::{Error, ErrorKind, Opener, StreamDigest};
 
 /// What came of running a part.
@@ -80,41 +86,61 @@ impl PlannedRestore {
         attempts: &AttemptsDir,
     ) -> Result<(), Error> {
         let attempt = attempt_name()?;
-        let options = StageOptions::default().expected_len(extent.len()).sparse(opener.sparse);
-        let name = part_name(part, attempt);
-        let staged = StagedFile::create_in(attempts.storage(), &name, &options);
-        let mut staged = staged.map_err(|error| refused(part, attempts, error))?;
-        staged.set_mode(OWNER_ALONE);
-        if let Some(ours) = staged.staging_path().file_name() {
-            attempts.remove_dead(part, ours)?;
-        }
-        tell_notices(&mut staged, opener.resources.observer.clone());
-        let (sink, pieces) = DigestedSink::new(staged, PieceHasher::new(&self.key, self.plan.id()));
-        let opened = self.expecting(opener)?.open_segments(extent.segments.clone(), source, sink);
+        let receipt = self.write_files(opener, part, attempt, extent, source, attempts);
+        receipt
+            .and_then(|receipt| {
+                let receipt = of_closed_files(receipt, attempts);
+                attempts.put(&receipt_name(part, attempt), receipt.to_text(&self.key).as_bytes())
+            })
+            // Files that nothing tells of are not to be in the way of the next attempt.
+            .inspect_err(|_| _ = attempts.remove_attempt(part, attempt))
+    }
+
+    /// Writes the files of an attempt, durably. The receipt says nothing of what the file system says of them.
+    fn write_files(
+        &self,
+        opener: &Opener,
+        part: u64,
+        attempt: AttemptName,
+        extent: &PartExtent,
+        source: impl Source,
+        attempts: &AttemptsDir,
+    ) -> Result<PartReceipt, Error> {
+        let pieces = Pieces::new(PieceHasher::new(&self.key, self.plan.id()));
+        let mut members = Vec::new();
+        let opener = self.expecting(opener)?;
+        let opened = opener.stream().open_segments_into(extent.segments.clone(), source, |reader| {
+            let layout = self.layout(extent, attempts, reader);
+            members = layout.members().to_vec();
+            let staged = stage(&opener, part, attempt, &layout, attempts)?;
+            let files = attempts.directory().try_clone_to_owned();
+            let files = files.and_then(|directory| MemberFiles::create(directory, part, attempt, layout));
+            let files = files.map_err(|error| Error::io(no_files(part, attempts), error))?;
+            Ok(DigestedSink::new(staged, files, pieces.clone()))
+        });
         let opened = opened.map_err(|error| match error.kind() {
             _ if pieces.are_too_many() => too_long(part),
             _ if self.is_of_another_stream(&error) => not_planned(),
             // Of a target it would be in place; a part without a receipt is nothing.
             ErrorKind::DurabilityUnknown => {
-                let _ = attempts.remove(&name);
                 Error::io(format!("part {part} could not be made durable"), first_cause(&error))
             }
             _ => error,
         })?;
         let receipt = pieces.in_order().ok_or(RecordError::Contradictory);
         let receipt = receipt.and_then(|pieces| PartReceipt::new(&self.plan, part, attempt, pieces));
-        match receipt_of(&opened, extent, part, receipt) {
-            Ok(receipt) => {
-                let receipt = of_closed_file(receipt, attempts);
-                let put = attempts.put(&receipt_name(part, attempt), receipt.to_text(&self.key).as_bytes());
-                // A whole part that nothing tells of is not to be in the way of the next attempt.
-                put.inspect_err(|_| _ = attempts.remove_attempt(part, attempt))
-            }
-            Err(error) => {
-                attempts.remove(&name)?;
-                Err(error)
-            }
-        }
+        let receipt = receipt.and_then(|receipt| receipt.of_members(&self.plan, members));
+        receipt_of(&opened, extent, part, receipt)
+    }
+
+    /// What of a part is to be in which file: large files of a tree in files of their own, which a commit can give to the tree as they are, if the file
+    /// system vouches for them then.
+    fn layout(&self, extent: &PartExtent, attempts: &AttemptsDir, reader: Option<Reader>) -> PartLayout {
+        let is_vouching = state_of(attempts.directory()).is_some();
+        let reader = reader.filter(|_| is_vouching && self.plan.content().tree.is_some());
+        // What cannot be found out is in one file.
+        let members = reader.and_then(|reader| members_in(reader, extent)).unwrap_or_default();
+        PartLayout::new(extent.len(), members).expect("members of a catalog follow one another")
     }
 
     #[cfg(not(feature = "remote"))]
@@ -159,10 +185,12 @@ impl PlannedRestore {
         })
     }
 
-    /// Whether there is a receipt of `part` that is right, and a file as long as it says.
+    /// Whether there is a receipt of `part` that is right, and files as long as it says.
     fn has_receipt(&self, attempts: &AttemptsDir, part: u64) -> Result<bool, Error> {
         for (of, attempt) in attempts.receipts()?.into_iter().filter(|(of, _)| *of == part) {
-            if self.read_receipt(attempts, of, attempt)?.is_some() && self.has_file(attempts, of, attempt)? {
+            if let Some(receipt) = self.read_receipt(attempts, of, attempt)?
+                && self.has_files(attempts, &receipt)?
+            {
                 return Ok(true);
             }
         }
@@ -170,18 +198,23 @@ impl PlannedRestore {
     }
 
     /// Whether what an attempt has written is there, as long as it should be. What the store has of an object is looked at by the commit.
-    pub(super) fn has_file(
-        &self,
-        attempts: &AttemptsDir,
-        part: u64,
-        attempt: AttemptName,
-    ) -> Result<bool, Error> {
+    pub(super) fn has_files(&self, attempts: &AttemptsDir, receipt: &PartReceipt) -> Result<bool, Error> {
         if let PlanTarget::Object { .. } = self.plan.target() {
             return Ok(true);
         }
-        let file = attempts.open_part(part, attempt)?;
-        let len = file.and_then(|file| file.metadata().ok()).map(|metadata| metadata.len());
-        Ok(len == Some(self.extent_of(part)?.len()))
+        let (part, attempt, layout) = (receipt.part(), receipt.attempt(), receipt.layout());
+        let is_as_long = |file: Option<File>, len| {
+            file.and_then(|file| file.metadata().ok()).is_some_and(|metadata| metadata.len() == len)
+        };
+        if !is_as_long(attempts.open_part(part, attempt)?, layout.own_len()) {
+            return Ok(false);
+        }
+        for (number, member) in layout.members().iter().enumerate() {
+            if !is_as_long(attempts.open_member(part, attempt, number)?, member.file_len()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -223,12 +256,54 @@ fn refused(part: u64, attempts: &AttemptsDir, error: TargetError) -> Error {
     }
 }
 
-/// The receipt of a file that has been closed, with what the file system says of it.
-fn of_closed_file(receipt: PartReceipt, attempts: &AttemptsDir) -> PartReceipt {
-    let file = attempts.open_part(receipt.part(), receipt.attempt());
-    let state = file.ok().flatten().and_then(|file| closed_state_of(&file, attempts));
+/// The file of a part, without what its members have.
+fn stage(
+    opener: &Opener,
+    part: u64,
+    attempt: AttemptName,
+    layout: &PartLayout,
+    attempts: &AttemptsDir,
+) -> Result<StagedFile, Error> {
+    let options = StageOptions::default().expected_len(layout.own_len()).sparse(opener.sparse);
+    let staged = StagedFile::create_in(attempts.storage(), &part_name(part, attempt), &options);
+    let mut staged = staged.map_err(|error| refused(part, attempts, error))?;
+    staged.set_mode(OWNER_ALONE);
+    if let Some(ours) = staged.staging_path().file_name() {
+        attempts.remove_dead(part, ours)?;
+    }
+    tell_notices(&mut staged, opener.resources.observer.clone());
+    Ok(staged)
+}
+
+/// What a part has of large files of a tree, as ranges in the part. Before bytes that are not the first of their file there are as many as let both begin
+/// at the same byte of a block. None: the catalog cannot be read, of which whoever commits will tell.
+fn members_in(reader: Reader, extent: &PartExtent) -> Option<Vec<MemberRange>> {
+    let Content::Tree(catalog) = tree_content(&Arc::new(reader)).ok()? else { return None };
+    let plaintext = &extent.plaintext;
+    // No more than a receipt takes have room in the part.
+    let len_min = MEMBER_LEN_MIN.max(extent.len() / RECEIPT_MEMBERS_MAX as u64 + 1);
+    let mut members = Vec::new();
+    let mut number = catalog.entry_at(plaintext.start).ok()?.map_or(catalog.entries(), |entry| entry.number);
+    while let Some(located) = catalog.entry(number).ok()?.filter(|entry| entry.header_at < plaintext.end) {
+        let data = located.data_at()..located.data_at().checked_add(located.entry.size)?;
+        let (start, end) = (data.start.max(plaintext.start), data.end.min(plaintext.end));
+        if located.entry.kind == EntryKind::File && end.saturating_sub(start) >= len_min {
+            let range = start - plaintext.start..end - plaintext.start;
+            members.push(MemberRange { range, pad: (start - data.start) % PAD_MAX });
+        }
+        number += 1;
+    }
+    Some(members)
+}
+
+/// The receipt of files that have been closed, with what the file system says of them.
+fn of_closed_files(receipt: PartReceipt, attempts: &AttemptsDir) -> PartReceipt {
+    let (part, attempt) = (receipt.part(), receipt.attempt());
+    let own = || state_of(attempts.open_part(part, attempt).ok()??);
+    let member = |number| state_of(attempts.open_member(part, attempt, number).ok()??);
+    let members = || (0..receipt.layout().members().len()).map(member).collect();
     // A file of another length is found by whoever commits.
-    state.and_then(|state| receipt.clone().of_file(state).ok()).unwrap_or(receipt)
+    closed(own, members, attempts).and_then(|states| receipt.clone().of_files(states).ok()).unwrap_or(receipt)
 }
 
 /// What the system said, without what was made of it on the way.
@@ -256,5 +331,11 @@ fn is_of(opened: &Receipt, extent: &PartExtent) -> bool {
         == (&extent.segments, &extent.plaintext, extent.chain_before, extent.chain_after)
 }
 
+fn no_files(part: u64, attempts: &AttemptsDir) -> String {
+    format!("{} takes no files of part {part}", attempts.path().display())
+}
+
 /// Mode of an attempt's file.
 const OWNER_ALONE: u32 = 0o600;
+/// Bytes of a member that has a file of its own, at least. Of a shorter one the commit writes the bytes as fast as it would give the file its place.
+const MEMBER_LEN_MIN: u64 = 64 << 10;

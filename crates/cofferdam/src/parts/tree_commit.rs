@@ -1,19 +1,23 @@
 //! The commit of a plan whose target is a directory: the parts' bytes go into the sink of the tree, and each piece is compared as it goes.
 //! It knows no lock and no note that a plan is done: whoever commits has them.
 
-use std::ffi::OsStr;
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use ::parts::{AttemptName, PartReceipt, PieceHasher, TreeTarget};
-use cofferdam_io::WriteAt;
+use ::parts::{AttemptName, MemberRange, PartPlace, Piece, PieceHasher, TreeTarget};
+use cofferdam_io::{WriteAt, share};
 use contract::{AttemptId, CommitError, StreamingSink as _};
-use storage::{Seed, TargetError};
-use tree_sink::{Attempt, Finished, Opened, Placement, Restored, Room, TreeSink};
+use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
+use storage::TargetError;
+use tree_sink::{Attempt, Finished, Opened, Placement, Restored, Room, Taken, TreeSink, WrittenFile};
 
+use super::attempts::member_name;
 use super::commit::{Committing, Outcome, PUBLISHING};
-use super::comparison::{Comparison, Found, PartBytes, Stopped, interrupted};
+use super::comparison::{Comparison, Found, PartBytes, Stopped, interrupted, places_of};
+use super::part_files::PartFiles;
 use super::planning::exists;
 use super::tree_target::options_of;
 use super::whole::WholePlaintext;
@@ -54,7 +58,14 @@ impl PlannedRestore {
                     None => return Err(error),
                 },
             };
-            if self.fill(run, &comparison, &mut candidates, &sink)? == Found::Right {
+            if let Some(linked) = self.fill(run, &comparison, &mut candidates, &sink)? {
+                if !linked.is_empty() {
+                    // The tree is to be alone with its files when it is seen.
+                    let directory = run.attempts.directory().try_clone_to_owned();
+                    let directory = directory
+                        .map_err(|error| Error::io("the directory of attempts could not be kept", error))?;
+                    sink.before_rename(move || remove_names(&directory, &linked));
+                }
                 return self.publish_tree(sink, run).map(Outcome::TreePublished);
             }
             let discarded = sink.discard();
@@ -71,31 +82,17 @@ impl PlannedRestore {
     ) -> Result<(), Error> {
         for part in 0..self.plan.parts().len() as u64 {
             while let Some(attempt) = candidates.first(part) {
-                if self.with_file(run, part, attempt, |file, receipt| {
-                    comparison.check_alone(part, file, receipt)
-                })? == Found::Right
-                {
+                let found = match self.open_files(run.attempts, part, attempt)? {
+                    Some(files) => comparison.check_alone(&files)?,
+                    None => Found::Wrong,
+                };
+                if found == Found::Right {
                     break;
                 }
                 candidates.refuse(run, part)?;
             }
         }
         Ok(())
-    }
-
-    /// Has `check` look at the file of an attempt and its receipt, if both are there.
-    fn with_file(
-        &self,
-        run: &Committing<'_>,
-        part: u64,
-        attempt: AttemptName,
-        check: impl FnOnce(File, &PartReceipt) -> Result<Found, Error>,
-    ) -> Result<Found, Error> {
-        let receipt = self.read_receipt(run.attempts, part, attempt)?;
-        match (run.attempts.open_part(part, attempt)?, receipt) {
-            (Some(file), Some(receipt)) => check(file, &receipt),
-            _ => Ok(Found::Wrong),
-        }
     }
 
     /// The tree's sink, over nothing or over what a commit before this one has left. None: that one has put the tree in place.
@@ -132,30 +129,32 @@ impl PlannedRestore {
         Err(Error::new(ErrorKind::TargetLocked, "other restores of the same target keep coming in between"))
     }
 
-    /// Gives the sink all parts. Where one is wrong, nothing more is written, and all that is wrong is found.
+    /// Gives the sink all parts. Where one is wrong, nothing more is written, and all that is wrong is found. Gives the names in the directory of attempts of
+    /// files that are the tree's now, if nothing is wrong.
     fn fill(
         &self,
         run: &Committing<'_>,
         comparison: &Comparison<'_>,
         candidates: &mut Candidates,
         sink: &TreeSink,
-    ) -> Result<Found, Error> {
-        let tree = sink.positioned().expect("a tree takes bytes at any place");
-        let mut all = Found::Right;
+    ) -> Result<Option<Vec<OsString>>, Error> {
+        let (mut all, mut linked) = (Found::Right, Vec::new());
         for (part, extent) in (0..).zip(self.plan.parts()) {
             let Some(attempt) = candidates.first(part) else { continue };
-            let found = self.with_file(run, part, attempt, |file, receipt| match all {
-                Found::Right => {
-                    give(comparison, part, file, receipt.pieces(), tree.clone(), extent.plaintext.start)
+            let found = match (self.open_files(run.attempts, part, attempt)?, all) {
+                (None, _) => Found::Wrong,
+                (Some(files), Found::Right) => {
+                    let files = files.beside(sink.resumable());
+                    give(comparison, &files, sink, extent.plaintext.start, &mut linked)?
                 }
-                Found::Wrong => comparison.check_alone(part, file, receipt),
-            })?;
+                (Some(files), Found::Wrong) => comparison.check_alone(&files)?,
+            };
             if found == Found::Wrong {
                 candidates.refuse(run, part)?;
                 all = Found::Wrong;
             }
         }
-        Ok(all)
+        Ok((all == Found::Right).then_some(linked))
     }
 
     /// Notes which directory it is that gets the name, then gives it the name. From then on the note says that it is done.
@@ -201,7 +200,7 @@ impl PlannedRestore {
     }
 
     /// The name of what is staged beside the target, if anything is.
-    pub(super) fn staged_tree(&self) -> Result<Option<std::ffi::OsString>, Error> {
+    pub(super) fn staged_tree(&self) -> Result<Option<OsString>, Error> {
         let found = tree_sink::look(self.target_path(), Placement::Whole).map_err(Error::target)?;
         Ok(found.and_then(|found| found.staging).and_then(|(path, _)| path.file_name().map(OsStr::to_owned)))
     }
@@ -239,40 +238,91 @@ impl Candidates {
     }
 }
 
-/// Gives `tree` all of `file`, the part `number`, which begins at `at`.
+/// Gives the tree all of a part, which begins at `at`: members that are in files of their own as they are, as far as the file system vouches for them and
+/// the tree takes them, and all else as it is read.
 fn give(
     comparison: &Comparison<'_>,
-    number: u64,
-    file: File,
-    pieces: &[::parts::Piece],
-    tree: Arc<dyn WriteAt>,
+    files: &PartFiles<'_>,
+    sink: &TreeSink,
     at: u64,
+    linked: &mut Vec<OsString>,
 ) -> Result<Found, Error> {
+    let number = files.receipt().part();
     let failed = |error| Error::io(format!("part {number} could not be put in its place"), error);
-    let len: u64 = pieces.iter().map(|piece| piece.len).sum();
-    if file.metadata().map_err(failed)?.len() != len {
-        return Ok(Found::Wrong);
-    }
-    match comparison.check(&Given { file: Seed::from(file), tree, at }, pieces) {
+    let layout = files.receipt().layout();
+    let taken = take_members(comparison, files, sink, at)?;
+    let names = (0..).zip(&taken).filter(|(_, taken)| **taken == Taken::Linked);
+    linked.extend(names.map(|(member, _)| member_name(number, files.receipt().attempt(), member)));
+    let is_due = |(start, piece): &(u64, &Piece)| {
+        layout.places(*start..start + piece.len).any(|(_, place)| match place {
+            PartPlace::Own { .. } => true,
+            PartPlace::Member { number, .. } => taken[number] == Taken::No,
+        })
+    };
+    let places: Vec<_> = places_of(files.receipt().pieces()).into_iter().filter(is_due).collect();
+    let tree = sink.positioned().expect("a tree takes bytes at any place");
+    match comparison.check(&Given { files, tree, at }, &places) {
         Ok(found) => Ok(found),
-        // It became shorter.
+        // A file is shorter by now, or gone.
         Err(Stopped::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Found::Wrong),
         Err(Stopped::Io(error)) => Err(failed(error)),
         Err(Stopped::Cancelled) => Err(interrupted()),
     }
 }
 
+/// What the tree takes of members as they are, by their numbers.
+fn take_members(
+    comparison: &Comparison<'_>,
+    files: &PartFiles<'_>,
+    sink: &TreeSink,
+    at: u64,
+) -> Result<Vec<Taken>, Error> {
+    let part = files.receipt().part();
+    let members = files.receipt().layout().members();
+    let take = |number: usize| {
+        comparison.check_cancelled().map_err(|_| interrupted())?;
+        let Some(file) = files.member(number)? else { return Ok(Taken::No) };
+        let is_unchanged = || comparison.is_vouched_for(&file, files.member_state(number));
+        // Before it is opened in the tree: where it is not vouched for now, it need not be written twice.
+        if !is_unchanged() {
+            return Ok(Taken::No);
+        }
+        let MemberRange { range, pad } = &members[number];
+        let written = WrittenFile { file: &file, from: *pad, is_unchanged: &is_unchanged };
+        let taken = sink.take_file(at + range.start..at + range.end, &written);
+        taken.map_err(|error| Error::io(format!("part {part} could not be put in its place"), error))
+    };
+    let threads = comparison.threads.get().min(members.len().max(1));
+    let taken = share(members.len() as u64, threads, Vec::new, |taken, number| {
+        taken.push((number, take(number as usize)?));
+        Ok::<(), Error>(())
+    })?;
+    let mut taken: Vec<(u64, Taken)> = taken.into_iter().flatten().collect();
+    taken.sort_unstable_by_key(|(number, _)| *number);
+    Ok(taken.into_iter().map(|(_, taken)| taken).collect())
+}
+
+fn remove_names(directory: &OwnedFd, names: &[OsString]) -> io::Result<()> {
+    for name in names {
+        match unlinkat(directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// A part that goes into a tree as it is read: what is compared is what was written, from the same memory.
-struct Given {
-    file: Seed,
+struct Given<'a> {
+    files: &'a PartFiles<'a>,
     tree: Arc<dyn WriteAt>,
     /// Where it begins.
     at: u64,
 }
 
-impl PartBytes for Given {
+impl PartBytes for Given<'_> {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)?;
+        self.files.read(offset, buffer)?;
         self.tree.write_all_at(self.at + offset, buffer)
     }
 }
