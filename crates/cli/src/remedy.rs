@@ -15,6 +15,10 @@ pub(crate) fn words(remedy: Remedy) -> Option<&'static str> {
         Remedy::ResumeOrDiscard(Kept::Restore) => {
             "Finish that restore, give it up with `cofferdam discard`, or take another name."
         }
+        Remedy::ResumeOrDiscard(Kept::PlanCommit) => {
+            "Commit that plan (`restore --plan FILE --commit`), or give it up (`--give-up`); if it is lost, `cofferdam discard` \
+             removes this."
+        }
         Remedy::ResumeOrDiscard(_) => {
             "Move it away if it is yours, or give it up: `cofferdam discard`, or `--resume --restart`, which replaces \
              another user's, too."

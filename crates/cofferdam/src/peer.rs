@@ -90,6 +90,8 @@ pub fn receive_file(
     observe: &(dyn Fn(Event) + Sync),
 ) -> Result<Received, Error> {
     let target = target.as_ref();
+    #[cfg(feature = "parts")]
+    crate::tree_leftovers::refuse_restart_over_plan(target, options.on_partial)?;
     let published = Mutex::new(None);
     let note = |event| match event {
         Event::Published(whole) => *published.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole),

@@ -227,6 +227,8 @@ impl Sealer {
         state_dir: &Path,
     ) -> Result<Sealed, Error> {
         let (if_exists, on_partial) = (self.if_exists, self.on_partial);
+        #[cfg(feature = "parts")]
+        crate::tree_leftovers::refuse_restart_over_plan(output, on_partial)?;
         ResumableSeal { stream: self.stream(), output, state_dir, if_exists, on_partial }.run(input)
     }
 

@@ -134,26 +134,36 @@ fn not_removed(target: &Path, error: TargetError) -> Error {
 const OLD_TREE: &str =
     "this is the directory that was replaced, by a restore that was cut off before it had put it away";
 
-/// Refuses what would remove that which a plan's commit has staged, as long as the plan's parts are there. Once it is gone, no commit can tell whether it was put in
-/// place and replaced since, and all parts are for nothing.
+/// Refuses what would remove that which a plan's commit is about to put in place. Once it is gone, no commit can tell whether it was put there and replaced since, and
+/// all parts are for nothing.
 ///
 /// # Errors
 /// [`ErrorKind::JournalMismatch`](crate::ErrorKind::JournalMismatch).
 #[cfg(feature = "parts")]
 pub(crate) fn refuse_staged_of_plan(target: &Path) -> Result<(), Error> {
     // What cannot be looked at is refused where it is removed.
-    let Ok(found) = leftovers(target, None) else { return Ok(()) };
-    match found.staging {
-        Some((staging, _)) if found.attempt == Attempt::Parts && !found.parts.is_empty() => {
-            let what = format!("{} is of a plan whose commit has not ended", staging.display());
-            Err(Error::new(ErrorKind::JournalMismatch, what)
-                .advise("Commit that plan again, or give it up, which removes it."))
+    let (Ok(found), Ok(target_dir)) =
+        (leftovers(target, None), storage::TargetDir::resolve(target, contract::IfExists::Refuse))
+    else {
+        return Ok(());
+    };
+    let Some((staging, _)) = found.staging else { return Ok(()) };
+    match crate::parts::plan_that_stages(&target_dir, staging.file_name().unwrap_or_default())? {
+        Some(plan) => {
+            let what = format!(
+                "{} is of a plan whose commit has not ended, and whose parts are in {}",
+                staging.display(),
+                plan.display()
+            );
+            Err(Error::new(ErrorKind::JournalMismatch, what).advise(
+                "Commit that plan again, or give it up, which removes both. If the plan is lost, remove the directory yourself before.",
+            ))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
-/// The same of a restore that begins anew.
+/// The same of what begins anew: a restore, a receiver, a sealing.
 #[cfg(feature = "parts")]
 pub(crate) fn refuse_restart_over_plan(target: &Path, on_partial: OnPartial) -> Result<(), Error> {
     match on_partial {

@@ -9,6 +9,7 @@ use cofferdam_io::share;
 use contract::{ReadAt, StreamingSink, WriteAt};
 use sources::Source;
 use storage::OnPartial;
+use stream::PARTS_ID;
 use tree::{Content, Globs, Subtree};
 use tree_sink::{Placement, Restored, TreeOptions, TreeSink, attempt_beside, scratch_directory};
 
@@ -84,9 +85,14 @@ impl Opener {
 
     /// What an interrupted restore left beside the target is not thrown away by one that does not go on with it.
     fn refuse_lost(&self, target: &Path, options: &TreeOptions) -> Result<(), Error> {
+        #[cfg(feature = "parts")]
+        crate::tree_leftovers::refuse_restart_over_plan(target, self.on_partial)?;
         let found = attempt_beside(target, options.placement_of()).map_err(Error::target)?;
-        if self.on_partial == OnPartial::Discard || found.is_none() {
-            return Ok(());
+        let Some(found) = found.filter(|_| self.on_partial == OnPartial::Resume) else { return Ok(()) };
+        if found.as_bytes().starts_with(PARTS_ID) {
+            let what = "what the commit of a plan has left beside this name would be lost";
+            return Err(Error::new(ErrorKind::JournalMismatch, what)
+                .remedied(Remedy::ResumeOrDiscard(Kept::PlanCommit)));
         }
         let what = "what an interrupted restore to this name left beside it would be lost";
         Err(Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(Kept::Restore)))

@@ -44,6 +44,13 @@ impl Publishing {
         lines.end()?;
         Ok(Publishing { file: FileIdentity { inode, created } })
     }
+
+    /// The file that a note names, whoever has written it: for who has no key, and does nothing but leave that file alone.
+    pub fn claim(text: &[u8]) -> Option<FileIdentity> {
+        let text = std::str::from_utf8(text).ok().filter(|text| text.starts_with(PUBLISHING))?;
+        let number = |word: &str| text.lines().find_map(|line| line.strip_prefix(word)?.parse().ok());
+        Some(FileIdentity { inode: number("inode ")?, created: number("created ") })
+    }
 }
 
 /// The store is about to be asked for the object. If the upload is gone, it may be that object.

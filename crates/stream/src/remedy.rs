@@ -166,6 +166,9 @@ impl Remedy {
             Remedy::ResumeOrDiscard(Kept::Restore) => {
                 "Finish that restore, discard what is kept of it, or take another name."
             }
+            Remedy::ResumeOrDiscard(Kept::PlanCommit) => {
+                "Commit that plan, or give it up; if it is lost, discard what is kept."
+            }
             Remedy::ResumeOrDiscard(_) => "Move it away if it is yours, or discard it.",
             Remedy::RaiseMemory { .. } => {
                 "Give it a larger budget; a stream that is held needs room for a whole segment."

@@ -121,6 +121,11 @@ impl TreeSink {
         self.target.staging_path()
     }
 
+    /// Whether a drop keeps what is beside the target, for a later attempt.
+    pub fn is_kept(&self) -> bool {
+        self.at_drop == AtDrop::Keep
+    }
+
     /// What came of the publish, to be asked for when the sink is gone.
     pub fn restored(&self) -> SharedRestored {
         self.restored.clone()

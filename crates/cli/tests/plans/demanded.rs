@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::between::run_over_an_old_target;
+use crate::fixture::make_tree;
 use crate::killed::is_killed;
 use crate::place::{Place, Ran};
 
@@ -188,9 +189,15 @@ fn a_commit_whose_staged_file_has_gone_does_not_speak_of_something_that_stands_t
     });
     assert!(noted && !place.at("target").exists());
     // Nothing but the plan's own steps removes it.
-    let anew = ["restore", "--restart", "--key-file", "stream.key", "sealed.cfd", "target"];
-    for other in [&["discard", "target"][..], &anew] {
-        place.run(other).assert_failed(8, "of a plan whose commit has not ended");
+    let with_key = ["--key-file", "stream.key"];
+    let anew = [&["restore", "--restart"][..], &with_key, &["sealed.cfd", "target"]].concat();
+    let sealing = [&["seal", "--resume", "--restart"][..], &with_key, &["-o", "target", "plain"]].concat();
+    let receiver = ["receive", "--restart", "--listen", "unix:socket", "target"];
+    for other in [&["discard", "target"][..], &anew, &sealing, &receiver] {
+        let ran = place.run(other);
+        ran.assert_failed(8, "of a plan whose commit has not ended");
+        let directory = place.attempts().unwrap();
+        assert!(ran.stderr.contains(directory.file_name().unwrap().to_str().unwrap()), "{ran:?}");
     }
     for kept in ["staging", "journal"] {
         fs::remove_file(place.at(&format!(".target.cofferdam-{kept}"))).unwrap();
@@ -207,6 +214,85 @@ fn a_commit_whose_staged_file_has_gone_does_not_speak_of_something_that_stands_t
     given_up.assert_done();
     assert!(given_up.stdout.contains("may have put"), "{given_up:?}");
     assert!(!place.names().iter().any(|name| name.starts_with(".target")), "{:?}", place.names());
+}
+
+/// Has `commit` killed in new places, until its file or directory is whole, and about to get the target's name.
+fn killed_about_to_publish(prepare: impl Fn() -> Place, commit: &[&str]) -> Place {
+    for when in 1..8 {
+        let place = prepare();
+        let directories = place.names().into_iter().filter(|name| name.contains(".cofferdam-parts-"));
+        let is_noted = |name: String| place.at(&name).join("publishing").exists();
+        if is_killed(&place, "renameat2", when, commit) && directories.into_iter().any(is_noted) {
+            assert!(!place.at("target").exists());
+            return place;
+        }
+    }
+    panic!("no commit was killed there");
+}
+
+#[test]
+fn a_dead_commit_of_another_plan_is_in_nobodys_way_for_good() {
+    let places: [fn() -> Place; 2] = [Place::small, || Place::of_tree(make_tree, "16KiB", "4KiB")];
+    for new in places {
+        let prepare = || {
+            let place = new();
+            for name in ["lost", "plan"] {
+                let plan = ["restore", "--key-file", "stream.key", "--plan", name];
+                place.run([&plan[..], &["--parts", "2", "sealed.cfd", "target"]].concat()).assert_done();
+                for part in ["0", "1"] {
+                    place.run([&plan[..], &["--part", part]].concat()).assert_done();
+                }
+            }
+            place
+        };
+        let place = killed_about_to_publish(prepare, &["restore", "--plan", "lost", "--commit"]);
+        let directories = place.names().into_iter().filter(|name| name.contains(".cofferdam-parts-"));
+        let [lost] = directories
+            .filter(|name| place.at(name).join("publishing").exists())
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap();
+        // As long as its parts are there it is guarded, and what is said of it works.
+        step(&place, &COMMIT, &[]).assert_failed(8, "the commit of another plan");
+        place.run(["discard", "target"]).assert_failed(8, &lost);
+        fs::remove_dir_all(place.at(&lost)).unwrap();
+        place.run(["discard", "target"]).assert_done();
+        place.commit().assert_done();
+        assert!(place.at("target").exists());
+        assert!(!place.names().iter().any(|name| name.starts_with(".target")), "{:?}", place.names());
+    }
+}
+
+/// What nobody is about to publish is no plan's, whatever else is there.
+#[test]
+fn what_no_commit_has_put_beside_the_target_is_discarded_beside_a_plan() {
+    let place = Place::small();
+    place.plan(2, &[]).assert_done();
+    (0..2).for_each(|part| place.part(part).assert_done());
+    fs::write(place.at(".target.cofferdam-staging"), "somebody's").unwrap();
+    place.run(["discard", "target"]).assert_done();
+    assert!(!place.at(".target.cofferdam-staging").exists());
+    // A commit that was killed before it was about to publish loses nothing either.
+    assert!(is_killed(&place, "fsync", 1, &COMMIT) && place.attempt_files("publishing").is_empty());
+    place.run(["discard", "target"]).assert_done();
+    place.commit().assert_done();
+    assert_eq!(place.read("target"), place.read("plain"));
+    place.assert_tidy();
+}
+
+#[test]
+fn some_paths_of_a_tree_are_not_restored_over_what_a_plans_commit_has_staged() {
+    let prepare = || {
+        let place = Place::of_tree(make_tree, "16KiB", "4KiB");
+        place.plan(2, &[]).assert_done();
+        (0..2).for_each(|part| place.part(part).assert_done());
+        place
+    };
+    let place = killed_about_to_publish(prepare, &COMMIT);
+    let paths = ["restore", "--key-file", "stream.key", "--path", "/**", "sealed.cfd", "target"];
+    place.run(paths).assert_failed(8, "the commit of a plan");
+    place.run([&paths[..], &["--restart"]].concat()).assert_failed(8, "of a plan whose commit has not ended");
+    place.commit().assert_done();
 }
 
 /// Whoever has planned with `--force` is not told to do that, and what to do instead is.

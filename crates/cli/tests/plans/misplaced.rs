@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::killed::is_killed;
 use crate::place::{Place, Ran, end_of, started, wait_until};
 use crate::shards::{Snapshot, name};
 
@@ -134,4 +135,36 @@ fn shards_that_a_run_with_other_options_has_restored_are_restored_anew() {
         assert!(snapshot.beside().is_empty(), "{:?}", snapshot.beside());
         fs::remove_dir_all(place.at("target")).unwrap();
     }
+}
+
+/// Of a file that is in its place nothing tells by which options.
+#[test]
+fn a_file_that_a_run_with_other_options_had_put_in_place_when_it_was_killed_is_restored_anew() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    fs::write(place.at("plain-of-one"), "of one").unwrap();
+    fs::set_permissions(place.at("plain-of-one"), fs::Permissions::from_mode(0o600)).unwrap();
+    place.run(["seal", "--key-file", "stream.key", "-o", "one.cfd", "plain-of-one"]).assert_done();
+    place.run(["manifest", "--ssh-key", "signer", "-o", "one.manifest", "one=one.cfd"]).assert_done();
+    let step = |more: &'static [&str]| [&RESTORE[..6], more, &["one.manifest", "target"]].concat();
+    let (kept, plain) = (step(&[]), step(&["--no-preserve"]));
+    let mut in_place = 0;
+    for (first, second, is_kept) in [(&plain, &kept, true), (&kept, &plain, false)] {
+        for (call, when) in
+            ["fsync", "unlinkat"].iter().flat_map(|call| (1..30).map(move |when| (call, when)))
+        {
+            if !is_killed(place, call, when, first) {
+                fs::remove_dir_all(place.at("target")).unwrap();
+                break;
+            }
+            in_place += usize::from(place.at(".target.cofferdam-shards/shards/one").exists());
+            let was_published = place.at("target").exists();
+            place.run(second).assert_done();
+            let mode = fs::metadata(place.at("target/one")).unwrap().mode() & 0o7777;
+            assert!(was_published || (mode == 0o600) == is_kept, "{call} {when}: {mode:o}, {is_kept}");
+            assert!(snapshot.beside().is_empty(), "{:?}", snapshot.beside());
+            fs::remove_dir_all(place.at("target")).unwrap();
+        }
+    }
+    assert!(in_place > 3, "{in_place}");
 }

@@ -17,6 +17,7 @@ use super::attempts::AttemptsDir;
 use super::comparison::{Comparison, Found, Reads};
 use super::planning::exists;
 use super::{PlannedRestore, Receipts, committed_path, put, sync_beside};
+use crate::private_dir::PrivateDir;
 use crate::{CancelToken, Error, ErrorKind, Kept, Remedy};
 
 /// What came of a commit.
@@ -228,11 +229,7 @@ impl PlannedRestore {
                     self.dress(&mut sink);
                     return Ok(Some(sink));
                 }
-                Opened::Resumable { .. } => {
-                    let what = "an interrupted restore of something else is kept beside the target";
-                    return Err(Error::new(ErrorKind::JournalMismatch, what)
-                        .remedied(Remedy::ResumeOrDiscard(Kept::Restore)));
-                }
+                Opened::Resumable { attempt_id, .. } => return Err(other_attempt(&attempt_id)),
                 Opened::Published(published) => {
                     let is_ours = *published.attempt_id() == self.attempt_id();
                     published.finish().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
@@ -499,6 +496,33 @@ fn identity_of(stamp: &FileStamp) -> FileIdentity {
         u64::try_from(time.seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(time.nanos.into())
     };
     FileIdentity { inode: stamp.inode, created: stamp.created.and_then(nanos) }
+}
+
+/// The directory of a plan that is about to give the target's name to what is called `staged` beside it. No key is needed to find it: whoever asks leaves that alone.
+pub(crate) fn plan_that_stages(target_dir: &TargetDir, staged: &OsStr) -> Result<Option<PathBuf>, Error> {
+    let Ok(Some(stamp)) = target_dir.storage.stamp_at(staged) else { return Ok(None) };
+    for path in super::beside(target_dir)? {
+        // One that is not ours stages nothing of ours.
+        let Ok(Some(private)) = PrivateDir::open(target_dir, path.file_name().unwrap_or_default()) else {
+            continue;
+        };
+        let note = private.read(OsStr::new(PUBLISHING), NOTE_LEN_MAX)?;
+        if note.and_then(|note| Publishing::claim(&note)) == Some(identity_of(&stamp)) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// What is kept beside the target is of something else.
+pub(super) fn other_attempt(attempt_id: &AttemptId) -> Error {
+    if attempt_id.as_bytes().starts_with(PARTS_ID) {
+        let what = "the commit of another plan has left something beside the target";
+        return Error::new(ErrorKind::JournalMismatch, what)
+            .remedied(Remedy::ResumeOrDiscard(Kept::PlanCommit));
+    }
+    let what = "an interrupted restore of something else is kept beside the target";
+    Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(Kept::Restore))
 }
 
 /// The note of what is about to be published, in the directory of attempts.

@@ -94,6 +94,7 @@ use storage::{Disk, Storage as _, TargetDir};
 pub(crate) use self::attempts::beside;
 use self::attempts::{AttemptsDir, receipt_name};
 pub use self::commit::Outcome;
+pub(crate) use self::commit::plan_that_stages;
 pub use self::giving_up::GivenUp;
 use self::part_files::PartFiles;
 pub use self::planning::Planned;

@@ -15,7 +15,7 @@ use storage::TargetError;
 use tree_sink::{Attempt, Finished, Opened, Placement, Restored, Room, Taken, TreeSink, WrittenFile};
 
 use super::attempts::member_name;
-use super::commit::{Committing, Outcome, PUBLISHING};
+use super::commit::{Committing, Outcome, PUBLISHING, other_attempt};
 use super::comparison::{Comparison, Found, PartBytes, Stopped, interrupted, places_of};
 use super::part_files::PartFiles;
 use super::planning::exists;
@@ -23,7 +23,7 @@ use super::tree_target::options_of;
 use super::whole::WholePlaintext;
 use super::{PlannedRestore, Receipts};
 use crate::trees::{said_of_tree, tree_sink_error};
-use crate::{Error, ErrorKind, Kept, Remedy};
+use crate::{Error, ErrorKind};
 
 impl PlannedRestore {
     /// Makes the tree of the parts, and gives it the target's name.
@@ -110,11 +110,7 @@ impl PlannedRestore {
                         .map_err(|error| Error::io("what a commit has left could not be given up", error))?;
                     return Ok(Some(sink));
                 }
-                Opened::Resumable { .. } => {
-                    let what = "an interrupted restore of something else is kept beside the target";
-                    return Err(Error::new(ErrorKind::JournalMismatch, what)
-                        .remedied(Remedy::ResumeOrDiscard(Kept::Restore)));
-                }
+                Opened::Resumable { attempt_id, .. } => return Err(other_attempt(&attempt_id)),
                 Opened::Published { sink, attempt_id } => {
                     sink.tidy().map_err(|error| Error::publish(CommitError::Unknown(error)))?;
                     if is_ours(&attempt_id) {
@@ -166,7 +162,10 @@ impl PlannedRestore {
         self.note_publishing(run, staged.file_name().unwrap_or_default()).inspect_err(|_| take_back())?;
         let restored = sink.restored();
         sink.publish(self.plan.plaintext_len()).map_err(|error| {
-            if let CommitError::NotCommitted(_) = error {
+            // What stays beside the target may have the only names of what it is made of, and is to be removed by none but the plan's own steps.
+            if let CommitError::NotCommitted(_) = error
+                && !sink.is_kept()
+            {
                 take_back();
             }
             said_of_tree(Error::publish(error))

@@ -155,13 +155,10 @@ impl ShardsTarget {
         Ok(noted.is_some_and(|noted| choices.is_none_or(|choices| noted == choices.as_bytes())))
     }
 
-    /// Whether a file or a directory has this name: what else has it, no restore has put there.
+    /// Whether a directory has this name. Beside one there is what it was restored by; of a file nobody could tell whose mode and time it has.
     fn stands(&self, shards: &OwnedFd, name: &OsStr) -> Result<bool, Error> {
         match statat(shards, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(matches!(
-                FileType::from_raw_mode(stat.st_mode),
-                FileType::RegularFile | FileType::Directory
-            )),
+            Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(self.private.failed("could not be examined", error.into())),
         }
@@ -206,7 +203,7 @@ impl ShardsTarget {
         stat(&known_here).map_err(|error| self.private.failed("takes no shard", proc_error(error)))?;
         let path = Path::new(&known_here).join(shard.name.as_os_str());
         let named = |error: Error| error.naming(&known_here, &self.shards_path().display().to_string());
-        // One that was put in place, and whose run was stopped before it had said so, is compared with its stream and kept.
+        // A directory that was put in place, and whose run was stopped before it had said so, is compared with its stream and kept.
         let was_published = self.stands(&shards, shard.name.as_os_str())?
             && leftovers(&path, None).map_err(named)?.attempt == Attempt::Published;
         if !was_published {
