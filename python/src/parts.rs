@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use cofferdam::parts::{GivenUp, Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
+use cofferdam::parts::{GivenUp, Outcome, PartRun, PlanKeyFile, Planned, PlannedRestore, open_key};
 use cofferdam::{StreamDigest, TreeOutcome, tree_sink};
 use pyo3::prelude::*;
 
@@ -183,7 +183,7 @@ pub(crate) fn plan_restore(
     call::run(py, None, move |Control { cancel, observer }| {
         let opener = opener.cancel(cancel.clone()).observer(observer);
         let Opened { source, lease: _lease } = source.open(&cancel)?;
-        let key = open_or_create_key(key_path(&plan, plan_key))?;
+        let key = PlanKeyFile::open_or_draw(key_path(&plan, plan_key))?;
         let (planned, made) = match target {
             Target::Place(place) => {
                 let target = object(place, timeout);
