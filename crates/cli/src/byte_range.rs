@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use crate::failure::Failure;
 use crate::size::Size;
+use crate::text::count;
 
 /// Bytes of a plaintext.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +50,7 @@ impl ByteRange {
     }
 
     fn outside(self, len: u64) -> Failure {
-        Failure::usage(format!("{self} is not within the stream, whose plaintext has {len} bytes"))
+        Failure::usage(format!("{self} is not within the stream, whose plaintext has {}", count(len, "byte")))
     }
 }
 
@@ -58,6 +59,7 @@ impl fmt::Display for ByteRange {
         match self {
             ByteRange::From(from, Some(to)) => write!(f, "the range {from}..{to}"),
             ByteRange::From(from, None) => write!(f, "the range {from}.."),
+            ByteRange::Last(1) => f.write_str("the range of the last byte"),
             ByteRange::Last(count) => write!(f, "the range of the last {count} bytes"),
         }
     }

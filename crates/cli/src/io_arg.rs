@@ -1,6 +1,7 @@
 //! The two ends of a command: a path, or `-` for standard input and output.
 //! It keeps binary bytes off a terminal.
 
+use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
@@ -79,6 +80,7 @@ impl End {
     pub(crate) fn explain(&self, error: cofferdam::Error, noun: &str) -> Failure {
         let says_nothing_else = !speaks_of_target(error.kind());
         let (kept, next) = (error.resumable_bytes(), NextRun::after(&error));
+        let needs_room = error.kind() == ErrorKind::Io && is_out_of_room(&error);
         let failure = Failure::from(error);
         // What was left of something else is found by the output's name.
         let is_nameless = !failure.message.starts_with(&format!("{self}: "));
@@ -94,7 +96,13 @@ impl End {
                 failure.advise_also("What has gone into the pipe, if anything, is not the whole.")
             }
             End::Path(_) => match kept {
+                Some(kept) if needs_room => {
+                    failure.advise_also("Make room there.").advise_also(&how_to_go_on(kept, next))
+                }
                 Some(kept) => failure.advise_also(&how_to_go_on(kept, next)),
+                None if needs_room => {
+                    failure.advise_also(MAKE_ROOM).advise_also(&format!("The {noun} is as it was."))
+                }
                 None if says_nothing_else => failure.advise_also(&format!("The {noun} is as it was.")),
                 None => failure,
             },
@@ -232,6 +240,17 @@ pub(crate) fn a_file(name: OsString) -> Result<PathBuf, String> {
     }
 }
 
+/// Whether a file system is full, or this user's share of it.
+pub(crate) fn is_out_of_room(error: &cofferdam::Error) -> bool {
+    has_cause(error, &[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded])
+}
+
+pub(crate) fn has_cause(error: &cofferdam::Error, kinds: &[io::ErrorKind]) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
+    let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| kinds.contains(&cause.kind()))
+}
+
 /// Whether what there is of the bytes may be right: the rest of them could not be had.
 pub(crate) fn is_cut_off(kind: ErrorKind) -> bool {
     use ErrorKind::{Cancelled, Denied, Io, NoProgress};
@@ -243,5 +262,6 @@ pub(crate) fn if_exists(force: bool) -> IfExists {
     if force { IfExists::Replace } else { IfExists::Refuse }
 }
 
+pub(crate) const MAKE_ROOM: &str = "Make room there, then run the same command again.";
 /// Said of an argument that a script left empty, a variable that is not set for instance.
 pub(crate) const NO_NAME: &str = "the name is empty";

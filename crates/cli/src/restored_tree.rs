@@ -15,7 +15,7 @@ use crate::io_arg::End;
 use crate::peer::Goal;
 use crate::printable::Name;
 use crate::report::Report;
-use crate::text::count;
+use crate::text::{agree, count};
 
 /// How a directory that was sealed becomes one again.
 #[derive(Default, clap::Args)]
@@ -254,30 +254,33 @@ impl TreeRecord {
         let lacks = [
             (
                 self.changed_while_sealed - self.gone_while_sealed,
-                "had changed while they were sealed: their bytes may be of several moments",
+                "had changed while {it was|they were} sealed: {its|their} bytes may be of several moments",
             ),
             (
                 self.gone_while_sealed,
                 "had gone while the directory was sealed: zeros stand for what could not be read",
             ),
-            (self.owners_left_out, "did not get their owner or group; root can give them"),
-            (self.xattrs_left_out, "did not get all of their extended attributes or ACLs"),
+            (self.owners_left_out, "did not get {its|their} owner or group; root can give {it|them}"),
+            (self.xattrs_left_out, "did not get all of {its|their} extended attributes or ACLs"),
             (
                 self.set_id_bits_left_out,
-                "did not get their set-id bits or capabilities; --set-id restores them",
+                "did not get {its|their} set-id bits or capabilities; --set-id restores them",
             ),
-            (self.devices_left_out, "were not made, being device files; --devices makes them"),
+            (
+                self.devices_left_out,
+                "{was not made, being a device file; --devices makes it|were not made, being device files; --devices makes them}",
+            ),
             (
                 self.times_left_out,
-                "did not get their time, which this file system cannot hold, but the nearest one",
+                "did not get {its|their} time, which this file system cannot hold, but the nearest one",
             ),
             (
                 self.group_rights_left_out,
-                "got fewer rights by their mode than were sealed: those were for another group, or bounded by an ACL",
+                "got fewer rights by {its|their} mode than were sealed: those were for another group, or bounded by an ACL",
             ),
         ];
         for (number, what) in lacks.into_iter().filter(|(number, _)| *number > 0) {
-            report.warning(format!("{}: {what}", count(number, "file")));
+            report.warning(format!("{}: {}", count(number, "file"), agree(number, what)));
         }
         if let (Some(old), Some(why)) = (&self.old_tree, &self.old_tree_not_removed) {
             report.warning(format!(

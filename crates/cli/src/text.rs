@@ -23,6 +23,20 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// `sentence` about `number` things: of `{it was|they were}` it has what is for one, or for several.
+pub(crate) fn agree(number: u64, sentence: &str) -> String {
+    let mut text = String::new();
+    let mut rest = sentence;
+    while let Some((before, (choice, after))) =
+        rest.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+    {
+        let (one, several) = choice.split_once('|').unwrap_or((choice, choice));
+        text.extend([before, if number == 1 { one } else { several }]);
+        rest = after;
+    }
+    text + rest
+}
+
 /// Bytes a second, in words.
 pub(crate) fn pace(bytes: u64, took: Duration) -> String {
     let seconds = took.as_secs_f64();
@@ -109,6 +123,14 @@ mod tests {
     #[test]
     fn bytes_are_two_digits_each() {
         assert_eq!(hex(&[0, 0x7f, 0xff]), "007fff");
+    }
+
+    #[test]
+    fn a_sentence_agrees_with_its_number() {
+        let said = |number| agree(number, "had changed while {it was|they were} sealed: {its|their} bytes");
+        assert_eq!(said(1), "had changed while it was sealed: its bytes");
+        assert_eq!([said(0), said(2)], ["had changed while they were sealed: their bytes"; 2]);
+        assert_eq!(agree(1, "nothing to choose"), "nothing to choose");
     }
 
     #[test]

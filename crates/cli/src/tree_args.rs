@@ -12,7 +12,7 @@ use crate::io_arg::End;
 use crate::printable::Name;
 use crate::report::Report;
 use crate::size::Size;
-use crate::text::count;
+use crate::text::{agree, count};
 
 /// What of a directory is sealed, and how.
 #[derive(clap::Args)]
@@ -111,8 +111,9 @@ pub(crate) fn warn_of_changed(changed: &ChangedFiles, report: Report) {
     let written = changed.count - changed.gone;
     if written > 0 {
         report.warning(format!(
-            "{} changed while the directory was sealed, and what is sealed of them may be of several moments: {}",
+            "{} changed while the directory was sealed, and what is sealed of {} may be of several moments: {}",
             count(written, "file"),
+            agree(written, "{it|them}"),
             named(&changed.first, written),
         ));
     }
@@ -120,22 +121,25 @@ pub(crate) fn warn_of_changed(changed: &ChangedFiles, report: Report) {
         let (gone, len) = (counted_gone(changed.gone), Size(changed.gone_len));
         let paths = named(&changed.first_gone, changed.gone);
         report.warning(format!(
-            "{gone} gone when they were to be read: {len} of zeros stand for them: {paths}"
+            "{gone} gone when {} to be read: {len} of zeros stand for {}: {paths}",
+            agree(changed.gone, "{it was|they were}"),
+            agree(changed.gone, "{it|them}"),
         ));
     }
 }
 
 /// `3 files were`.
 pub(crate) fn counted_gone(gone: u64) -> String {
-    format!("{} {}", count(gone, "file"), if gone == 1 { "was" } else { "were" })
+    format!("{} {}", count(gone, "file"), agree(gone, "{was|were}"))
 }
 
 /// Says what was sealed with less than it has.
 pub(crate) fn warn_of_left_out(left_out: &LeftOut, report: Report) {
     if left_out.owner_names > 0 {
         report.warning(format!(
-            "{}: sealed with the numbers of owner and group alone, for the system's name services could not say whose they are",
+            "{}: sealed with the numbers of owner and group alone, for the system's name services could not say whose {}",
             count(left_out.owner_names, "file"),
+            agree(left_out.owner_names, "{it is|they are}"),
         ));
     }
 }

@@ -11,6 +11,7 @@ use storage::TargetError;
 use stream::PARTS_ID;
 use tree_sink::{Placement, TreeLeft, TreeLeftovers, look};
 
+use crate::trees::{NOT_OURS, target_error};
 use crate::{Attempt, Error, ErrorKind, Leftovers, Within};
 
 /// Says what is kept for `target`, beside it, in it if that is a directory, and, where that is given, in `state_dir`. It changes nothing, and needs
@@ -27,7 +28,7 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
         && let Some(beside) = look(path, Placement::Whole).map_err(Error::target)?
         && is_of_tree(path, &beside)
     {
-        (found.attempt, found.problems) = told(&beside.found);
+        (found.attempt, found.problems) = told(beside.found);
         // Its own length says nothing of what is in it.
         found.staging = beside.staging;
     }
@@ -40,7 +41,7 @@ pub fn leftovers(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<L
     if target.is_dir()
         && let Some(within) = look(path, Placement::Into).map_err(Error::target)?
     {
-        let (attempt, problems) = told(&within.found);
+        let (attempt, problems) = told(within.found);
         found.within = Some(Within::new(attempt, within.staging, within.journal, problems));
     }
     #[cfg(feature = "parts")]
@@ -95,7 +96,7 @@ fn is_of_tree(target: &Path, beside: &TreeLeftovers) -> bool {
     target.is_dir() || beside.staging.as_ref().is_some_and(|(staging, _)| !is_file(staging))
 }
 
-fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
+fn told(found: TreeLeft) -> (Attempt, Vec<String>) {
     match found {
         TreeLeft::Unfinished(attempt_id) if attempt_id.as_bytes().starts_with(PARTS_ID) => {
             (Attempt::Parts, Vec::new())
@@ -110,8 +111,18 @@ fn told(found: &TreeLeft) -> (Attempt, Vec<String>) {
         TreeLeft::Published { has_old_tree: true } => {
             (Attempt::Published, vec![format!("{OLD_TREE}; the same restore puts it away")])
         }
-        TreeLeft::Refused(error) => (Attempt::InTheWay, vec![error.to_string()]),
+        TreeLeft::Refused(error) => (Attempt::InTheWay, vec![refused(error)]),
         _ => (Attempt::Nothing, Vec::new()),
+    }
+}
+
+/// Why the next restore of a tree refuses it, as that says it.
+fn refused(error: TargetError) -> String {
+    let said = error.to_string();
+    let refused = target_error(error);
+    match refused.advice() {
+        Some(advice) if advice == NOT_OURS => format!("{refused}. {advice}"),
+        _ => said,
     }
 }
 
@@ -127,7 +138,7 @@ fn not_removed(target: &Path, error: TargetError) -> Error {
                 "Nothing was removed. The same restore puts it away; or move it to where you want it.",
             )
         }
-        error => Error::target(error),
+        error => target_error(error),
     }
 }
 

@@ -2,8 +2,11 @@
 //! It joins the parts and does none of their work.
 
 use std::error::Error as _;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
+use rustix::process::geteuid;
 use storage::TargetError;
 use stream::ContentKind;
 use tree::{Catalog, Content, TreeError};
@@ -78,15 +81,28 @@ pub fn tree_error(error: TreeError) -> Error {
 /// The error of a tree that cannot be restored to a place.
 pub fn tree_sink_error(error: TreeSinkError) -> Error {
     match error {
-        TreeSinkError::Target(TargetError::NotOurs { path, owner }) if path.is_dir() => {
-            let what =
-                format!("{}: this directory belongs to user {owner}, and its name is needed", path.display());
-            Error::new(ErrorKind::JournalMismatch, what)
-                .advise("Nothing of another user's directory is used or removed: its owner, or root, can move it away.")
-        }
-        TreeSinkError::Target(error) => Error::target(error),
+        TreeSinkError::Target(error) => target_error(error),
         TreeSinkError::Tree(error) => tree_error(error),
         other => Error::new(ErrorKind::Unsupported, other.to_string()),
+    }
+}
+
+/// The error of a tree's target, or of what is beside it: of another user's directory it says whose that is, also if it may not be looked into.
+pub(crate) fn target_error(error: TargetError) -> Error {
+    let path = match &error {
+        TargetError::NotOurs { path, .. } => path,
+        TargetError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => path,
+        TargetError::InTheWay { staging } => staging,
+        _ => return Error::target(error),
+    };
+    let there = path.symlink_metadata().ok().filter(|there| there.is_dir());
+    match there.map(|there| there.uid()).filter(|owner| *owner != geteuid().as_raw()) {
+        None => Error::target(error),
+        Some(owner) => {
+            let what =
+                format!("{}: this directory belongs to user {owner}, and its name is needed", path.display());
+            Error::new(ErrorKind::JournalMismatch, what).advise(NOT_OURS)
+        }
     }
 }
 
@@ -94,7 +110,7 @@ pub fn tree_sink_error(error: TreeSinkError) -> Error {
 pub(crate) fn said_of_tree(error: Error) -> Error {
     let mut cause = error.source();
     while let Some(under) = cause {
-        let of_tree = under.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let of_tree = under.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if let Some(tree) = of_tree.and_then(|inner| inner.downcast_ref::<TreeError>()) {
             return damaged(tree);
         }
@@ -115,6 +131,10 @@ pub(crate) fn no_tree() -> Error {
     Error::new(ErrorKind::Usage, "an option is for directories, and the stream is a file")
         .remedied(Remedy::AskForNoTree)
 }
+
+/// What to do about another user's directory.
+pub(crate) const NOT_OURS: &str =
+    "Nothing of another user's directory is used or removed: its owner, or root, can move it away.";
 
 fn damaged(error: &TreeError) -> Error {
     Error::new(ErrorKind::Damaged, error.to_string()).advise(

@@ -525,7 +525,8 @@ fn budget_too_small(needed: u64, total: u64) -> String {
 fn is_full(error: &TargetError) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    source.is_some_and(|source| matches!(source.kind(), QuotaExceeded | StorageFull))
+    let is_full = source.is_some_and(|source| matches!(source.kind(), QuotaExceeded | StorageFull));
+    is_full || matches!(error, TargetError::NoRoom { .. })
 }
 
 fn is_misplaced(error: &io::Error) -> bool {

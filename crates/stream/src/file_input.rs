@@ -40,7 +40,9 @@ pub enum PlanAge {
 impl FileInput {
     /// Opens what `path` names. What is noted of it is of the file that was opened.
     pub fn open(path: &Path) -> Result<FileInput, Error> {
-        let examine = || fs::metadata(path).map_err(unopened);
+        // As whoever opens it says.
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let examine = || fs::metadata(path).map_err(|error| unopened(named(error)));
         let before = examine()?;
         let source = sources::open_path(path).map_err(unopened)?;
         if !before.is_file() || source.positioned().is_none() {

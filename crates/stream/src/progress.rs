@@ -162,6 +162,10 @@ impl std::fmt::Display for Warning {
             Warning::FileAttributesMalformed => f.write_str(
                 "the stream's note of the sealed file's mode and time cannot be read; the target has those of a new file",
             ),
+            Warning::KeptSegmentsLost { first, segments: 1 } => write!(
+                f,
+                "of what an earlier attempt had made durable, segment {first} is no longer what it was and is read again; look at the disk"
+            ),
             Warning::KeptSegmentsLost { first, segments } => write!(
                 f,
                 "of what an earlier attempt had made durable, {segments} segments, the first of them segment {first}, are no \

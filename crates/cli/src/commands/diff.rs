@@ -24,7 +24,7 @@ use crate::io_arg::a_file;
 use crate::printable::Name;
 use crate::report::{Channel, Form, Report};
 use crate::sealed::Sealed;
-use crate::text::count;
+use crate::text::{agree, count};
 use crate::tree_args::name;
 use crate::tree_reading::{OpenedTree, TreeReading, of_tree};
 
@@ -363,7 +363,8 @@ impl Record {
             0 if self.unread > 0 => format!("of {paths} compared, none differs"),
             0 => return format!("{directory} is what {input} holds: {paths} compared"),
             differences => {
-                format!("{directory} is not what {input} holds: of {paths} compared, {differences} differ")
+                let differ = agree(differences, "{differs|differ}");
+                format!("{directory} is not what {input} holds: of {paths} compared, {differences} {differ}")
             }
         };
         match self.unread {

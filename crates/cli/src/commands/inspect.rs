@@ -250,7 +250,10 @@ impl StreamRecord {
             Some(trailer) => {
                 let len = Size(trailer.plaintext_len);
                 let segments = count(trailer.segments, "segment");
-                rows.push(("plaintext", format!("{len} ({} bytes) in {segments}", trailer.plaintext_len)));
+                rows.push((
+                    "plaintext",
+                    format!("{len} ({}) in {segments}", count(trailer.plaintext_len, "byte")),
+                ));
                 rows.push(("stream digest", trailer.stream_digest.clone()));
             }
             None => rows.push(("trailer", "none: the file does not end with one".to_owned())),

@@ -40,7 +40,20 @@ fn page(command: &clap::Command) -> Result<String, Failure> {
     let page = String::from_utf8(page).map_err(|error| failed(io::Error::other(error)))?;
     let (before, notes) = page.split_once(".SH EXTRA\n").unwrap_or((&page, ""));
     let notes = if notes.is_empty() { String::new() } else { format!(".SH NOTES\n{}", keep_tables(notes)) };
-    Ok(format!("{before}{notes}"))
+    Ok(format!("{}{notes}", with_usage(before, command)))
+}
+
+/// What the page was made with names all options, without their values, and as if each went with each. The help says how a command is used, and the options follow.
+fn with_usage(page: &str, command: &clap::Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let arguments = usage.trim_start_matches("Usage: ").trim_start_matches(name).replace('-', "\\-");
+    let synopsis = format!(".SH SYNOPSIS\n\\fB{}\\fR{arguments}\n", name.replace('-', "\\-"));
+    let parts = page.split_once(".SH SYNOPSIS\n").and_then(|(before, rest)| {
+        let end = rest.find(".SH ")?;
+        Some([before, &synopsis, &rest[end..]].concat())
+    });
+    parts.unwrap_or_else(|| page.to_owned())
 }
 
 /// Indented lines are examples and tables: roff would fill and justify them.

@@ -27,7 +27,7 @@ use crate::report::{Channel, Report};
 use crate::sealed::Sealed;
 use crate::signatures::{KeyName, SignedByArgs};
 use crate::size::Size;
-use crate::text::{Pair, count, pace, pairs};
+use crate::text::{Pair, agree, count, pace, pairs};
 use crate::tree_args::counted_gone;
 use crate::tree_reading::check_tree;
 
@@ -196,7 +196,8 @@ impl TreeCounts {
         if self.gone > 0 {
             let (gone, len) = (counted_gone(self.gone), Size(self.gone_len));
             text.push_str(&format!(
-                "\n{gone} gone when the directory was sealed; {len} of zeros stand for them"
+                "\n{gone} gone when the directory was sealed; {len} of zeros stand for {}",
+                agree(self.gone, "{it|them}")
             ));
         }
         text

@@ -154,6 +154,12 @@ fn the_manual_has_a_page_for_every_command() {
     for command in COMMANDS {
         let page = fs::read_to_string(place.path("man1").join(format!("cofferdam-{command}.1"))).unwrap();
         assert!(page.contains(".TH cofferdam"), "{command}");
+        // As the help has it, of which each option is below.
+        let help = place.run([command, "-h"]);
+        let usage = help.text().lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap();
+        let (_, synopsis) = page.split_once(".SH SYNOPSIS\n").unwrap();
+        let (synopsis, _) = synopsis.split_once("\n.SH ").unwrap();
+        assert_eq!(synopsis.replace("\\fB", "").replace("\\fR", "").replace("\\-", "-"), usage, "{command}");
     }
     assert!(place.path("man1/cofferdam.1").exists());
     place.run(["man", "--dir", "absent"]).assert_failed(1, "absent");

@@ -15,7 +15,7 @@ fn what_was_given_in_place_of_something_else_is_named() {
     fs::write(place.path("bytes"), [0x80; 3000]).unwrap();
     fs::create_dir(place.path("folder")).unwrap();
     place.run(["keygen", "--key-file", "-o", "k"]).assert_done();
-    let cases: [(&[&str], i32, &str); 22] = [
+    let cases: [(&[&str], i32, &str); 25] = [
         (&["seal", "-r", "names", "plain"], 2, "This is a file: -R takes recipients from a file"),
         (&["seal", "-R", "bytes", "plain"], 2, "bytes: this is no text"),
         (&["seal", "-R", "key.txt", "plain"], 2, "this is a secret key; give its public half"),
@@ -39,6 +39,21 @@ fn what_was_given_in_place_of_something_else_is_named() {
         (&["verify", "folder"], 1, "this is a directory"),
         (&["bench", "--size", "1"], 2, "files of 1 byte say nothing"),
         (&["verify", "absent"], 1, "the input could not be opened: absent: No such file"),
+        (
+            &["seal", "-r", &recipient, "-o", "n.cfd", "absent"],
+            1,
+            "the input could not be opened: absent: No such file",
+        ),
+        (
+            &["seal", "-r", &recipient, "-o", "n.cfd", "plain/absent"],
+            1,
+            "the input could not be opened: plain/absent: Not a directory",
+        ),
+        (
+            &["seal", "--resume", "-r", &recipient, "-o", "n.cfd", "--state-dir", "state", "absent"],
+            1,
+            "the input could not be opened: absent: No such file",
+        ),
         (
             &["cat", "-i", "key.txt", "--tar", "sealed.cfd"],
             2,

@@ -9,6 +9,7 @@ use crate::between::run_over_an_old_target;
 use crate::fixture::make_tree;
 use crate::killed::is_killed;
 use crate::place::{Place, Ran};
+use crate::shards::Snapshot;
 
 const COMMIT: [&str; 4] = ["restore", "--plan", "plan", "--commit"];
 const GIVE_UP: [&str; 4] = ["restore", "--plan", "plan", "--give-up"];
@@ -116,6 +117,24 @@ fn planning_that_is_refused_leaves_no_key_that_it_has_made() {
     step(&place, &plan, &["target"]).assert_failed(8, "is not this key's plan");
     assert!(!place.at("plan.key").exists());
     step(&place, &plan, &["--plan-key", "elsewhere", "target"]).assert_done();
+}
+
+#[test]
+fn one_part_and_one_shard_are_spoken_of_as_one() {
+    let place = Place::small();
+    place.plan(1, &[]).assert_done();
+    let is_said = |words: &str| {
+        let said = step(&place, &STATUS, &[]);
+        assert!(said.stdout.contains(words), "{said:?}");
+    };
+    is_said("0 of 1 part has been run; missing: 0");
+    step(&place, &COMMIT, &[]).assert_failed(19, "Run it, then this again.");
+    place.part(0).assert_done();
+    is_said("the one part has been run; commit it");
+    let snapshot = Snapshot::new(1);
+    let verified = snapshot.verify();
+    verified.assert_done();
+    assert!(verified.stdout.contains("its one shard is there, and the very stream that"), "{verified:?}");
 }
 
 /// The operator has to know which of the two stands there, and finds it as a commit leaves it.

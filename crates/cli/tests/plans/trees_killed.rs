@@ -383,7 +383,7 @@ fn a_commit_that_finds_its_directory_in_place_says_what_the_one_before_it_had_ma
             .sum();
         assert_eq!(sum, files, "{call} {when}: {record}");
         assert_eq!(tree["devices_left_out"], u64::from(has_device), "{call} {when}: {record}");
-        assert_eq!(ran.stderr.contains("being device files"), has_device, "{call} {when}: {ran:?}");
+        assert_eq!(ran.stderr.contains("being a device file"), has_device, "{call} {when}: {ran:?}");
     }
     assert!(told > 0);
     // Where nobody knows the name any more, those that it can be are said.

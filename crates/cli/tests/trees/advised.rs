@@ -117,6 +117,18 @@ fn another_users_directory_at_the_private_name_is_not_said_to_be_replaced() {
     let ran = restore(&place, &["--restart", "one.cfd", "at/target"]);
     ran.assert_failed(8, "its owner, or root, can move it away");
     assert!(!ran.stderr.contains("--restart") && staging.join("precious").is_dir(), "{}", ran.stderr);
+    // No other step says less, and none that it could be discarded.
+    for (step, code) in [("discard", 8), ("status", 0)] {
+        let ran = place.run([step, "at/target"]);
+        assert_eq!(ran.code, code, "{}", ran.stderr);
+        let said = [ran.text(), &ran.stderr].concat();
+        assert!(
+            said.contains("this directory belongs to user 65534, and its name is needed"),
+            "{step}: {said}"
+        );
+        assert!(said.contains("its owner, or root, can move it away"), "{step}: {said}");
+        assert!(!said.contains("discarded") && staging.join("precious").is_dir(), "{step}: {said}");
+    }
     // Of a file the next restore of a file says nothing, and one of a directory refuses it.
     fs::remove_dir_all(&staging).unwrap();
     fs::write(&staging, "").unwrap();
@@ -130,11 +142,25 @@ fn a_full_disk_is_told_as_one() {
     if !has("strace") {
         return;
     }
-    for error in ["ENOSPC", "EDQUOT"] {
-        let place = place();
-        fs::create_dir(place.path("at")).unwrap();
-        let ran = stopped(&place, &format!("mkdirat:error={error}:when=1"), &[]);
-        ran.assert_failed(1, "Make room");
-        restore(&place, &["one.cfd", "at/target"]).assert_done();
+    let mut refused = 0;
+    for (error, call) in
+        [("ENOSPC", "mkdirat"), ("EDQUOT", "mkdirat"), ("ENOSPC", "pwrite64"), ("ENOSPC", "fsync")]
+    {
+        for when in 1..40 {
+            let place = place();
+            fs::create_dir(place.path("at")).unwrap();
+            let ran = stopped(&place, &format!("{call}:error={error}:when={when}"), &[]);
+            match ran.code {
+                0 => break,
+                // Once the target is in place other things are told.
+                10 => continue,
+                _ => {
+                    refused += 1;
+                    ran.assert_failed(1, "Make room there");
+                }
+            }
+            restore(&place, &["one.cfd", "at/target"]).assert_done();
+        }
     }
+    assert!(refused > 8, "{refused}");
 }

@@ -71,6 +71,7 @@ fn room_is_looked_for_in_blocks() {
         exit $code";
     let Some(refused) = with_mounts(&place, lines) else { return };
     assert_eq!((refused.code, refused.text().contains("free")), (1, true), "{}", refused.text());
+    assert!(refused.text().contains("Make room there, or name a target on another file system."));
 }
 
 /// Root in a user namespace may give files to others, and make no device.

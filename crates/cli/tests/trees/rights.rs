@@ -177,6 +177,6 @@ fn what_a_killed_run_has_left_out_is_told_by_the_one_that_ends_it() {
     assert!(!String::from_utf8(killed.stderr).unwrap().contains("set-id"));
     let ran = place.run(arguments);
     ran.assert_done();
-    assert!(ran.stderr.contains("1 file: did not get their set-id bits"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 file: did not get its set-id bits"), "{}", ran.stderr);
     assert_eq!(left(&place, "at"), [""; 0]);
 }

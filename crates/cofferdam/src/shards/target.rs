@@ -252,11 +252,9 @@ impl ShardsTarget {
     pub fn publish(self) -> Result<Option<PathBuf>, Error> {
         let missing = self.missing()?;
         if let Some(first) = missing.first() {
-            let what = format!(
-                "{} of {} shards are missing, {first} first",
-                missing.len(),
-                self.manifest.shards().len()
-            );
+            let are = if missing.len() == 1 { "is" } else { "are" };
+            let all = self.manifest.shards().len();
+            let what = format!("{} of {all} shards {are} missing, {first} first", missing.len());
             return Err(Error::new(ErrorKind::Usage, what).advise("Restore them, then publish."));
         }
         let shards = self.shards_dir()?;

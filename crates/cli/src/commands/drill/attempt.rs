@@ -1,10 +1,8 @@
 //! One stream of a drill: restored and checked, verified, or sampled, as `restore` and `verify` do it.
 //! It turns the file's words into an opener; the library opens. What was found out is in the record, also of a failure.
 
-use std::error::Error as _;
 use std::path::Path;
 use std::time::Instant;
-use std::{io, iter};
 
 use cofferdam::{
     Attributes, CancelToken, ErrorKind, Identities, NullSink, Observer as _, Opener, RateLimit, Remedy,
@@ -20,6 +18,7 @@ use super::program::Program;
 use super::scratch::Scratch;
 use crate::clock::Utc;
 use crate::failure::{Failure, FailureKind};
+use crate::io_arg::is_out_of_room;
 use crate::printable::Name;
 use crate::progress::{Warnings, Watch};
 use crate::report::Report;
@@ -338,11 +337,7 @@ fn in_words_of_a_drill(mut failure: Failure) -> Failure {
 
 /// What became of a restore into a scratch directory.
 fn of_scratch(error: cofferdam::Error) -> Failure {
-    let causes = iter::successors(error.source(), |&cause| cause.source());
-    let is_full = causes
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
-    match is_full {
+    match is_out_of_room(&error) {
         true => Failure::from(error).advise("Name a larger `scratch`."),
         false => Failure::from(error),
     }

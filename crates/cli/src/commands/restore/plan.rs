@@ -1,7 +1,6 @@
 //! The steps of a restore by many processes: planning, one part, the commit, how far it is, giving it up.
 //! It turns options into calls; the library does the work, and what is between the processes is in files.
 
-use std::error::Error as _;
 use std::ffi::OsString;
 use std::io;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -18,7 +17,7 @@ use super::Restore;
 use super::plan_record::{PartRecord, PlanRecord, StateRecord};
 use crate::failure::{Failure, FailureKind};
 use crate::interrupt;
-use crate::io_arg::{End, is_cut_off};
+use crate::io_arg::{End, MAKE_ROOM, has_cause, is_cut_off, is_out_of_room};
 use crate::metrics_file::RunInfo;
 use crate::named_files::NamedFiles;
 use crate::peer::Goal;
@@ -29,7 +28,7 @@ use crate::report::{Channel, Report};
 use crate::restored_tree::TreeRecord;
 use crate::sealed::Sealed;
 use crate::size::Size;
-use crate::text::{count, pace};
+use crate::text::{agree, count, pace};
 
 impl Restore {
     /// One step of a plan.
@@ -234,10 +233,12 @@ impl Restore {
             (false, _) if state.is_published => {
                 format!("{target} is in place, which is not noted yet: commit again")
             }
+            (false, true) if parts == 1 => format!("{target}: the one part has been run; commit it"),
             (false, true) => format!("{target}: all of {parts} parts have been run; commit them"),
             (false, false) => {
                 let done = parts - missing.len() as u64;
-                format!("{target}: {done} of {parts} parts have been run; missing: {}", listed(&missing))
+                let run = agree(parts, "{part has|parts have} been run");
+                format!("{target}: {done} of {parts} {run}; missing: {}", listed(&missing))
             }
         };
         let there = is_there(&planned);
@@ -428,20 +429,8 @@ fn not_committed(error: cofferdam::Error, planned: &PlannedRestore, target: &Goa
         kind if matches!(target, Goal::There(_)) && is_cut_off(kind) => {
             Failure::from(error).advise_also(SENT_STAYS)
         }
-        ErrorKind::Io if is_out_of_room(&error) => target.explain(error, "target").advise_also(MAKE_ROOM),
         _ => target.explain(error, "target"),
     }
-}
-
-/// Whether a file system is full, or this user's share of it.
-fn is_out_of_room(error: &cofferdam::Error) -> bool {
-    has_cause(error, &[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded])
-}
-
-fn has_cause(error: &cofferdam::Error, kinds: &[io::ErrorKind]) -> bool {
-    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
-    let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| kinds.contains(&cause.kind()))
 }
 
 /// Whether the same command ends so again.
@@ -484,7 +473,7 @@ fn goal_of(planned: &PlannedRestore) -> Result<Goal, Failure> {
 fn missing(parts: Vec<u64>) -> Failure {
     let what = format!("{} missing: {}", count(parts.len() as u64, "part"), listed(&parts));
     Failure::new(FailureKind::PartsMissing, what)
-        .advise("Run them, then this again. The target is as it was.")
+        .advise(agree(parts.len() as u64, "Run {it|them}, then this again. The target is as it was."))
         .of_parts(parts, Vec::new())
 }
 
@@ -496,7 +485,10 @@ fn wrong(parts: Vec<u64>) -> Failure {
         listed(&parts)
     );
     Failure::new(FailureKind::PartsMissing, what)
-        .advise("Look at the storage, and at who can write there. Run them, then this again. The target is as it was.")
+        .advise(agree(
+            parts.len() as u64,
+            "Look at the storage, and at who can write there. Run {it|them}, then this again. The target is as it was.",
+        ))
         .of_parts(parts.clone(), parts)
 }
 
@@ -535,7 +527,6 @@ fn listed(parts: &[u64]) -> String {
 /// Also where a commit before this one may have put the object in place: the next one finds that out.
 const SENT_STAYS: &str = "This commit has put nothing in place, and what was sent stays at the store. Commit again, or give the plan up.";
 const NOTE: &str = "the note that the plan is committed";
-const MAKE_ROOM: &str = "Make room there, then run the same command again.";
 const NOTHING_THERE: &str = "; nothing is there any more: to restore it again make a plan of another name, or remove this one's files";
 const UNTOUCHED: &str = "A part touches no target; run the same command again.";
 /// More ranges than this are not read by anybody; `--json` has all of them.

@@ -75,9 +75,12 @@ impl Verify {
             seconds: begun.elapsed().as_secs_f64(),
         };
         let sentence = format!(
-            "{}: all of {} are there, and the very streams that were signed\n{}, {}\nsigned by {}",
+            "{}: {}\n{}, {}\nsigned by {}",
             record.input,
-            count(record.shards, "shard"),
+            match record.shards {
+                1 => "its one shard is there, and the very stream that was signed".to_owned(),
+                shards => format!("all of {shards} shards are there, and the very streams that were signed"),
+            },
             Size(record.plaintext_len),
             pace(record.plaintext_len, begun.elapsed()),
             record.signed_by
@@ -98,8 +101,9 @@ impl Verify {
         let verified = opener.verify(source).map_err(|error| Failure::from(error).of_input(stream))?;
         if verified.plaintext_len != shard.plaintext_len {
             let what = format!(
-                "{stream}: it has {} bytes, and the manifest says {}",
-                verified.plaintext_len, shard.plaintext_len
+                "{stream}: it has {}, and the manifest says {}",
+                count(verified.plaintext_len, "byte"),
+                shard.plaintext_len
             );
             return Err(Failure::new(ErrorKind::DigestMismatch, what)
                 .advise("Look who has made the manifest, and make another."));
