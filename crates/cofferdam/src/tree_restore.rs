@@ -12,7 +12,7 @@ use local::{Beside, StagedFile};
 use storage::{Misplaced, OnPartial, Sparse, StageOptions, TargetError, TargetKind};
 #[cfg(all(feature = "parts", feature = "signatures"))]
 use stream::Attributes;
-use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
+use stream::{ContentKind, Envelope, Opening, PARTS_ID, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
 use tree_sink::{
     Attempt, Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeLeft, TreeLeftovers,
@@ -297,8 +297,11 @@ fn refuse_over_tree(path: &Path) -> Result<(), Error> {
         }
         (true, false) => {
             let what = format!("{}: a directory is kept there, and the stream is a file", staging.display());
-            Err(Error::new(ErrorKind::JournalMismatch, what)
-                .remedied(Remedy::ResumeOrDiscard(crate::Kept::Restore)))
+            let kept = match attempt_beside(path, Placement::Whole) {
+                Ok(Some(attempt)) if attempt.as_bytes().starts_with(PARTS_ID) => crate::Kept::PlanCommit,
+                _ => crate::Kept::Restore,
+            };
+            Err(Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(kept)))
         }
     }
 }

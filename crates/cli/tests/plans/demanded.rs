@@ -200,6 +200,10 @@ fn a_commit_whose_staged_file_has_gone_does_not_speak_of_something_that_stands_t
         let directory = place.attempts().unwrap();
         assert!(ran.stderr.contains(directory.file_name().unwrap().to_str().unwrap()), "{ran:?}");
     }
+    // Who does not know of it is told what it is.
+    place
+        .run(["seal", "--key-file", "stream.key", "-o", "target", "plain"])
+        .assert_failed(8, "Commit that plan");
     for kept in ["staging", "journal"] {
         fs::remove_file(place.at(&format!(".target.cofferdam-{kept}"))).unwrap();
     }
@@ -293,6 +297,10 @@ fn some_paths_of_a_tree_are_not_restored_over_what_a_plans_commit_has_staged() {
     let paths = ["restore", "--key-file", "stream.key", "--path", "/**", "sealed.cfd", "target"];
     place.run(paths).assert_failed(8, "the commit of a plan");
     place.run([&paths[..], &["--restart"]].concat()).assert_failed(8, "of a plan whose commit has not ended");
+    // A file would be in its way, too.
+    place.run(["seal", "--key-file", "stream.key", "-o", "file.cfd", "stream.key"]).assert_done();
+    let file = ["restore", "--key-file", "stream.key", "file.cfd", "target"];
+    place.run(file).assert_failed(8, "Commit that plan");
     place.commit().assert_done();
 }
 
