@@ -66,6 +66,12 @@ class Restored:
     #: Whether this plan had been committed before: then nothing was done, whatever has become of the target since. If the worker that commits dies just after it has, Dask has another
     #: one do it, which finds it done: then this is true as well.
     was_there: bool
+    #: Of a directory how many files lack what: as :class:`cofferdam.RestoredTree` has it. ``None`` of a file or an object, and where the plan had been committed before.
+    left_out: dict[str, int] | None = None
+    #: Where the directory is that was replaced, if it is still there.
+    old_tree: str | None = None
+    #: Why that could not be removed, where it was to be.
+    old_tree_not_removed: str | None = None
 
 
 def restore(
@@ -190,6 +196,16 @@ class _Planned:
     committed: bool
 
 
+@dataclass(frozen=True)
+class _Committed:
+    """What a commit says, as it goes from a worker to the client."""
+
+    was_there: bool
+    left_out: dict[str, int] | None = None
+    old_tree: str | None = None
+    old_tree_not_removed: str | None = None
+
+
 class _Run:
     """Tasks of one call."""
 
@@ -264,7 +280,7 @@ def _finish(run: _Run, planned: _Planned, lock_timeout: float, tell: Callable[[P
         return Progress(len(lens) - len(missing), len(lens), sum(lens) - left, sum(lens), committed)
 
     tell(reached(planned.committed))
-    published = False
+    committed = _Committed(was_there=True)
     rounds = 0
     since = time.monotonic()
     while not planned.committed:
@@ -273,7 +289,7 @@ def _finish(run: _Run, planned: _Planned, lock_timeout: float, tell: Callable[[P
             tell(reached())
             since = time.monotonic()
         try:
-            published = run.one(_commit)
+            committed = run.one(_commit)
             break
         except cofferdam.PartsMissingError as error:
             # Their files are not what their receipts say: the commit has removed them.
@@ -287,7 +303,16 @@ def _finish(run: _Run, planned: _Planned, lock_timeout: float, tell: Callable[[P
             time.sleep(1.0)
     if not planned.committed:
         tell(reached(True))
-    return Restored(planned.target, planned.stream_digest, sum(lens), len(lens), not published)
+    return Restored(
+        planned.target,
+        planned.stream_digest,
+        sum(lens),
+        len(lens),
+        committed.was_there,
+        committed.left_out,
+        committed.old_tree,
+        committed.old_tree_not_removed,
+    )
 
 
 def _task(function: Callable[..., Any], order: _Order, key: str, pause: float, *arguments: Any) -> Any:
@@ -340,8 +365,12 @@ def _run_part(order: _Order, key: str, part: int) -> str:
     )
 
 
-def _commit(order: _Order, key: str) -> bool:
-    return _parts.commit(order.plan, plan_key=order.key_file(), compare=order.compare)
+def _commit(order: _Order, key: str) -> _Committed:
+    committed = _parts.commit(order.plan, plan_key=order.key_file(), compare=order.compare)
+    if committed.tree is None:
+        return _Committed(committed.was_there)
+    tree = committed.tree
+    return _Committed(committed.was_there, tree.left_out, tree.old_tree, tree.old_tree_not_removed)
 
 
 def _may_pass(error: BaseException) -> bool:

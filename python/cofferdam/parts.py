@@ -9,10 +9,10 @@
 ['written', 'written']
 >>> parts.state("db.plan").missing
 []
->>> parts.commit("db.plan")
-True
->>> parts.commit("db.plan")  # the second run does nothing
+>>> parts.commit("db.plan").was_there
 False
+>>> parts.commit("db.plan").was_there  # the second run does nothing
+True
 
 It starts no process and speaks to none: :mod:`cofferdam.distributed` does, and any engine that runs tasks can. The calls are the command's steps
 (``restore --plan``), on the same files, and go together with them. Each may be killed, made again, and made twice at once; until :func:`commit` the
@@ -25,6 +25,7 @@ The plan's key is in a file: the one that ``COFFERDAM_PLAN_KEY`` names, or else 
 """
 
 from ._native import (
+    Committed,
     Plan,
     State,
     commit_plan as commit,
@@ -35,4 +36,4 @@ from ._native import (
     state_of_plan as state,
 )
 
-__all__ = ["Plan", "State", "commit", "give_up", "plan", "read", "run_part", "state"]
+__all__ = ["Committed", "Plan", "State", "commit", "give_up", "plan", "read", "run_part", "state"]

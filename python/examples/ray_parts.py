@@ -29,7 +29,7 @@ def run_part(target: str, part: int) -> str:
 
 @ray.remote(max_retries=3, retry_exceptions=PASSING)
 def commit(target: str) -> bool:
-    return parts.commit(f"{target}.plan")
+    return parts.commit(f"{target}.plan").was_there
 
 
 def main(sealed: str, target: str, count: int) -> None:
@@ -38,7 +38,7 @@ def main(sealed: str, target: str, count: int) -> None:
     target = os.path.abspath(target)
     missing = ray.get(plan.remote(sealed, target, count))
     ray.get([run_part.remote(target, part) for part in missing])
-    print("restored" if ray.get(commit.remote(target)) else "restored before")
+    print("restored before" if ray.get(commit.remote(target)) else "restored")
 
 
 if __name__ == "__main__":

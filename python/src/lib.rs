@@ -34,7 +34,7 @@ mod _native {
     use crate::open::{metadata, restore, restore_into, verify};
     #[pymodule_export]
     use crate::parts::{
-        Plan, State, commit_plan, give_up_plan, plan_restore, read_plan, run_part, state_of_plan,
+        Committed, Plan, State, commit_plan, give_up_plan, plan_restore, read_plan, run_part, state_of_plan,
     };
     #[pymodule_export]
     use crate::paths::restore_paths;

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use cofferdam::parts::{GivenUp, Outcome, PartRun, Planned, PlannedRestore, open_key, open_or_create_key};
-use cofferdam::{StreamDigest, TreeOutcome};
+use cofferdam::parts::{GivenUp, Outcome, PartRun, PlanKeyFile, Planned, PlannedRestore, open_key};
+use cofferdam::{StreamDigest, TreeOutcome, tree_sink};
 use pyo3::prelude::*;
 
 use crate::call::{self, Control, Failed};
 use crate::number::{Number, count, seconds};
 use crate::open::{Asked, opener};
+use crate::report::RestoredTree;
 use crate::seal::if_exists;
 use crate::signed::signed_by;
 use crate::source::{self, Given, Opened};
@@ -71,6 +72,8 @@ impl Plan {
 pub(crate) struct State {
     /// Whether it has been committed: the target is in place, and no part is missing.
     committed: bool,
+    /// Whether the target, a file or directory, is in place: also where a commit was interrupted before that was noted. To commit again notes it.
+    published: bool,
     /// Parts without a receipt.
     missing: Vec<u64>,
     /// Files that have the name of a receipt, and are none of this plan.
@@ -80,10 +83,37 @@ pub(crate) struct State {
 #[pymethods]
 impl State {
     fn __repr__(&self) -> String {
-        match self.committed {
-            true => "<cofferdam.parts.State committed>".to_owned(),
-            false => format!("<cofferdam.parts.State {} missing>", self.missing.len()),
+        match (self.committed, self.published) {
+            (true, _) => "<cofferdam.parts.State committed>".to_owned(),
+            (_, true) => "<cofferdam.parts.State published>".to_owned(),
+            _ => format!("<cofferdam.parts.State {} missing>", self.missing.len()),
         }
+    }
+}
+
+/// What a commit has found or done: the target is in place.
+#[pyclass(frozen, get_all, module = "cofferdam.parts")]
+pub(crate) struct Committed {
+    /// Whether a commit before this one had put the target in place: whatever has become of it since, nothing was done to it.
+    was_there: bool,
+    /// Of a directory what it is made of, what it lacks, and where the old one is; ``None`` of a file or an object, and where that was noted before.
+    tree: Option<Py<RestoredTree>>,
+}
+
+#[pymethods]
+impl Committed {
+    fn __repr__(&self) -> &'static str {
+        match self.was_there {
+            true => "<cofferdam.parts.Committed before>",
+            false => "<cofferdam.parts.Committed now>",
+        }
+    }
+}
+
+impl Committed {
+    fn new(py: Python<'_>, was_there: bool, tree: Option<tree_sink::Restored>) -> PyResult<Committed> {
+        let tree = tree.map(RestoredTree::from).map(|tree| Py::new(py, tree)).transpose()?;
+        Ok(Committed { was_there, tree })
     }
 }
 
@@ -153,7 +183,7 @@ pub(crate) fn plan_restore(
     call::run(py, None, move |Control { cancel, observer }| {
         let opener = opener.cancel(cancel.clone()).observer(observer);
         let Opened { source, lease: _lease } = source.open(&cancel)?;
-        let key = open_or_create_key(key_path(&plan, plan_key))?;
+        let key = PlanKeyFile::open_or_draw(key_path(&plan, plan_key))?;
         let (planned, made) = match target {
             Target::Place(place) => {
                 let target = object(place, timeout);
@@ -224,8 +254,8 @@ pub(crate) fn run_part(
     })
 }
 
-/// Puts the target in place, once each part has been run: it needs the plan's key, and nothing that opens the stream. Returns ``True``, or
-/// ``False`` where that had been done before: whatever has become of the target since, nothing is done then.
+/// Puts the target in place, once each part has been run: it needs the plan's key, and nothing that opens the stream. Returns a
+/// :class:`Committed`, which says whether that had been done before, and of a directory what it lacks and where the old one is.
 ///
 /// What the parts have written is put together on as many ``threads`` (all by default), and compared with the receipts, but for what the file system shares and vouches for; then the target
 /// changes once. With ``compare`` all of a file is read back. Of an object, the store is asked what it has, and puts that together. It may be killed, and called again.
@@ -240,7 +270,7 @@ pub(crate) fn commit_plan(
     plan_key: Option<PathBuf>,
     threads: Option<Number<usize>>,
     compare: bool,
-) -> PyResult<bool> {
+) -> PyResult<Committed> {
     let threads = count(py, threads, "threads")?;
     let threads = threads.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let planned = reached(py, call::run(py, None, move |_| open(&plan, plan_key))?, None)?;
@@ -252,8 +282,10 @@ pub(crate) fn commit_plan(
         Ok::<_, Failed>(committed?)
     })?;
     match outcome {
-        Outcome::Published | Outcome::TreePublished(_) => Ok(true),
-        Outcome::AlreadyCommitted | Outcome::TreeFinished(_) => Ok(false),
+        Outcome::Published => Committed::new(py, false, None),
+        Outcome::TreePublished(tree) => Committed::new(py, false, Some(tree)),
+        Outcome::TreeFinished(tree) => Committed::new(py, true, tree),
+        Outcome::AlreadyCommitted => Committed::new(py, true, None),
         Outcome::Missing(parts) | Outcome::Wrong(parts) => Err(error::parts_missing(py, parts)),
     }
 }
@@ -266,18 +298,31 @@ pub(crate) fn commit_plan(
 pub(crate) fn state_of_plan(py: Python<'_>, plan: PathBuf, plan_key: Option<PathBuf>) -> PyResult<State> {
     let state = call::run(py, None, move |_| Ok::<_, Failed>(open(&plan, plan_key)?.state()?))?;
     let missing = (0..).zip(&state.has_receipt).filter(|(_, there)| !**there).map(|(part, _)| part);
-    Ok(State { committed: state.is_committed, missing: missing.collect(), strange: state.strange })
+    let (committed, published) = (state.is_committed, state.is_published);
+    Ok(State { committed, published, missing: missing.collect(), strange: state.strange })
 }
 
 /// Gives the plan up: what its parts have written is removed, and none can be run any more. The target stays what it is. Returns
-/// whether a commit had put it in place before: what was left beside it is then removed.
+/// ``"removed"``; ``"in place"`` where a commit had put the target in place before: what was left beside it is then removed; ``"may have been in place"`` where one that was interrupted may have,
+/// and something else stands there since, or nothing; ``"nothing found"`` where nothing is kept for it: it was given up before, or its file system is
+/// not mounted here.
 ///
 /// Raises :exc:`TargetLockedError` where somebody is committing, and other kinds of :exc:`Error`.
 #[pyfunction]
 #[pyo3(signature = (plan, *, plan_key = None))]
-pub(crate) fn give_up_plan(py: Python<'_>, plan: PathBuf, plan_key: Option<PathBuf>) -> PyResult<bool> {
+pub(crate) fn give_up_plan(
+    py: Python<'_>,
+    plan: PathBuf,
+    plan_key: Option<PathBuf>,
+) -> PyResult<&'static str> {
     let planned = reached(py, call::run(py, None, move |_| open(&plan, plan_key))?, None)?;
-    call::run(py, None, move |_| Ok::<_, Failed>(planned.give_up()? == GivenUp::WasInPlace))
+    let given_up = call::run(py, None, move |_| Ok::<_, Failed>(planned.give_up()?))?;
+    Ok(match given_up {
+        GivenUp::WasInPlace => "in place",
+        GivenUp::MayHaveBeenInPlace => "may have been in place",
+        GivenUp::NothingFound => "nothing found",
+        _ => "removed",
+    })
 }
 
 fn open(plan: &Path, key: Option<PathBuf>) -> Result<PlannedRestore, Failed> {

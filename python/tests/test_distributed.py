@@ -244,8 +244,11 @@ def test_workers_restore_a_directory_in_place_of_another(place, client):
     assert restored.parts > 2 and not restored.was_there
     assert listed(place.target) == listed(tree) and place.left() == []
     assert (place.home / "target.cofferdam-old" / "old").read_bytes() == b"old"
+    assert (restored.old_tree, restored.old_tree_not_removed) == (f"{place.target}.cofferdam-old", None)
+    assert restored.left_out is not None and set(restored.left_out.values()) == {0}
     (place.target / "large").unlink()
-    assert place.restore(client, sealed, force=True, keep_old=True).was_there
+    again = place.restore(client, sealed, force=True, keep_old=True)
+    assert again.was_there and (again.left_out, again.old_tree) == (None, None)
     assert not (place.target / "large").exists()
 
 

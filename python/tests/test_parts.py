@@ -4,6 +4,7 @@ import doctest
 import os
 import pickle
 import random
+import shutil
 import subprocess
 import threading
 import time
@@ -56,7 +57,7 @@ def test_each_step_does_nothing_when_it_is_made_again(tmp_path, stream, identity
     assert parts.run_part(plan, 2, identity) == "written"
     assert parts.run_part(plan, 2, identity) == "written before"
     state = parts.state(plan)
-    assert (state.committed, state.missing, state.strange) == (False, [0, 1], 0)
+    assert (state.committed, state.published, state.missing, state.strange) == (False, False, [0, 1], 0)
     with pytest.raises(cofferdam.PartsMissingError) as missing:
         parts.commit(plan)
     assert missing.value.parts == [0, 1] and missing.value.kind == "parts-missing" and "0, 1" in str(missing.value)
@@ -64,13 +65,16 @@ def test_each_step_does_nothing_when_it_is_made_again(tmp_path, stream, identity
     assert over_the_wire.parts == [0, 1] and str(over_the_wire) == str(missing.value)
     assert not target.exists()
     assert [parts.run_part(plan, part, identity) for part in range(2)] == ["written"] * 2
-    assert parts.commit(plan) is True
+    committed = parts.commit(plan)
+    assert (committed.was_there, committed.tree) == (False, None)
     assert target.read_bytes() == plain
     assert left_beside(target) == []
     before = target.stat()
-    assert parts.commit(plan) is False
+    assert parts.commit(plan).was_there
     assert parts.run_part(plan, 0, identity) == "committed"
-    assert parts.state(plan).committed and parts.state(plan).missing == []
+    state = parts.state(plan)
+    assert (state.committed, state.published, state.missing) == (True, True, [])
+    assert parts.give_up(plan) == "in place"
     assert target.stat() == before
 
 
@@ -84,7 +88,7 @@ def test_the_steps_go_together_with_those_of_the_program(tmp_path, stream, ident
     parts.run_part(tmp_path / "plan", 2, identity, sealed=stream.read_bytes())
     program("restore", "--plan", tmp_path / "plan", "--commit")
     assert (tmp_path / "target").read_bytes() == plain
-    assert parts.commit(tmp_path / "plan") is False
+    assert parts.commit(tmp_path / "plan").was_there
 
 
 def test_what_is_wrong_is_said_by_its_kind(tmp_path, stream, identity, plain, monkeypatch):
@@ -121,8 +125,8 @@ def test_what_is_wrong_is_said_by_its_kind(tmp_path, stream, identity, plain, mo
     assert parts.read(plan, plan_key=f"{plan}.key").part_lens
     monkeypatch.delenv("COFFERDAM_PLAN_KEY")
     assert not target.exists()
-    parts.give_up(plan)
-    parts.give_up(plan)
+    assert parts.give_up(plan) == "removed"
+    assert parts.give_up(plan) == "nothing found"
     assert left_beside(target) == []
     for call in [parts.state, parts.commit, lambda plan: parts.run_part(plan, 0, identity)]:
         with pytest.raises(cofferdam.JournalMismatchError, match="given up"):
@@ -247,6 +251,70 @@ def test_a_directory_is_made_and_the_plan_keeps_how(tmp_path):
         parts.plan(plan, sealed, target, 2, identity, force=True)
     assert [parts.run_part(plan, part, identity) for part in (1, 0)] == ["written", "written"]
     assert os.listdir(target) == ["old"]
-    assert parts.commit(plan) is True and parts.commit(plan) is False
+    committed, again = parts.commit(plan), parts.commit(plan)
+    assert (committed.was_there, again.was_there, again.tree) == (False, True, None)
+    assert (committed.tree.files, committed.tree.directories, committed.tree.symlinks) == (2, 2, 1)
     assert listed(target) == listed(tree)
     assert os.listdir(tmp_path / "target.cofferdam-old") == ["old"] and left_beside(target) == []
+    assert (committed.tree.old_tree, committed.tree.old_tree_not_removed) == (str(tmp_path / "target.cofferdam-old"), None)
+
+
+def test_a_commit_of_a_directory_says_what_was_left_out(tmp_path):
+    identity = cofferdam.Identity.generate()
+    tree, sealed, plan, target = (tmp_path / name for name in ("tree", "tree.cfd", "plan", "target"))
+    tree.mkdir()
+    (tree / "program").write_bytes(b"#!/bin/sh\n")
+    (tree / "program").chmod(0o6755)
+    (tree / "text").write_bytes(b"text")
+    cofferdam.seal(tree, sealed, identity.recipient)
+    parts.plan(plan, sealed, target, 1, identity)
+    parts.run_part(plan, 0, identity)
+    committed = parts.commit(plan)
+    assert {word: count for word, count in committed.tree.left_out.items() if count} == {"set_id_bits": 1}
+    assert committed.tree.old_tree is None
+    assert (target / "program").stat().st_mode & 0o7777 == 0o755
+
+
+def killed_before_its_note(home, sealed, identity, call):
+    """A plan for `home`/target whose commit, by the program, was killed as it made `call`, once the target was in place and before that was noted."""
+    if PROGRAM is None or shutil.which("strace") is None:
+        pytest.skip("COFFERDAM_PROGRAM names no program, or there is no strace")
+    for when in range(1, 20):
+        plan = home / f"plan-{when}"
+        parts.plan(plan, sealed, home / "target", 1, identity)
+        parts.run_part(plan, 0, identity)
+        strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={when}"]
+        killed = subprocess.run([*strace, PROGRAM, "restore", "--plan", plan, "--commit"], capture_output=True)
+        assert killed.returncode != 0 and not plan.with_name(f"{plan.name}.committed").exists(), f"no {call} is made in between"
+        if parts.state(plan).published:
+            return plan
+        assert parts.give_up(plan) == "removed"
+    raise AssertionError("it is not noted after it is published")
+
+
+@pytest.mark.parametrize("is_tree, call", [(False, "linkat"), (True, "utimensat")], ids=["file", "directory"])
+def test_a_target_that_is_in_place_and_not_noted_is_told_from_others(tmp_path, is_tree, call):
+    identity = cofferdam.Identity.generate()
+    tree, sealed, target = tmp_path / "tree", tmp_path / "a.cfd", tmp_path / "target"
+    tree.mkdir()
+    (tree / "inner").write_bytes(b"inner")
+    cofferdam.seal(tree if is_tree else b"a file", sealed, identity.recipient)
+
+    plan = killed_before_its_note(tmp_path, sealed, identity, call)
+    state = parts.state(plan)
+    assert (state.committed, state.published) == (False, True)
+    again = parts.commit(plan)
+    assert again.was_there and parts.state(plan).committed
+    assert (again.tree.files if is_tree else again.tree) == (1 if is_tree else None)
+    assert left_beside(target) == []
+
+    for ends, word in [(lambda: None, "in place"), (lambda: target.rename(tmp_path / "elsewhere"), "may have been in place")]:
+        for path in [*tmp_path.glob("plan*"), *([] if is_tree else [target])]:
+            path.unlink()
+        if is_tree:
+            shutil.rmtree(target)
+        plan = killed_before_its_note(tmp_path, sealed, identity, call)
+        ends()
+        assert parts.give_up(plan) == word
+        assert parts.give_up(plan) == ("in place" if word == "in place" else "nothing found")
+        assert left_beside(target) == []

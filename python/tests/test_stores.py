@@ -140,7 +140,7 @@ def test_a_plan_for_an_object_is_run_part_by_part_and_given_up_or_committed(tmp_
         ends(plan)
         assert not list(tmp_path.glob(".*"))
     assert stored() == PLAIN
-    assert parts.commit(plan) is False and parts.state(plan).committed
+    assert parts.commit(plan).was_there and parts.state(plan).committed
     with pytest.raises(cofferdam.JournalMismatchError):
         parts.commit(tmp_path / "first")
     with pytest.raises(cofferdam.UsageError):

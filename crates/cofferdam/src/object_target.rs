@@ -286,6 +286,12 @@ fn of_fault(fault: &UploadFault) -> Error {
         }
         UploadFaultKind::UploadGone => error(ErrorKind::Io)
             .advise("A rule of the store may remove unfinished uploads too early. Run this again."),
+        UploadFaultKind::NoBucket => {
+            let gone = io::Error::new(io::ErrorKind::NotFound, "there is no such bucket");
+            error(ErrorKind::Io).because(gone).advise(
+                "Look at the bucket's name, and at the endpoint that the environment names. A bucket that is new has to be made first.",
+            )
+        }
         UploadFaultKind::Denied => error(ErrorKind::Denied).advise(
             "Look at the credentials and at what they may do: uploads put objects, read their metadata, and abort what is not completed.",
         ),

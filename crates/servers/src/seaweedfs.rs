@@ -137,6 +137,15 @@ impl SeaweedFs {
         Ok(name)
     }
 
+    /// Removes a bucket with all that is in it, without S3.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn remove_bucket(&self, name: &str) -> io::Result<()> {
+        let target = format!("/buckets/{name}?recursive=true");
+        client::request(self.filer, "DELETE", &target, &[], &[])?.accepted().map(drop)
+    }
+
     /// Stores an object without S3: whatever is there is replaced.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::{error, fmt, path::PathBuf};
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Misplaced {
-    /// The directory has been moved or removed, and the target with it.
+    /// The directory has been moved, removed or covered by a mount, and the target with it.
     Moved {
         /// Where the target is now, where the system tells.
         path: Option<PathBuf>,
@@ -41,7 +41,10 @@ impl fmt::Display for Misplaced {
                 write!(out, "the target's directory was moved meanwhile: the target is {}", path.display())
             }
             Self::Moved { path: None } => {
-                write!(out, "the target's directory was moved meanwhile, and the target with it")
+                write!(
+                    out,
+                    "the target's directory was moved, removed or covered by a mount meanwhile, and the target with it"
+                )
             }
             Self::Renamed { path, now: Some(now) } => {
                 let (path, now) = (path.display(), now.display());

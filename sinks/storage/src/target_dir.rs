@@ -160,11 +160,16 @@ impl TargetDir {
     pub fn check_path(&self) -> io::Result<()> {
         let Some(directory) = self.directory() else { return Ok(()) };
         let ours = fstat(directory)?;
-        let there = rustix::fs::stat(self.directory_path());
-        if there.is_ok_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)) {
+        let leads_there = |path: &Path| {
+            let there = rustix::fs::stat(path);
+            there.is_ok_and(|there| (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino))
+        };
+        if leads_there(&self.directory_path()) {
             return Ok(());
         }
-        let path = path_of(directory).map(|path| path.join(&self.name));
+        // Of one that something is mounted over the system says its own name.
+        let now = path_of(directory).filter(|now| leads_there(now));
+        let path = now.map(|now| now.join(&self.name));
         Err(io::Error::other(Misplaced::Moved { path }))
     }
 

@@ -4,6 +4,7 @@
 mod help;
 mod plan;
 mod plan_options;
+mod plan_record;
 #[cfg(feature = "signatures")]
 mod shards;
 

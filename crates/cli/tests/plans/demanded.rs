@@ -80,6 +80,45 @@ fn a_plan_is_of_a_stream_that_others_find_and_for_a_target_that_it_does_not_need
     assert_eq!(place.names(), ["plain", "sealed.cfd", "stream.key"]);
 }
 
+/// What is refused is planned another time, or not at all: nobody is to wonder whose key that is.
+#[test]
+fn planning_that_is_refused_leaves_no_key_that_it_has_made() {
+    let place = Place::small();
+    fs::write(place.at("there"), "somebody's").unwrap();
+    fs::write(place.at("other.key"), "77".repeat(32)).unwrap();
+    fs::write(place.at("noted.committed"), "an earlier plan's").unwrap();
+    fs::write(place.at("foreign"), "no plan").unwrap();
+    let before = place.names();
+    let digest = "00".repeat(32);
+    for (plan, key, more, code, words) in [
+        ("plan", "stream.key", &["--parts", "2", "sealed.cfd", "there"][..], 6, "exists"),
+        ("plan", "stream.key", &["--parts", "2", "sealed.cfd", "nowhere/target"], 1, "nowhere"),
+        ("plan", "stream.key", &["--parts", "99", "sealed.cfd", "target"], 2, "Ask for fewer parts"),
+        ("plan", "stream.key", &["--parts", "2", "--expect-digest", &digest, "sealed.cfd", "target"], 3, ""),
+        ("plan", "other.key", &["--parts", "2", "sealed.cfd", "target"], 4, ""),
+        ("plan", "stream.key", &["--parts", "2", "plain", "target"], 11, ""),
+        ("noted", "stream.key", &["--parts", "2", "sealed.cfd", "target"], 8, "an earlier plan of this name"),
+        ("foreign", "stream.key", &["--parts", "2", "sealed.cfd", "target"], 8, "is not this key's plan"),
+    ] {
+        step(&place, &["restore", "--key-file", key, "--plan", plan], more).assert_failed(code, words);
+        assert_eq!(place.names(), before, "{plan} {more:?}");
+    }
+    // One that was there is the plan's, and stays.
+    let ours = format!("{}\n", "5a".repeat(32));
+    fs::write(place.at("plan.key"), &ours).unwrap();
+    fs::set_permissions(place.at("plan.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let plan = ["restore", "--key-file", "stream.key", "--plan", "plan", "--parts", "2", "sealed.cfd"];
+    step(&place, &plan, &["there"]).assert_failed(6, "exists");
+    assert_eq!(place.read("plan.key"), ours.as_bytes());
+    step(&place, &plan, &["target"]).assert_done();
+    assert_eq!(place.read("plan.key"), ours.as_bytes());
+    // A plan whose key is elsewhere is not planned with one that is new.
+    fs::rename(place.at("plan.key"), place.at("elsewhere")).unwrap();
+    step(&place, &plan, &["target"]).assert_failed(8, "is not this key's plan");
+    assert!(!place.at("plan.key").exists());
+    step(&place, &plan, &["--plan-key", "elsewhere", "target"]).assert_done();
+}
+
 /// The operator has to know which of the two stands there, and finds it as a commit leaves it.
 #[test]
 fn a_plan_that_is_given_up_after_its_commit_was_killed_says_that_its_target_is_in_place() {

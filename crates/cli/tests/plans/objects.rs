@@ -368,6 +368,13 @@ impl Store {
         });
     }
 
+    fn remove_bucket(&self) {
+        match self.server {
+            Server::S3 => SeaweedFs::shared().remove_bucket(&self.bucket).unwrap(),
+            Server::Google => GcsFake::shared().remove_bucket(&self.bucket),
+        }
+    }
+
     fn upload_id(&self) -> String {
         let plan = String::from_utf8(self.place.read("plan")).unwrap();
         plan.lines().find_map(|line| line.strip_prefix("upload ")).unwrap().to_owned()
@@ -638,6 +645,44 @@ fn what_is_given_up_is_gone_at_the_store_too_and_an_upload_that_somebody_gave_up
             assert!(matches!(store.commit().code, Some(8 | 19)));
         }
         assert_eq!(store.read(), None);
+    }
+}
+
+/// What was sent went with the bucket; but a wrong endpoint says the same of a bucket that is there.
+#[test]
+fn a_bucket_that_is_gone_is_said_and_nothing_is_removed() {
+    for server in servers() {
+        let store = Store::new(server);
+        store.plan(2, &[]).assert_done();
+        store.part(0).assert_done();
+        store.remove_bucket();
+        let step = |step: &str| store.run(&["restore", "--plan", "plan", step]);
+        let is_told = |ran: Ran| {
+            ran.assert_failed(1, "(NoSuchBucket): there is no such bucket");
+            assert!(ran.stderr.contains("at the endpoint that the environment names"), "{ran:?}");
+            assert!(!ran.stderr.contains("stays at the store"), "{ran:?}");
+            ran.stderr
+        };
+        is_told(store.part(1));
+        // A receipt says what the store is not asked.
+        let said = step("--status");
+        said.assert_done();
+        assert!(said.stdout.contains("this is what the receipts say"), "{said:?}");
+        assert!(is_told(step("--give-up")).contains("what was sent has gone with it: remove the plan"));
+        assert_eq!(store.receipts().len(), 1);
+        let store = Store::with_parts(server, 2, &[]);
+        store.remove_bucket();
+        let step = |step: &str| store.run(&["restore", "--plan", "plan", step]);
+        assert!(is_told(step("--commit")).contains("what was sent has gone with it: remove the plan"));
+        assert!(store.place.directory_beside("plan").is_some());
+        // SeaweedFS makes it.
+        if server == Server::S3 {
+            continue;
+        }
+        let another = Store::new(server);
+        another.remove_bucket();
+        is_told(another.plan(2, &[]));
+        assert!(!another.place.at("plan").exists() && !another.place.at("plan.key").exists());
     }
 }
 

@@ -21,7 +21,7 @@
 //! ```
 //! use std::num::{NonZeroU64, NonZeroUsize};
 //!
-//! use cofferdam::parts::{Outcome, PlannedRestore, open_or_create_key};
+//! use cofferdam::parts::{Outcome, PlanKeyFile, PlannedRestore, open_key};
 //! use cofferdam::{CancelToken, FileSource, Identities, Opener, Recipients, Sealer, WrappingKey};
 //!
 //! # let directory = tempfile::tempdir()?;
@@ -34,7 +34,7 @@
 //!     .seal_file(at("db"), at("db.cfd"))?;
 //! let opener = Opener::new(Identities::new().wrapping_key(key()));
 //!
-//! let plan_key = open_or_create_key(at("plan.key"))?;
+//! let plan_key = PlanKeyFile::open_or_draw(at("plan.key"))?;
 //! let source = FileSource::open(at("db.cfd"))?;
 //! let parts = NonZeroU64::new(2).unwrap();
 //! let name = at("db.cfd");
@@ -42,11 +42,11 @@
 //!
 //! // On any machine:
 //! for part in 0..2 {
-//!     let planned = PlannedRestore::open(at("plan"), open_or_create_key(at("plan.key"))?)?;
+//!     let planned = PlannedRestore::open(at("plan"), open_key(at("plan.key"))?)?;
 //!     planned.run_part(&opener, part, FileSource::open(at("db.cfd"))?)?;
 //! }
 //!
-//! let planned = PlannedRestore::open(at("plan"), open_or_create_key(at("plan.key"))?)?;
+//! let planned = PlannedRestore::open(at("plan"), open_key(at("plan.key"))?)?;
 //! assert_eq!(planned.commit(NonZeroUsize::MIN, &CancelToken::new())?, Outcome::Published);
 //! assert_eq!(planned.commit(NonZeroUsize::MIN, &CancelToken::new())?, Outcome::AlreadyCommitted);
 //! assert_eq!(std::fs::read(at("restored"))?, vec![1; 1 << 20]);
@@ -60,6 +60,7 @@ mod comparison;
 mod digested_sink;
 mod file_state;
 mod giving_up;
+mod key_file;
 mod member_files;
 #[cfg(feature = "remote")]
 mod object;
@@ -81,7 +82,6 @@ mod whole;
 
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ::parts::{AttemptName, Committed, NOTE_LEN_MAX, PLAN_LEN_MAX, PartReceipt, RECEIPT_LEN_MAX};
@@ -96,6 +96,7 @@ use self::attempts::{AttemptsDir, receipt_name};
 pub use self::commit::Outcome;
 pub(crate) use self::commit::plan_that_stages;
 pub use self::giving_up::GivenUp;
+pub use self::key_file::{PlanKeyFile, open_key};
 use self::part_files::PartFiles;
 pub use self::planning::Planned;
 pub use self::run_part::PartRun;
@@ -324,15 +325,6 @@ struct Receipts {
     strange: u64,
 }
 
-/// Reads the plan's key at `path`.
-///
-/// # Errors
-/// [`ErrorKind::Io`]: it is not there, or cannot be read; [`ErrorKind::Usage`]: it is none, or others could have put it there or know it.
-pub fn open_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
-    let path = path.as_ref();
-    find_key(path)?.ok_or_else(|| not_found(format!("there is no plan's key at {}", path.display())))
-}
-
 /// Why the plan at `path` is none for us. Where its MAC is right, it is the key's.
 fn not_readable(path: &Path, error: RecordError) -> Error {
     let (is, advice) = match error {
@@ -347,50 +339,6 @@ fn not_readable(path: &Path, error: RecordError) -> Error {
     };
     let what = format!("{} {is}: {error}", path.display());
     Error::new(ErrorKind::JournalMismatch, what).advise(advice)
-}
-
-/// Reads the plan's key at `path`, or draws one and puts it there, for its owner alone.
-///
-/// # Errors
-/// As [`open_key`]; it could not be written.
-pub fn open_or_create_key(path: impl AsRef<Path>) -> Result<PlanKey, Error> {
-    let path = path.as_ref();
-    if let Some(key) = find_key(path)? {
-        return Ok(key);
-    }
-    let failed = |error| Error::io(format!("the plan's key could not be made at {}", path.display()), error);
-    let drawn = PlanKey::generate().map_err(|error| failed(io::Error::other(error)))?;
-    match put(path, drawn.to_text().as_bytes()) {
-        // Somebody was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_key(path),
-        put => put.map(|()| drawn).map_err(failed),
-    }
-}
-
-fn find_key(path: &Path) -> Result<Option<PlanKey>, Error> {
-    let failed = |error| Error::io(format!("{} could not be read", path.display()), error);
-    let Some(file) = record_file::open_regular(path).map_err(failed)? else { return Ok(None) };
-    let metadata = file.metadata().map_err(failed)?;
-    // A secret of Kubernetes is root's, and a group's to read.
-    let (is_ours, for_others) = match metadata.uid() {
-        0 => (true, 0o037),
-        owner => (owner == rustix::process::geteuid().as_raw(), 0o077),
-    };
-    if !is_ours || metadata.mode() & for_others != 0 {
-        let what = format!(
-            "{} is another user's, or open to others: who knows a plan's key can have any bytes taken for the stream's",
-            path.display()
-        );
-        return Err(Error::new(ErrorKind::Usage, what).advise(
-            "Give a key that is this user's alone (chmod 600), or remove that one if it is not yours.",
-        ));
-    }
-    let content = crate::Zeroizing::new(record_file::read_of(&file, KEY_LEN_MAX).map_err(failed)?);
-    match PlanKey::parse(&content) {
-        Some(key) => Ok(Some(key)),
-        None => Err(Error::new(ErrorKind::Usage, format!("{} is no key of a plan", path.display()))
-            .advise("It has 64 hexadecimal digits. Give the one that was made with the plan.")),
-    }
 }
 
 /// Puts a file at `path`, where none may be.
@@ -438,5 +386,3 @@ fn not_found(what: String) -> Error {
 }
 
 const NOT_FOUND: &str = "Plan first; or look whether the plan's file system is mounted here, how its name is spelt, and where its key was put.";
-/// Bytes of a key file, its line end included.
-const KEY_LEN_MAX: usize = 2 * PlanKey::LEN + 1;

@@ -2,6 +2,7 @@
 //! It sends no byte of a stream, and puts nothing in place.
 
 use std::ffi::OsStr;
+use std::io;
 use std::num::NonZeroU64;
 use std::path::Path;
 
@@ -9,14 +10,14 @@ use ::parts::{PartCut, Plan, PlanTarget, PlannedUpload, UPLOAD_PIECE_LEN_MIN};
 use contract::IfExists;
 use object::RangeCut;
 use remote::Place;
-use remote::upload::{IfThere, SharedUpload, Upload, UploadName};
+use remote::upload::{IfThere, SharedUpload, Upload, UploadFault, UploadFaultKind, UploadName};
 use segment_worker::CancelToken;
 use sources::Source;
 use storage::TargetDir;
 use stream::{ChainedSegments, Partition};
 
 use super::planning::{Planning, content_of, refuse_noted, unusable};
-use super::{PlanKey, Planned, PlannedRestore};
+use super::{PlanKeyFile, Planned, PlannedRestore};
 use crate::object_target::{refused, upload_memory};
 use crate::{Error, ErrorKind, ObjectTarget, Opener, upload_error};
 
@@ -33,7 +34,7 @@ impl PlannedRestore {
     /// too for Azure, whose uploads have no names.
     pub fn create_for_object(
         path: impl AsRef<Path>,
-        key: PlanKey,
+        mut key: PlanKeyFile,
         opener: &Opener,
         source: impl Source,
         described: &OsStr,
@@ -46,7 +47,7 @@ impl PlannedRestore {
         Upload::check(target.place()).map_err(|error| refused(error, target.place()))?;
         refuse_same_object(described, target.place())?;
         let beside = TargetDir::resolve(path, IfExists::Refuse).map_err(Error::target)?;
-        let found = PlannedRestore::find(path, &key)?;
+        let found = PlannedRestore::find_planned(path, &mut key)?;
         if found.is_none() {
             refuse_noted(path)?;
             beside.check_writable().map_err(Error::target)?;
@@ -78,7 +79,7 @@ impl PlannedRestore {
         }
         let mut may_be_there = false;
         let written = Plan::new(content).map_err(unusable).and_then(|plan| {
-            let ours = PlannedRestore::of(path, plan, key);
+            let ours = PlannedRestore::of(path, plan, key.put()?);
             let written = ours.clone().write(&beside);
             // One that is there, and only not durable, is found by the next run.
             may_be_there = written.is_err() && ours.may_be_there();
@@ -132,7 +133,7 @@ impl PlannedRestore {
 
     /// Has the store forget what it has of the upload. If that has become the object, it stays.
     pub(super) fn abort_upload(&self) -> Result<(), Error> {
-        self.upload(&CancelToken::new())?.abort().map_err(upload_error)
+        self.upload(&CancelToken::new())?.abort().map_err(store_error)
     }
 
     /// After the commit: not every store refuses what comes then, and what it has taken is in no object.
@@ -140,6 +141,18 @@ impl PlannedRestore {
         if self.object.is_some() {
             let _ = self.abort_upload();
         }
+    }
+}
+
+/// Why a store could not be asked about a plan's upload.
+pub(super) fn store_error(error: io::Error) -> Error {
+    let kind = UploadFault::within(&error).map(UploadFault::kind);
+    let error = upload_error(error);
+    match kind {
+        Some(UploadFaultKind::NoBucket) => error.advise(
+            "Look at the bucket's name, and at the endpoint that the environment names. If the bucket was removed, what was sent has gone with it: remove the plan, its key, and the directory .PLAN.cofferdam-parts-… beside it.",
+        ),
+        _ => error,
     }
 }
 

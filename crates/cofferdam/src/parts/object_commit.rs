@@ -10,7 +10,7 @@ use segment_worker::CancelToken;
 
 use super::attempts::AttemptsDir;
 use super::commit::{Outcome, PUBLISHING};
-use super::object::upload_gone;
+use super::object::{store_error, upload_gone};
 use super::{GivenUp, PlannedRestore, Receipts};
 use crate::{Error, ErrorKind, upload_error};
 
@@ -25,14 +25,14 @@ impl PlannedRestore {
             return Ok(false);
         }
         let upload = self.upload(cancel)?;
-        if upload.look().map_err(upload_error)? == ObjectState::Ours {
+        if upload.look().map_err(store_error)? == ObjectState::Ours {
             return Ok(true);
         }
-        if upload.parts().map_err(upload_error)?.is_some() {
+        if upload.parts().map_err(store_error)?.is_some() {
             return Ok(false);
         }
         // It may have come between the two.
-        match upload.look().map_err(upload_error)? {
+        match upload.look().map_err(store_error)? {
             ObjectState::Ours => Ok(true),
             ObjectState::Unchanged | ObjectState::Others => Err(self.replaced_since()),
         }
@@ -44,7 +44,7 @@ impl PlannedRestore {
         if !self.is_completing(attempts)? {
             return Ok(before);
         }
-        match self.upload(&CancelToken::new())?.look().map_err(upload_error)? {
+        match self.upload(&CancelToken::new())?.look().map_err(store_error)? {
             ObjectState::Ours => self.note_committed().map(|()| GivenUp::WasInPlace),
             ObjectState::Unchanged => Ok(before),
             ObjectState::Others => Ok(GivenUp::MayHaveBeenInPlace),
@@ -66,7 +66,7 @@ impl PlannedRestore {
         let mut upload = self.upload(cancel)?;
         let mut is_noted_here = false;
         for _ in 0..LISTINGS_MAX {
-            let Some(stored) = upload.parts().map_err(upload_error)? else {
+            let Some(stored) = upload.parts().map_err(store_error)? else {
                 // What a commit before this one has asked for may have come since.
                 let is_done = self.is_completed(attempts, cancel)?;
                 return is_done.then_some(Outcome::AlreadyCommitted).ok_or_else(upload_gone);
@@ -100,7 +100,7 @@ impl PlannedRestore {
                             upload_error(error)
                         });
                     }
-                    _ => return Err(upload_error(error)),
+                    _ => return Err(store_error(error)),
                 },
                 Err(PublishError::Unknown(error)) => {
                     let what = "whether the object is in place is not known";
@@ -169,7 +169,7 @@ impl PlannedRestore {
     /// Refuses to call nothing kept, where no directory of attempts is found here, while the store has what was sent.
     pub(super) fn refuse_kept_upload(&self) -> Result<(), Error> {
         let PlanTarget::Object { .. } = self.plan.target() else { return Ok(()) };
-        match self.upload(&CancelToken::new())?.parts().map_err(upload_error)? {
+        match self.upload(&CancelToken::new())?.parts().map_err(store_error)? {
             None => Ok(()),
             Some(_) => {
                 let what =

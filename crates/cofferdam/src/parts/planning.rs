@@ -15,7 +15,7 @@ use storage::{FileTime, TargetDir};
 use stream::{ChainedSegments, Partition};
 
 use super::attempts::AttemptsDir;
-use super::{PartExtent, PlanKey, PlannedRestore, committed_path, put, sync_beside};
+use super::{PartExtent, PlanKeyFile, PlannedRestore, committed_path, put, sync_beside};
 use crate::files::refuse_same_file;
 use crate::{Attributes, Error, ErrorKind, InTheWay, Opener, Reader, Remedy, record_file};
 
@@ -39,7 +39,7 @@ impl PlannedRestore {
     /// A stream that is a tree becomes a directory as the opener says (`Opener::trees`): new, or in place of one that is there, as a whole. One without a
     /// catalog becomes a file of its archive.
     ///
-    /// If a plan is at `path` already that says the same, that is the plan.
+    /// If a plan is at `path` already that says the same, that is the plan. The key's file is made with a plan that is new, and not where that is refused.
     ///
     /// # Errors
     /// As of a stream that is opened, for what stands before and after its segments. [`ErrorKind::Usage`]: the stream has fewer segments
@@ -48,7 +48,7 @@ impl PlannedRestore {
     /// given up; or nothing is there but the note that an earlier plan of that name was committed. [`ErrorKind::Unsupported`]: the stream's digest fixes nothing (FORMAT F11.4), or it is a tree and `opener` does not say what becomes of those.
     pub fn create(
         path: impl AsRef<Path>,
-        key: PlanKey,
+        mut key: PlanKeyFile,
         opener: &Opener,
         source: impl Source,
         described: &OsStr,
@@ -66,7 +66,7 @@ impl PlannedRestore {
         refuse_untold(partition.parts.iter().map(lens), partition.run_len_max)?;
         let planning = planning_of(opener, &partition, reader)?;
         let target_dir = planning.resolve(target.as_ref(), opener)?;
-        let found = PlannedRestore::find(path, &key)?;
+        let found = PlannedRestore::find_planned(path, &mut key)?;
         if found.is_none() {
             refuse_noted(path)?;
             planning.check(&target_dir, opener, path, Path::new(described))?;
@@ -77,7 +77,16 @@ impl PlannedRestore {
             return found.if_the_same(&content)?.planned_before();
         }
         let plan = Plan::new(content).map_err(unusable)?;
-        PlannedRestore::of(path, plan, key).write(&target_dir)
+        PlannedRestore::of(path, plan, key.put()?).write(&target_dir)
+    }
+
+    /// The plan at `path`, if one is there, whose key may have come with it.
+    pub(super) fn find_planned(path: &Path, key: &mut PlanKeyFile) -> Result<Option<PlannedRestore>, Error> {
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // What keeps it from being looked at, whoever opens it says.
+            _ => PlannedRestore::find(path, key.of_found_plan()?),
+        }
     }
 
     /// Makes the directory of attempts in `beside`, and then the plan's file. Where somebody else's plan is there by now, nothing stays.

@@ -27,6 +27,8 @@ pub enum UploadFaultKind {
     Conflict,
     /// The store has lost the parts.
     UploadGone,
+    /// The store says that it has no such bucket.
+    NoBucket,
     /// The store has other parts than those that were to be put together.
     PartsChanged,
     /// The store does not let this user do it.
@@ -90,6 +92,9 @@ pub(super) fn failed(place: &Place, shown: &str, what: &str, cause: &Cause) -> i
         Cause::Credentials(_) => UploadFaultKind::Denied,
         cause if cause.may_pass() => UploadFaultKind::NoProgress,
         cause if cause.code() == Some("NoSuchUpload") => UploadFaultKind::UploadGone,
+        cause if matches!(cause.code(), Some("NoSuchBucket" | "ContainerNotFound")) => {
+            UploadFaultKind::NoBucket
+        }
         cause if cause.code() == Some("InvalidPart") => UploadFaultKind::PartsChanged,
         _ => UploadFaultKind::Other,
     };

@@ -163,11 +163,12 @@ fn a_request_is_sent_again_where_all_is_as_it_was_or_may_not_be_looked_at() {
     }
 }
 
-const REFUSALS: [(u16, &str, UploadFaultKind); 4] = [
+const REFUSALS: [(u16, &str, UploadFaultKind); 5] = [
     (412, "PreconditionFailed", UploadFaultKind::Exists),
     (409, "ConditionalRequestConflict", UploadFaultKind::Conflict),
     (403, "AccessDenied", UploadFaultKind::Denied),
     (404, "NoSuchUpload", UploadFaultKind::UploadGone),
+    (404, "NoSuchBucket", UploadFaultKind::NoBucket),
 ];
 
 /// Somebody between here and the store has sent the request twice, and passes the second answer on.

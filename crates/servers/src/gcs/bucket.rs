@@ -65,6 +65,10 @@ impl Buckets {
         self.0.insert(name.to_owned(), Bucket::default());
     }
 
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     pub(super) fn of(&mut self, name: &str) -> Result<&mut Bucket, Refusal> {
         match name {
             GcsFake::DENIED_BUCKET => Err(Refusal(403, "AccessDenied")),

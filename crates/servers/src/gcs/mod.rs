@@ -94,6 +94,11 @@ impl GcsFake {
         name
     }
 
+    /// Removes a bucket with all that is in it.
+    pub fn remove_bucket(&self, name: &str) {
+        self.buckets.lock().remove(name);
+    }
+
     /// Stores an object: whatever is there is replaced. Nothing happens where there is no such bucket.
     pub fn put(&self, bucket: &str, key: &str, bytes: &[u8]) {
         let mut buckets = self.buckets.lock();

@@ -10,12 +10,12 @@ use std::thread;
 use std::time::Instant;
 
 use cofferdam::parts::{
-    GivenUp, Outcome, PartRun, PlanTarget, Planned, PlannedRestore, open_key, open_or_create_key,
+    GivenUp, Outcome, PartRun, PlanKeyFile, PlanTarget, Planned, PlannedRestore, open_key,
 };
 use cofferdam::{ErrorKind, InTheWay, Remedy, StreamDigest, TreeOutcome, descriptor_named};
-use serde::Serialize;
 
 use super::Restore;
+use super::plan_record::{PartRecord, PlanRecord, StateRecord};
 use crate::failure::{Failure, FailureKind};
 use crate::interrupt;
 use crate::io_arg::{End, is_cut_off};
@@ -29,7 +29,7 @@ use crate::report::{Channel, Report};
 use crate::restored_tree::TreeRecord;
 use crate::sealed::Sealed;
 use crate::size::Size;
-use crate::text::{count, hex, pace};
+use crate::text::{count, pace};
 
 impl Restore {
     /// One step of a plan.
@@ -71,7 +71,7 @@ impl Restore {
         let source = self.sealed.source(&cancel, report)?;
         interrupt::roll_back_from_now_on();
         let key_name = Name::from(&*key_path);
-        let key = open_or_create_key(key_path)?;
+        let key = PlanKeyFile::open_or_draw(key_path)?;
         let made = match &self.target {
             Goal::Here(End::Path(target)) => {
                 PlannedRestore::create(plan, key, &opener, source, &described, target, parts)
@@ -309,12 +309,13 @@ impl Restore {
         let key = open_key(self.plan.key_path(plan)?);
         // Who has mistyped the plan's name, or not mounted where it is, has no key of that name either.
         let is_absent = matches!(plan.metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let is_link = plan.is_symlink();
         let key = key.map_err(|error| {
-            let failure = Failure::from(error);
-            if is_absent {
-                failure.of_part(format_args!("there is no plan at {}", Name::from(plan)))
-            } else {
-                failure
+            let (failure, plan) = (Failure::from(error), Name::from(plan));
+            match (is_absent, is_link) {
+                (true, true) => failure.of_part(format_args!("{plan} is a link that leads nowhere")),
+                (true, false) => failure.of_part(format_args!("there is no plan at {plan}")),
+                (false, _) => failure,
             }
         })?;
         let planned = PlannedRestore::open(plan, key)?;
@@ -418,6 +419,12 @@ fn not_committed(error: cofferdam::Error, planned: &PlannedRestore, target: &Goa
         ErrorKind::TargetExists => Failure::from(error).advise(
             "The plan replaces no target: move that one away and commit again, or plan again with --force.",
         ),
+        // A bucket that is gone: nothing stays there, and what to do it says.
+        ErrorKind::Io
+            if matches!(target, Goal::There(_)) && has_cause(&error, &[io::ErrorKind::NotFound]) =>
+        {
+            Failure::from(error)
+        }
         kind if matches!(target, Goal::There(_)) && is_cut_off(kind) => {
             Failure::from(error).advise_also(SENT_STAYS)
         }
@@ -428,9 +435,13 @@ fn not_committed(error: cofferdam::Error, planned: &PlannedRestore, target: &Goa
 
 /// Whether a file system is full, or this user's share of it.
 fn is_out_of_room(error: &cofferdam::Error) -> bool {
+    has_cause(error, &[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded])
+}
+
+fn has_cause(error: &cofferdam::Error, kinds: &[io::ErrorKind]) -> bool {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     let mut causes = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    causes.any(|cause| kinds.contains(&cause.kind()))
 }
 
 /// Whether the same command ends so again.
@@ -519,73 +530,6 @@ fn listed(parts: &[u64]) -> String {
         text.push_str(", …");
     }
     text
-}
-
-#[derive(Serialize)]
-struct PlanRecord {
-    event: &'static str,
-    plan: Name,
-    plan_id: String,
-    output: Name,
-    stream_id: String,
-    stream_digest: String,
-    parts: u64,
-    plaintext_len: u64,
-    was_there: bool,
-    /// Of a plan that was given up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
-    /// Of planning: whether the plan has been committed before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    committed: Option<bool>,
-    /// Of a commit that has put a directory in place.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tree: Option<TreeRecord>,
-}
-
-impl PlanRecord {
-    fn new(event: &'static str, path: &Path, planned: &PlannedRestore, was_there: bool) -> PlanRecord {
-        let plan = planned.plan();
-        PlanRecord {
-            event,
-            plan: Name::from(path),
-            plan_id: plan.id().to_string(),
-            output: Name::from(plan.target().name()),
-            stream_id: hex(&plan.content().stream_id),
-            stream_digest: StreamDigest(plan.content().stream_digest).to_string(),
-            parts: plan.parts().len() as u64,
-            plaintext_len: plan.plaintext_len(),
-            was_there,
-            outcome: None,
-            committed: None,
-            tree: None,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct PartRecord {
-    event: &'static str,
-    plan: Name,
-    part: u64,
-    parts: u64,
-    state: &'static str,
-    plaintext_len: u64,
-    seconds: f64,
-}
-
-#[derive(Serialize)]
-struct StateRecord {
-    event: &'static str,
-    plan: Name,
-    output: Name,
-    parts: u64,
-    missing: Vec<u64>,
-    committed: bool,
-    published: bool,
-    /// Of an object that is not asked.
-    there: Option<bool>,
-    strange: u64,
 }
 
 /// Also where a commit before this one may have put the object in place: the next one finds that out.
