@@ -123,6 +123,9 @@ def restore(
     """
     if client.asynchronous:
         raise cofferdam.UsageError("the client is asynchronous: give another one, and call this on a thread of its own")
+    target = _place(target, "target")
+    if compare and "://" in target:
+        raise cofferdam.UsageError("an object cannot be read back: leave `compare` out; the store is asked what it has")
     run = _Run(
         client,
         _Order(
@@ -139,7 +142,7 @@ def restore(
     )
     request = {
         "sealed": _place(sealed, "sealed"),
-        "target": _place(target, "target"),
+        "target": target,
         "force": force,
         "keep_old": keep_old,
         "numeric_owner": numeric_owner,

@@ -535,6 +535,7 @@ def test_no_key_is_in_what_the_scheduler_has(place, client, server):
         ({"sealed": "https://user:sesame@host/a.cfd"}, "secret"),
         ({"sealed": b"bytes"}, "path or a URL"),
         ({"target": "s3://user:sesame@bucket/a"}, "secret"),
+        ({"target": "s3://bucket/a", "compare": True}, "compare"),
     ],
 )
 def test_secrets_are_no_arguments(place, client, options, word):

@@ -1,6 +1,7 @@
 //! The options of a restore whose stream is a tree, and what is said of the directory that it becomes.
 //! It restores nothing; the library does.
 
+use std::io;
 use std::path::Path;
 
 use cofferdam::tree::Globs;
@@ -122,10 +123,17 @@ impl RestoredTreeArgs {
         opener.trees(self.options(), outcome)
     }
 
-    /// Refuses to put a part of a tree in the place of a directory, which would lose all the rest.
-    pub(crate) fn refuse_partial_replacement(&self, force: bool, goal: &Goal) -> Result<(), Failure> {
+    /// Whether what is there may be replaced, as `force` says. To put a part of a tree in the place of a directory would lose all the rest: it is refused, and
+    /// where nothing is there, nothing is replaced that comes there meanwhile.
+    pub(crate) fn may_replace(&self, force: bool, goal: &Goal) -> Result<bool, Failure> {
         if self.path.is_empty() || !force || self.keep_old || self.into {
-            return Ok(());
+            return Ok(force);
+        }
+        if let Some(path) = goal.path()
+            && let Err(error) = path.symlink_metadata()
+            && error.kind() == io::ErrorKind::NotFound
+        {
+            return Ok(false);
         }
         let what = format!("--path with --force would replace all of {goal} by what --path chooses");
         Err(Failure::usage(what).advise(

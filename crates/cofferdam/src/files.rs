@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use segment_worker::CancelToken;
 use sources::{Source, descriptor_named};
 use storage::{Sparse, StageOptions, TargetError, TargetKind, classify};
-use stream::{PATIENCE, sealing_label, tell_notices};
+use stream::{PARTS_ID, PATIENCE, sealing_label, tell_notices};
 
 use crate::{Error, ErrorKind, Kept, Observer, Remedy};
 
@@ -161,6 +161,11 @@ fn refuse_unfinished(path: &Path, if_exists: IfExists) -> Result<(), Error> {
         Opened::Resumable { .. } if attempt_id == sealing_label() => {
             let what = "what an interrupted sealing left beside the output would be lost";
             Err(Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(Kept::Sealing)))
+        }
+        Opened::Resumable { .. } if attempt_id.as_bytes().starts_with(PARTS_ID) => {
+            let what = "what the commit of a plan has left beside this name would be lost";
+            Err(Error::new(ErrorKind::JournalMismatch, what)
+                .remedied(Remedy::ResumeOrDiscard(Kept::PlanCommit)))
         }
         Opened::Resumable { .. } => {
             let what = "what an interrupted restore to this name left beside it would be lost";

@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
@@ -94,6 +96,29 @@ impl PrivateDir {
         removed.map_err(|error| self.failed(&format!("keeps {}", name.display()), error))
     }
 
+    /// Removes the directory itself, which is empty, or has what its file system keeps for a while of files that were open when they were removed. False: something
+    /// has been made in it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`]; with what to do where a file is still open.
+    pub(crate) fn remove_itself(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Error> {
+        for pause in PAUSES {
+            match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => return Ok(true),
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                    if !self.names()?.iter().all(|name| is_kept_open(name)) {
+                        return Ok(false);
+                    }
+                    thread::sleep(Duration::from_millis(pause));
+                }
+                Err(error) => return Err(self.failed("could not be removed", error.into())),
+            }
+        }
+        Err(self.failed("could not be removed", Errno::NOTEMPTY.into()).advise(
+            "A process on this machine has a file open that was in it, and the file system keeps that. End it, then run this again.",
+        ))
+    }
+
     pub(crate) fn failed(&self, what: &str, error: io::Error) -> Error {
         Error::io(format!("{} {what}", self.path.display()), error)
     }
@@ -122,6 +147,11 @@ pub(crate) fn remove_whatever(directory: &impl AsFd, name: &OsStr) -> io::Result
         )),
         Removal::Another => Err(io::Error::other("something else has come to its name")),
     }
+}
+
+/// Whether a client of NFS, or libfuse, has given this name to a file that was removed while it was open. It goes when the file is closed, and is not removed before.
+pub(crate) fn is_kept_open(name: &OsStr) -> bool {
+    [b".nfs".as_slice(), b".fuse_hidden"].iter().any(|begins| name.as_bytes().starts_with(begins))
 }
 
 /// The names in a directory, sorted.
@@ -180,3 +210,6 @@ fn not_ours(path: &Path, why: &str) -> Error {
         "What is restored is kept there until it is whole, for this user alone. Look who put it there, and give another name or plan.",
     )
 }
+
+/// Milliseconds that it is waited for files that are closed to be gone, which libfuse says nothing of.
+const PAUSES: [u64; 6] = [0, 1, 10, 50, 100, 200];

@@ -202,6 +202,10 @@ pub fn discard(target: impl AsRef<Path>, state_dir: Option<&Path>) -> Result<Vec
         Ok(false) | Err(TargetError::NoDirectory { .. } | TargetError::NoName { .. }) => Vec::new(),
         Err(error) => return Err(Error::target(error)),
     };
+    match tree_sink::remove_probe(target) {
+        Err(TargetError::NoDirectory { .. } | TargetError::NoName { .. }) => {}
+        probe => removed.extend(probe.map_err(Error::target)?),
+    }
     #[cfg(all(feature = "parts", feature = "signatures"))]
     removed.extend(crate::shards::discard(target)?);
     removed.extend(stream::discard(target, state_dir)?);

@@ -10,12 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use contract::{IfExists, StreamingSink};
 use local::{Beside, StagedFile};
 use storage::{Misplaced, OnPartial, Sparse, StageOptions, TargetError, TargetKind};
-use stream::{ContentKind, Envelope, Opening, ReadPlaintext, Tentative, TreeId, changed_since};
+#[cfg(all(feature = "parts", feature = "signatures"))]
+use stream::Attributes;
+use stream::{ContentKind, Envelope, Opening, PARTS_ID, ReadPlaintext, Tentative, TreeId, changed_since};
 use tree::Content;
 use tree_sink::{
     Attempt, Opened, Placement, Restored, Room, SharedRestored, SpooledTree, TreeLeft, TreeLeftovers,
     TreeOptions, TreeSink, TreeSinkError, attempt_beside, look,
 };
+#[cfg(all(feature = "parts", feature = "signatures"))]
+use tree_sink::{DeviceFiles, Owners, SetIdBits};
 
 use crate::trees::{no_tree, said_of_tree, tree_content, tree_sink_error};
 use crate::{Error, ErrorKind, InTheWay, Opener, Remedy, Warning};
@@ -238,19 +242,27 @@ impl Opener {
         }
     }
 
-    /// How trees and files are restored, as a text that differs where what is restored may: owners, for instance.
+    /// How trees and files are restored, as the line that MANIFEST M3.4 has for it: it differs where what is restored may.
     #[cfg(all(feature = "parts", feature = "signatures"))]
     pub(crate) fn choices(&self) -> String {
-        let trees = match &self.trees {
-            None => "trees as files".to_owned(),
-            Some(Trees { options, .. }) => format!(
-                "{:?} {:?} {:?}",
-                options.owners_of(),
-                options.set_id_bits_of(),
-                options.device_files_of()
-            ),
-        };
-        format!("{trees} {:?}\n", self.attributes)
+        let trees = self.trees.as_ref().map_or("no-trees".to_owned(), |Trees { options, .. }| {
+            let owners = match options.owners_of() {
+                Owners::ByName => "by-name",
+                Owners::ByNumber => "by-number",
+                Owners::Ours => "ours",
+            };
+            let set_id = match options.set_id_bits_of() {
+                SetIdBits::LeaveOut => "no-set-id",
+                SetIdBits::Restore => "set-id",
+            };
+            let devices = match options.device_files_of() {
+                DeviceFiles::LeaveOut => "no-devices",
+                DeviceFiles::Restore => "devices",
+            };
+            format!("{owners} {set_id} {devices}")
+        });
+        let attributes = if self.attributes == Attributes::Restore { "preserve" } else { "no-preserve" };
+        format!("options {trees} {attributes}\n")
     }
 }
 
@@ -285,8 +297,11 @@ fn refuse_over_tree(path: &Path) -> Result<(), Error> {
         }
         (true, false) => {
             let what = format!("{}: a directory is kept there, and the stream is a file", staging.display());
-            Err(Error::new(ErrorKind::JournalMismatch, what)
-                .remedied(Remedy::ResumeOrDiscard(crate::Kept::Restore)))
+            let kept = match attempt_beside(path, Placement::Whole) {
+                Ok(Some(attempt)) if attempt.as_bytes().starts_with(PARTS_ID) => crate::Kept::PlanCommit,
+                _ => crate::Kept::Restore,
+            };
+            Err(Error::new(ErrorKind::JournalMismatch, what).remedied(Remedy::ResumeOrDiscard(kept)))
         }
     }
 }

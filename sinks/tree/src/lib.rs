@@ -42,6 +42,7 @@ pub use leftovers::{TreeLeft, TreeLeftovers, is_beside, look, remove_attempt, re
 pub use new_name::rename_new;
 pub use opening::{Attempt, Opened};
 pub use options::{DeviceFiles, OldTree, Owners, Placement, Room, SetIdBits, TreeOptions};
+pub use probes::remove_probe;
 pub use removal::{Removal, remove_directory};
 pub use sink::{Restored, SharedRestored, TreeSink};
 pub use spooled::{SpooledTree, attempt_beside};

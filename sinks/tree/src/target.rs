@@ -586,7 +586,7 @@ pub(crate) const INSIDE: [&[u8]; 2] = [STAGING, JOURNAL];
 const STAGING: &[u8] = b".cofferdam-staging";
 const JOURNAL: &[u8] = b".cofferdam-journal";
 /// How a directory is opened.
-const DIRECTORY: OFlags =
+pub(crate) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Attempts at making the private directory while others make and remove theirs.
 const ATTEMPTS_MAX: usize = 16;

@@ -8,6 +8,7 @@ mod sources;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cargo_metadata::MetadataCommand;
 
@@ -60,6 +61,7 @@ fn check(root: &Path) -> Result<Vec<Finding>, String> {
     let metadata = cargo.current_dir(root).no_deps().exec().map_err(|error| error.to_string())?;
     let workspace = read(&root.join("Cargo.toml"))?;
     let mut findings = manifests::check_reasons(&workspace);
+    findings.extend(tracked(root)?.iter().filter_map(|path| check_tracked(path)));
     let mut files = Vec::new();
     files_in(root, |_| false, &mut files)?;
     let mut folders = EXTRA_FOLDERS.map(|folder| root.join(folder)).to_vec();
@@ -85,6 +87,29 @@ fn check(root: &Path) -> Result<Vec<Finding>, String> {
     findings.sort();
     findings.dedup();
     Ok(findings)
+}
+
+/// The paths that Git has. None, where this is no checkout.
+fn tracked(root: &Path) -> Result<Vec<String>, String> {
+    if !root.join(".git").exists() {
+        return Ok(Vec::new());
+    }
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
+    match listed {
+        Ok(listed) if listed.status.success() => {
+            Ok(String::from_utf8_lossy(&listed.stdout).split_terminator('\0').map(str::to_owned).collect())
+        }
+        Ok(listed) => Err(format!("git ls-files: {}", String::from_utf8_lossy(&listed.stderr).trim())),
+        Err(error) => Err(format!("git ls-files: {error}")),
+    }
+}
+
+/// What Python makes of a source is no source.
+fn check_tracked(path: &str) -> Option<Finding> {
+    let is_made = path.ends_with(".pyc") || path.split('/').any(|name| name == "__pycache__");
+    is_made.then(|| {
+        Finding::new(path, 1, "made", "Python has made this of a source; remove it: git rm --cached")
+    })
 }
 
 /// Appends the files of `folder` and of the folders in it that `enter` says yes to.
@@ -118,6 +143,18 @@ fn relative(root: &Path, file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_python_has_made_is_not_checked_in() {
+        for path in ["python/tests/__pycache__/test_a.cpython-311.pyc", "a.pyc", "__pycache__/text"] {
+            assert!(check_tracked(path).is_some(), "{path}");
+        }
+        for path in ["python/tests/test_a.py", "docs/pycache.md"] {
+            assert!(check_tracked(path).is_none(), "{path}");
+        }
+        let tracked = tracked(&crate::repository_root()).unwrap();
+        assert!(tracked.is_empty() || tracked.iter().any(|path| path == "xtask/src/tidy/mod.rs"));
+    }
 
     #[test]
     fn this_repository_is_tidy() {

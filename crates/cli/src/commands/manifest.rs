@@ -51,7 +51,7 @@ pub(crate) struct Manifest {
     )]
     output: Option<PathBuf>,
 
-    /// Sign nothing, and print the manifest, for `ssh-keygen -Y sign -n manifest@cofferdam` where the key is
+    /// Sign nothing, and print the manifest, for `ssh-keygen -Y sign -n manifest@cofferdam` where the key is; also with --json
     #[arg(long, conflicts_with_all = ["output", "ssh_key", "ssh_agent"])]
     print: bool,
 

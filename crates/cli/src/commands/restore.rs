@@ -225,7 +225,7 @@ impl Restore {
         self.staging.check(&self.target)?;
         self.tree.check(&self.target)?;
         let selection = self.tree.selection()?;
-        self.tree.refuse_partial_replacement(self.force, &self.target)?;
+        self.force = self.tree.may_replace(self.force, &self.target)?;
         self.refuse_seed()?;
         self.refuse_unproven_receipt()?;
         self.uploading.check(&self.target)?;

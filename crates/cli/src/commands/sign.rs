@@ -43,7 +43,7 @@ pub(crate) struct Sign {
     #[arg(value_name = "SEALED", value_parser = OsStringValueParser::new().try_map(Sealed::parse))]
     sealed: Sealed,
 
-    /// Sign nothing, and print the line that a signature is over, for `ssh-keygen -Y sign -n stream@cofferdam`
+    /// Sign nothing, and print the line that a signature is over, for `ssh-keygen -Y sign -n stream@cofferdam`; also with --json
     #[arg(long, conflicts_with_all = ["ssh_key", "ssh_agent", "signature", "force"])]
     print: bool,
 

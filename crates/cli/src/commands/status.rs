@@ -1,6 +1,7 @@
 //! `cofferdam status`: what is kept for a target between two runs.
 //! It says what the library found, and changes nothing.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use cofferdam::{Attempt, Leftovers, Within, leftovers};
@@ -116,15 +117,15 @@ fn name_of(attempt: Attempt) -> Option<&'static str> {
     }
 }
 
-fn sentence(target: &Path, found: &Leftovers) -> String {
-    let target = Name::from(target);
+fn sentence(path: &Path, found: &Leftovers) -> String {
+    let target = Name::from(path);
     if found.is_empty() {
         return format!("nothing is kept for {target}");
     }
     if let (Some(within), true) = (&found.within, found.is_empty_beside()) {
         return within_lines(&target, within).join("\n");
     }
-    let mut lines = vec![format!("{target}: {}", headline(found))];
+    let mut lines = vec![format!("{target}: {}", headline(path, found))];
     lines.extend(found.staging.as_ref().map(staging_line));
     if let Some(len) = found.durable_len {
         lines.push(format!("  of that, made durable: {}", Size(len)));
@@ -180,7 +181,8 @@ fn staging_line((path, len): &(PathBuf, u64)) -> String {
     format!("  {}: {}{allocated}", Name::from(path.as_path()), Size(*len))
 }
 
-fn headline(found: &Leftovers) -> &'static str {
+fn headline(path: &Path, found: &Leftovers) -> &'static str {
+    let is_empty = |shards: &PathBuf| fs::read_dir(shards).is_ok_and(|mut names| names.next().is_none());
     match (found.attempt, &found.staging, &found.state) {
         (Attempt::Restore, ..) => "a restore has not ended; the same command goes on from there",
         (Attempt::Sealing, Some(_), Some(_)) if found.sealing.is_none() => {
@@ -192,6 +194,9 @@ fn headline(found: &Leftovers) -> &'static str {
         (Attempt::Sealing, Some(_), None) => "a sealing has not ended, and no state of it is kept here",
         (Attempt::Receiving, ..) => {
             "a restore that comes from elsewhere has not ended; the same `receive` goes on from there"
+        }
+        (Attempt::Shards, ..) if found.shards.as_ref().is_some_and(is_empty) && path.exists() => {
+            "nothing is left of a restore of shards but its empty directory: this may be what it has made; `cofferdam discard` removes that"
         }
         (Attempt::Shards, ..) => {
             "a restore of shards has not ended; the same command goes on with those that are left"

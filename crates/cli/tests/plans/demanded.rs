@@ -1,14 +1,15 @@
 //! What an operator demands of a step, and is told by it: it is done, or refused, and what has become of the target is said.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::Path;
 use std::process::Command;
 
 use crate::between::run_over_an_old_target;
 use crate::fixture::make_tree;
+use crate::kept::{USER, user};
 use crate::killed::is_killed;
-use crate::place::{Place, Ran};
+use crate::place::{Place, Ran, end_of, started};
 use crate::shards::Snapshot;
 
 const COMMIT: [&str; 4] = ["restore", "--plan", "plan", "--commit"];
@@ -257,6 +258,10 @@ fn a_commit_whose_staged_file_has_gone_does_not_speak_of_something_that_stands_t
         let directory = place.attempts().unwrap();
         assert!(ran.stderr.contains(directory.file_name().unwrap().to_str().unwrap()), "{ran:?}");
     }
+    // Who does not know of it is told what it is.
+    place
+        .run(["seal", "--key-file", "stream.key", "-o", "target", "plain"])
+        .assert_failed(8, "Commit that plan");
     for kept in ["staging", "journal"] {
         fs::remove_file(place.at(&format!(".target.cofferdam-{kept}"))).unwrap();
     }
@@ -350,7 +355,60 @@ fn some_paths_of_a_tree_are_not_restored_over_what_a_plans_commit_has_staged() {
     let paths = ["restore", "--key-file", "stream.key", "--path", "/**", "sealed.cfd", "target"];
     place.run(paths).assert_failed(8, "the commit of a plan");
     place.run([&paths[..], &["--restart"]].concat()).assert_failed(8, "of a plan whose commit has not ended");
+    // A file would be in its way, too.
+    place.run(["seal", "--key-file", "stream.key", "-o", "file.cfd", "stream.key"]).assert_done();
+    let file = ["restore", "--key-file", "stream.key", "file.cfd", "target"];
+    place.run(file).assert_failed(8, "Commit that plan");
     place.commit().assert_done();
+}
+
+/// Plans that replace the directory `target`.
+fn replacing<'a>(plan: &'a str, target: &'a str) -> [&'a str; 10] {
+    ["restore", "--force", "--key-file", "stream.key", "--plan", plan, "--parts", "2", "sealed.cfd", target]
+}
+
+#[test]
+fn a_directory_that_could_not_be_replaced_for_its_parents_mode_is_refused_with_these_words() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can be another user");
+        return;
+    }
+    let place = Place::of_tree(make_tree, "16KiB", "4KiB");
+    fs::create_dir_all(place.at("closed/target")).unwrap();
+    for name in place.names().iter().map(String::as_str).chain(["closed/target", ""]) {
+        lchown(place.at(name), Some(USER), Some(USER)).unwrap();
+    }
+    fs::set_permissions(place.at("closed"), fs::Permissions::from_mode(0o555)).unwrap();
+    user(&place, &replacing("plan", "closed/target")).assert_failed(1, "needs a writable directory");
+    assert!(!place.at("plan").exists());
+    fs::set_permissions(place.at("closed"), fs::Permissions::from_mode(0o755)).unwrap();
+    user(&place, &replacing("plan", "closed/target")).assert_done();
+}
+
+#[test]
+fn what_a_killed_planner_has_tried_the_file_system_with_is_removed_by_the_next_one_and_by_discard() {
+    const PROBE: &str = ".target.cofferdam-exchange";
+    let place = Place::of_tree(make_tree, "16KiB", "4KiB");
+    fs::create_dir(place.at("target")).unwrap();
+    let beside = || place.names().into_iter().filter(|name| name.starts_with('.')).collect::<Vec<_>>();
+    let plan = replacing("plan", "target");
+    for next in [&["discard", "target"][..], &plan] {
+        assert!(is_killed(&place, "renameat2", 1, &plan));
+        assert_eq!(beside(), [PROBE]);
+        place.run(next).assert_done();
+        assert!(!beside().contains(&PROBE.to_owned()), "{:?}", beside());
+    }
+    // What nobody here has put there stays.
+    fs::write(place.at(PROBE), "somebody's").unwrap();
+    place.run(replacing("other", "target")).assert_failed(1, PROBE);
+    place.run(["discard", "target"]).assert_done();
+    assert_eq!(place.read(PROBE), b"somebody's");
+    fs::remove_file(place.at(PROBE)).unwrap();
+    // Several who try it at once are in nobody's way.
+    let names: Vec<String> = (0..12).map(|planner| format!("plan-{planner}")).collect();
+    let planners = names.iter().map(|name| started(&mut place.command(replacing(name, "target"))));
+    planners.collect::<Vec<_>>().into_iter().for_each(|planner| end_of(planner).assert_done());
+    assert!(!beside().contains(&PROBE.to_owned()), "{:?}", beside());
 }
 
 /// Whoever has planned with `--force` is not told to do that, and what to do instead is.

@@ -354,7 +354,7 @@ fn a_step_of_another_user_is_told_whose_the_plan_is() {
 }
 
 /// The command, as a user who is not root.
-fn user(place: &Place, arguments: &[&str]) -> Ran {
+pub(crate) fn user(place: &Place, arguments: &[&str]) -> Ran {
     as_user(Command::new(env!("CARGO_BIN_EXE_cofferdam")).args(arguments), place)
 }
 
@@ -367,7 +367,7 @@ fn as_user(command: &mut Command, place: &Place) -> Ran {
     Ran::of(user.output().unwrap())
 }
 
-const USER: u32 = 65_534;
+pub(crate) const USER: u32 = 65_534;
 
 /// Moved between the lock and the look, the shards still lie somewhere in clear: nobody is told that nothing is kept.
 #[test]

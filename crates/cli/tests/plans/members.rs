@@ -354,6 +354,12 @@ fn what_a_killed_commit_has_the_only_name_of_is_read_where_it_is_and_believed_if
         place.commit().assert_done();
         assert_restored(&place);
     }
+    // Nor if the second commit is killed too: nobody else removes it.
+    let place = killed_alone(&unshared());
+    assert!(is_killed(&place, "pwrite64", 2, &[&["restore"], &COMMIT[..]].concat()));
+    place.run(["discard", "target"]).assert_failed(8, "of a plan whose commit has not ended");
+    place.commit().assert_done();
+    assert_restored(&place);
     // Given up, nothing is left.
     let place = killed_alone(&unshared());
     place.run(["restore", "--plan", "plan", "--give-up"]).assert_done();

@@ -145,6 +145,76 @@ fn shards_that_a_run_with_other_options_has_restored_are_restored_anew() {
     }
 }
 
+/// MANIFEST, M3.4.
+#[test]
+fn the_options_of_a_finished_shard_are_noted_in_the_words_of_the_format() {
+    let snapshot = Snapshot::new(2);
+    let place = &snapshot.place;
+    let note = ".target.cofferdam-shards/finished-0";
+    fs::rename(place.at("shard-01.cfd"), place.at("away")).unwrap();
+    for (options, words) in [
+        (
+            &["--set-id", "--numeric-owner", "--no-preserve"][..],
+            "options by-number set-id no-devices no-preserve",
+        ),
+        (&["--no-owner"], "options ours no-set-id no-devices preserve"),
+        (&[], "options by-name no-set-id no-devices preserve"),
+    ] {
+        snapshot.restore("may.manifest", options).assert_failed(1, "shard-01");
+        let noted = String::from_utf8(place.read(note)).unwrap();
+        assert!(noted.ends_with(&format!("\n{words}\n")) && noted.lines().count() == 2, "{noted}");
+    }
+    // What an earlier program has noted is restored anew, and what this one has is not.
+    let noted = String::from_utf8(place.read(note)).unwrap();
+    let state = noted.lines().next().unwrap();
+    for (line, is_kept) in
+        [("", false), ("ByName LeaveOut LeaveOut Restore\n", false), (noted.lines().last().unwrap(), true)]
+    {
+        let line = if is_kept { format!("{line}\n") } else { line.to_owned() };
+        if !is_kept {
+            fs::write(place.at(note), format!("{state}\n{line}")).unwrap();
+        }
+        let ran = snapshot.restore("may.manifest", &[]);
+        ran.assert_failed(1, "shard-01");
+        assert_eq!(
+            ran.stdout.contains("shard-00: restored before")
+                || ran.stderr.contains("shard-00: restored before"),
+            is_kept,
+            "{line:?} {ran:?}"
+        );
+        assert!(
+            String::from_utf8(place.read(note))
+                .unwrap()
+                .ends_with("\noptions by-name no-set-id no-devices preserve\n")
+        );
+    }
+    fs::rename(place.at("away"), place.at("shard-01.cfd")).unwrap();
+    snapshot.restore("may.manifest", &[]).assert_done();
+    snapshot.assert_restored(1);
+}
+
+/// After the very last removal nothing tells whose directory it was: nobody is told that the same command goes on.
+#[test]
+fn an_empty_private_directory_beside_a_target_is_told_from_a_restore_that_goes_on() {
+    let snapshot = Snapshot::new(1);
+    let place = &snapshot.place;
+    snapshot.restore("may.manifest", &[]).assert_done();
+    fs::create_dir(place.at(".target.cofferdam-shards")).unwrap();
+    fs::set_permissions(place.at(".target.cofferdam-shards"), fs::Permissions::from_mode(0o700)).unwrap();
+    let told = place.run(["status", "target"]);
+    told.assert_done();
+    assert!(told.stdout.contains("discard") && !told.stdout.contains("goes on"), "{}", told.stdout);
+    snapshot.restore("may.manifest", &[]).assert_failed(6, "");
+    place.run(["discard", "target"]).assert_done();
+    snapshot.assert_restored(1);
+    fs::remove_dir_all(place.at("target")).unwrap();
+    fs::create_dir(place.at(".target.cofferdam-shards")).unwrap();
+    fs::set_permissions(place.at(".target.cofferdam-shards"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(place.run(["status", "target"]).stdout.contains("goes on"));
+    snapshot.restore("may.manifest", &[]).assert_done();
+    snapshot.assert_restored(1);
+}
+
 /// What the plan `plan` makes in the directory `at`, of a file or of a directory, in the place of an old one or of nothing. Its one part has been run.
 fn run_at(is_tree: bool, replaces: bool) -> Place {
     let content = plaintext(100_000);

@@ -528,9 +528,12 @@ fn a_manifest_is_printed_to_be_signed_elsewhere() {
     let snapshot = Snapshot::new(2);
     let place = &snapshot.place;
     let streams = ["shard-00.cfd", "shard-01.cfd"];
-    let made = place.run([&["manifest", "--sequence", "1", "--print"][..], &streams].concat());
+    let print =
+        |more: &[&str]| place.run([&["manifest", "--sequence", "1", "--print"][..], more, &streams].concat());
+    let made = print(&[]);
     made.assert_done();
     assert_eq!(made.stdout.as_bytes(), place.read("may.manifest"), "as one that is signed at once");
+    assert_eq!(print(&["--json"]).stdout, made.stdout, "what is signed is the same text");
     fs::write(place.at("printed"), made.stdout).unwrap();
     place.sign("printed", "signer", "manifest@cofferdam");
     snapshot.restore("printed", &[]).assert_done();

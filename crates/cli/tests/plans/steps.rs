@@ -101,7 +101,7 @@ fn a_part_that_was_changed_after_its_receipt_is_told_from_one_that_was_not_run()
             (missing, wrong),
             "{error}"
         );
-        let is_told = error["message"].as_str().unwrap().contains("changed after its receipt");
+        let is_told = error["message"].as_str().unwrap().contains("changed or removed after its receipt");
         assert_eq!(is_told, wrong == "[1]", "{error}");
         assert_eq!(error["kind"], "parts-missing");
     }

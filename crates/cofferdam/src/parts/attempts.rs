@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Mode, chmodat, mkdirat, unlinkat};
 use rustix::io::Errno;
 use storage::{Disk, Lock, Storage as _, StorageFile, TargetDir};
 
-use crate::private_dir::{PrivateDir, names_in};
+use crate::private_dir::{PrivateDir, is_kept_open, names_in};
 use crate::{Error, ErrorKind};
 
 /// The directory, opened once. While it is, its files are reached whatever becomes of its name; and once it has been removed, nothing
@@ -218,7 +218,8 @@ impl AttemptsDir {
         let name = name_of(target_dir, plan);
         for _ in 0..REMOVALS_MAX {
             // Last what says whose it is, for until then it is found by its plan alone; and then the lock, so that nobody commits meanwhile.
-            for name in self.private.names()?.iter().filter(|name| *name != PLAN && *name != LOCK) {
+            let is_last = |name: &OsString| name == PLAN || name == LOCK || is_kept_open(name);
+            for name in self.private.names()?.iter().filter(|name| !is_last(name)) {
                 self.private.remove_whatever(name)?;
             }
             self.remove(OsStr::new(PLAN))?;
@@ -226,15 +227,11 @@ impl AttemptsDir {
             // Open, it would keep a name in the directory where files do that are removed while they are open (NFS). Whoever locks another one from now on
             // finds no plan.
             drop(lock.take());
-            match unlinkat(directory_of(target_dir)?, &name, AtFlags::REMOVEDIR) {
-                Ok(()) | Err(Errno::NOENT) => {
-                    let synced = target_dir.storage.sync();
-                    return synced.map_err(|error| self.failed("may come back after a power cut", error));
-                }
-                // An attempt has just made a file.
-                Err(Errno::NOTEMPTY | Errno::EXIST) => {}
-                Err(error) => return Err(self.failed("could not be removed", error.into())),
+            if self.private.remove_itself(directory_of(target_dir)?, &name)? {
+                let synced = target_dir.storage.sync();
+                return synced.map_err(|error| self.failed("may come back after a power cut", error));
             }
+            // An attempt has just made a file.
         }
         Err(self.failed("could not be removed", Errno::NOTEMPTY.into()))
     }

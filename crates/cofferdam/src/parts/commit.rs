@@ -307,6 +307,12 @@ impl PlannedRestore {
             ));
         };
         let note = Publishing { file: identity_of(&stamp) };
+        let noted = run.attempts.read(OsStr::new(PUBLISHING), NOTE_LEN_MAX)?;
+        let noted = noted.and_then(|text| Publishing::parse(&text, &self.key, self.plan.id()).ok());
+        if noted == Some(note) {
+            return Ok(());
+        }
+        run.attempts.remove(OsStr::new(PUBLISHING))?;
         run.attempts.put(OsStr::new(PUBLISHING), note.to_text(&self.key, self.plan.id()).as_bytes())
     }
 
@@ -425,16 +431,18 @@ impl PlannedRestore {
         let path = committed_path(&self.path);
         let put = put(&path, Committed::of(&self.plan).to_text(&self.key, self.plan.id()).as_bytes());
         let noted = match put {
-            // Whoever has put it there may have been stopped before its name was durable.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && self.is_committed()? => {
-                sync_beside(&path)
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => match self.is_committed() {
+                // Whoever has put it there may have been stopped before its name was durable.
+                Ok(true) => sync_beside(&path),
+                Ok(false) => Err(error),
+                Err(why) => Err(std::io::Error::other(why)),
+            },
             put => put,
         };
         noted.map_err(|error| {
             let what = format!("the target is in place, but {} could not be written", path.display());
             let error = Error::new(ErrorKind::DurabilityUnknown, what).because(error);
-            error.advise("Run this again: it finds the target in place, and notes it.")
+            error.advise("Look what stands there, and remove it if it is not yours; then run this again: it finds the target in place, and notes it.")
         })
     }
 

@@ -12,7 +12,9 @@ use contract::{AttemptId, CommitError, StreamingSink as _};
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 use storage::TargetError;
-use tree_sink::{Attempt, Finished, Opened, Placement, Restored, Room, Taken, TreeSink, WrittenFile};
+use tree_sink::{
+    Attempt, Finished, Opened, Placement, Restored, Room, Taken, TreeLeft, TreeSink, WrittenFile,
+};
 
 use super::attempts::member_name;
 use super::commit::{Committing, Outcome, PUBLISHING, other_attempt};
@@ -45,8 +47,11 @@ impl PlannedRestore {
                 comparison: &comparison,
                 last,
             };
-            // A commit before this one has published nothing, and its directory may be given up from now on; not before, also where this fails.
-            run.attempts.remove(OsStr::new(PUBLISHING))?;
+            // A commit before this one has published nothing. What it has noted stays true as long as its directory is gone on with, which may have the only names
+            // of what attempts have made. Any other may be given up from now on; not before, also where this fails.
+            if !self.goes_on()? {
+                run.attempts.remove(OsStr::new(PUBLISHING))?;
+            }
             let mut sink = match self.tree_sink(&whole, tree) {
                 Ok(Some(sink)) => sink,
                 Ok(None) => return Ok(Outcome::AlreadyCommitted),
@@ -68,9 +73,19 @@ impl PlannedRestore {
                 }
                 return self.publish_tree(sink, run).map(Outcome::TreePublished);
             }
+            run.attempts.remove(OsStr::new(PUBLISHING))?;
             let discarded = sink.discard();
             discarded.map_err(|error| Error::io("what was put together could not be removed", error))?;
         }
+    }
+
+    /// Whether a directory that a commit of this plan has filled is there to be filled again.
+    fn goes_on(&self) -> Result<bool, Error> {
+        let found = tree_sink::look(self.target_path(), Placement::Whole).map_err(Error::target)?;
+        Ok(found.is_some_and(|found| match found.found {
+            TreeLeft::Unfinished(attempt_id) => attempt_id == self.attempt_id(),
+            _ => false,
+        }))
     }
 
     /// What there is of parts where one is missing: all that is wrong is found.

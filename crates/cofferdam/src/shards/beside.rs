@@ -7,11 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use contract::IfExists;
-use rustix::fs::{AtFlags, FlockOperation, flock, fstat, statat, unlinkat};
+use rustix::fs::{AtFlags, FlockOperation, flock, fstat, statat};
 use rustix::io::Errno;
 use storage::{Storage as _, StorageFile, TargetDir};
 
@@ -40,7 +38,9 @@ pub(crate) fn discard(target: &Path) -> Result<Vec<PathBuf>, Error> {
         return Err(moved(private.path()));
     }
     let path = private.path().to_owned();
-    private.remove_itself(parent, &name)?;
+    if !private.remove_itself(parent, &name)? {
+        return Err(private.failed("could not be removed", Errno::NOTEMPTY.into()));
+    }
     target_dir.storage.sync().map_err(|error| Error::io("the directory could not be synced", error))?;
     Ok(vec![path])
 }
@@ -91,23 +91,6 @@ impl LockedDir {
         self.lock = None;
         Ok(())
     }
-
-    /// Removes the directory itself, which is empty, or has what its file system keeps for a while of files that were open when they were removed.
-    pub(super) fn remove_itself(&self, parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), Error> {
-        let failed = |error: Errno| self.failed("could not be removed", error.into());
-        for pause in PAUSES {
-            match unlinkat(parent, name, AtFlags::REMOVEDIR) {
-                Ok(()) | Err(Errno::NOENT) => return Ok(()),
-                Err(Errno::NOTEMPTY | Errno::EXIST)
-                    if self.names()?.iter().all(|name| is_kept_open(name)) =>
-                {
-                    thread::sleep(Duration::from_millis(pause));
-                }
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Err(failed(Errno::NOTEMPTY))
-    }
 }
 
 impl Deref for LockedDir {
@@ -122,11 +105,6 @@ impl AsFd for LockedDir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.private.as_fd()
     }
-}
-
-/// Whether a client of NFS, or libfuse, has given this name to a file that was removed while it was open. It goes when the file is closed.
-fn is_kept_open(name: &OsStr) -> bool {
-    [b".nfs".as_slice(), b".fuse_hidden"].iter().any(|begins| name.as_bytes().starts_with(begins))
 }
 
 /// Opens the private directory and locks it; `None` if its name has gone, or is another's, by the time that it is locked.
@@ -240,8 +218,6 @@ pub(super) const LOCK: &str = "lock";
 pub(super) const MANIFEST: &str = "manifest";
 pub(super) const PUBLISHING: &str = "publishing";
 pub(super) const FINISHED: &[u8] = b"finished-";
-/// Milliseconds that it is waited for files that are closed to be gone, which libfuse says nothing of.
-const PAUSES: [u64; 6] = [0, 1, 10, 50, 100, 200];
 const SUFFIX: &[u8] = b".cofferdam-shards";
 /// How often other processes may remove it and make it anew in between.
 const ATTEMPTS_MAX: usize = 16;

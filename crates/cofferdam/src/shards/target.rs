@@ -323,7 +323,7 @@ impl ShardsTarget {
         let _ = self.private.remove_lock();
         let _ = self.private.remove(OsStr::new(PUBLISHING));
         let removed = self.private.remove_itself(parent, &self.private_name);
-        Ok(removed.is_err().then(|| self.private.path().to_owned()))
+        Ok((!removed.unwrap_or(false)).then(|| self.private.path().to_owned()))
     }
 
     /// Removes all notes but the one that says that the target is in place.

@@ -480,7 +480,7 @@ fn missing(parts: Vec<u64>) -> Failure {
 /// They had been run: whoever runs them again is to look who has changed them, too.
 fn wrong(parts: Vec<u64>) -> Failure {
     let what = format!(
-        "{} missing: {}: what had been written of it was changed after its receipt, and is removed",
+        "{} missing: {}: what had been written of it was changed or removed after its receipt, and nothing of it is kept",
         count(parts.len() as u64, "part"),
         listed(&parts)
     );
